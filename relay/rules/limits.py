@@ -1,0 +1,41 @@
+"""Names every limit, with its unit in the name and its reason beside it."""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+FRAME_BYTES = 256 * KIB  # one binary message, header included; larger closes with 1009
+CONTROL_BYTES = 64 * KIB  # one text message
+BODY_BYTES = 64 * KIB  # one REST request body
+OUTBOX_BYTES = 2 * MIB  # what waits for one slow peer before that peer pays
+RING_BYTES = 1 * MIB  # output an agent keeps per session for those who come back
+BATCH_BYTES = 256 * KIB  # one batch on a lane between two nodes
+REPLAY_WINDOW_BYTES = 128 * KIB  # replayed and not yet seen per attachment, so a full ring never fills an outbox
+DRIVER_WINDOW_BYTES = 256 * KIB  # the driver may be this far behind before the source is stalled
+WATCHER_WINDOW_BYTES = 512 * KIB  # a watcher further behind gets a gap and a snapshot
+INPUT_WINDOW_BYTES = 64 * KIB  # unacknowledged input per attachment
+SEEN_EVERY_BYTES = 64 * KIB  # a browser reports what it has seen at least this often
+CHUNK_BYTES = 32 * KIB  # one read of a PTY or pipe, so one frame never holds a loop for long
+
+SESSIONS_PER_MACHINE = 256  # live sessions; far above people, far below file descriptors
+ATTACHMENTS_PER_SESSION = 1_000  # fits the header's 16 bits with room for reuse
+ATTACHMENTS_PER_BROWSER = 64  # tabs of one page
+SUBSCRIPTIONS_PER_BROWSER = 16  # workspaces one page follows at once
+PENDING_PER_BROWSER = 64  # requests without an answer yet
+MACHINES_PER_WORKSPACE = 10_000  # what one list may hold
+LIST_PAGE = 1_000  # machines per page of a list unless fewer are asked for
+WORKSPACES_PER_PERSON = 100
+KEYS_PER_WORKSPACE = 1_000
+LABELS_PER_MACHINE = 32
+EVENTS_PAGE = 200  # audit entries per page
+
+NAME_CHARACTERS = 63  # machine names; the length of one DNS label
+QUERY_CHARACTERS = 255  # what a person types to find a machine
+HOSTNAME_CHARACTERS = 253  # RFC 1035
+TITLE_CHARACTERS = 200  # names of people, workspaces, keys and sessions
+LABEL_CHARACTERS = 128
+ARGUMENTS = 1_024  # words of one exec command
+ENVIRONMENT = 256  # variables of one exec command
+TERMINAL_COLUMNS = 1_000
+TERMINAL_ROWS = 1_000
+CANDIDATES = 10  # machines named in an ambiguous answer
+SCRIPT_IDS = 500  # ids one Redis script takes; Lua's unpack fails at 5,000
