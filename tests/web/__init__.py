@@ -1,0 +1,1 @@
+"""Tests of REST, its documents and its guards."""
