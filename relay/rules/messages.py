@@ -258,6 +258,13 @@ class Unsubscribe(Message, tag="unsubscribe", kw_only=True):
     workspace: Id
 
 
+class Visible(Message, tag="visible", kw_only=True):
+    """The rows on the screen now: their last-seen times are worth telling."""
+
+    workspace: Id
+    machines: Annotated[list[Id], Meta(max_length=limits.VISIBLE_MACHINES)]
+
+
 class Open(Message, tag="open", kw_only=True):
     """Start a session on a machine: a terminal, or a command with its arguments."""
 
@@ -313,7 +320,9 @@ class Ping(Message, tag="ping", kw_only=True):
     at: Count = 0
 
 
-FromBrowser = BrowserHello | Subscribe | Unsubscribe | Open | Attach | Detach | End | ListSessions | Take | Ping
+FromBrowser = (
+    BrowserHello | Subscribe | Unsubscribe | Visible | Open | Attach | Detach | End | ListSessions | Take | Ping
+)
 
 # --- node to browser -----------------------------------------------------------------------------------------------
 
@@ -328,15 +337,16 @@ class BrowserWelcome(Message, tag="welcome", kw_only=True):
 
 
 class Snapshot(Message, tag="snapshot", kw_only=True):
-    """All machines of a workspace that this browser may see, as of `seq`; `settled` false means that the relay's memory
-    was just lost and silence proves nothing yet."""
+    """The machines of a workspace that this browser may see, as of `seq`; while `more` is true further parts with the
+    same `seq` follow at once. `settled` false: the relay's memory was just lost and silence proves nothing yet."""
 
     ref: Ref | None = None
     workspace: Id
     seq: Count
     now: str
-    machines: list[Machine]
+    machines: Annotated[list[Machine], Meta(max_length=limits.SNAPSHOT_MACHINES)]
     settled: bool = True
+    more: bool = False
 
 
 class MachineChanged(Message, tag="machine", kw_only=True):
@@ -357,7 +367,7 @@ class MachineGone(Message, tag="gone", kw_only=True):
 
 
 class LastSeen(Message, tag="seen", kw_only=True):
-    """Last-seen times that moved while nothing else changed, by machine id, in one batch."""
+    """Last-seen times of visible rows that moved while nothing else changed, by machine id, in one batch."""
 
     workspace: Id
     seq: Count
