@@ -1,0 +1,292 @@
+"""Reads a node's settings from `RELAY_*` variables, once, and refuses values that contradict each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from relay.errors import Misconfigured
+
+PREFIX = "RELAY_"
+SECRET_CHARACTERS = 32  # base62 text of this length holds 190 bits; anything shorter invites guessing offline
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+DATABASE_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
+Words = tuple[str, ...]  # comma separated in the environment
+
+
+def _own_url(data: dict[str, Any]) -> str:
+    host = str(data["host"])
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read here, not bound
+    return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{data['port']}"
+
+
+def _origins(data: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((str(data["public_url"]), str(data["advertise_url"]))))
+
+
+def _hosts(data: dict[str, Any]) -> tuple[str, ...]:
+    named = [urlsplit(url).netloc for url in (*data["allowed_origins"], data["public_url"], data["advertise_url"])]
+    return tuple(dict.fromkeys(host.lower() for host in named))
+
+
+class Settings(BaseModel):
+    """What one node is told about its surroundings; times that a cluster must agree on are in `rules/timing.py`."""
+
+    # Not pydantic-settings: a node gets its values from `load`, a test from its own hands, and neither may be
+    # surprised by a variable that happens to be in the environment.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redis_url: str = Field(
+        repr=False,
+        description="Redis of the cluster: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
+        json_schema_extra={"unit": "URL", "secret": True},
+    )
+    database_url: str = Field(
+        repr=False,
+        description="registry: sqlite+aiosqlite:///PATH or postgresql+asyncpg://USER:PASSWORD@HOST/NAME",
+        json_schema_extra={"unit": "URL", "secret": True},
+    )
+    secret: str = Field(
+        default="",
+        repr=False,
+        description="secrets that sign machine tokens and hash all others, newest first; a node needs one",
+        json_schema_extra={"unit": "comma-separated, each at least 32 characters", "secret": True, "shown": "none"},
+    )
+    host: str = Field(
+        default="127.0.0.1", description="address to listen on", json_schema_extra={"unit": "IP address or name"}
+    )
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    public_url: str = Field(
+        default_factory=_own_url,
+        description="where people reach the cluster; sign-in links begin with it, https makes cookies secure",
+        json_schema_extra={"unit": "URL", "shown": "http://HOST:PORT"},
+    )
+    advertise_url: str = Field(
+        default_factory=lambda data: str(data["public_url"]),
+        description="where clients reach this very node; behind a balancer the same as RELAY_PUBLIC_URL",
+        json_schema_extra={"unit": "URL", "shown": "RELAY_PUBLIC_URL"},
+    )
+    allowed_origins: Words = Field(
+        default_factory=_origins,
+        description="exact origins whose pages may open browser sockets and send the cookie",
+        json_schema_extra={"unit": "comma-separated origins", "shown": "those of the two URLs above"},
+    )
+    allowed_hosts: Words = Field(
+        default_factory=_hosts,
+        description="exact Host headers that are answered; others are refused, health checks aside",
+        json_schema_extra={"unit": "comma-separated HOST[:PORT]", "shown": "those of the origins and URLs above"},
+    )
+    trusted_proxies: Words = Field(
+        default=(),
+        description="proxies whose X-Forwarded-For is believed",
+        json_schema_extra={"unit": "comma-separated addresses or networks", "shown": "none"},
+    )
+    redis_prefix: str = Field(
+        default="relay",
+        pattern=r"^[A-Za-z0-9_.-]{1,32}$",
+        description="first word of every key and channel, so that clusters can share a Redis",
+    )
+    metrics_port: int = Field(default=0, ge=0, le=65535, description="port of /metrics; 0 serves none")
+    drain_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=3600,
+        description="peers are asked to leave spread over this long after SIGTERM",
+        json_schema_extra={"unit": "seconds"},
+    )
+    sockets: int = Field(
+        default=20_000,
+        ge=1,
+        description="WebSockets this node holds; newcomers beyond it get 4100",
+        json_schema_extra={"unit": "connections"},
+    )
+    handshakes: float = Field(
+        default=2_000.0,
+        gt=0,
+        description="WebSocket handshakes this node accepts; newcomers beyond it get 4101",
+        json_schema_extra={"unit": "per second"},
+    )
+    sqlite_with_remote_redis: bool = Field(
+        default=False,
+        description="allow a SQLite registry beside a Redis on another host: only if no second host runs a node",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="least that is logged")
+    log_format: Literal["json", "text"] = Field(default="json", description="one JSON object a line, or plain text")
+
+    @field_validator("allowed_origins", "allowed_hosts", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(word.strip() for word in value.split(",") if word.strip())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis(cls, value: str) -> str:
+        return _with_scheme(value, REDIS_SCHEMES)
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        return _with_scheme(value, DATABASE_SCHEMES)
+
+    @field_validator("secret")
+    @classmethod
+    def _long_secrets(cls, value: str) -> str:
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        if any(len(word) < SECRET_CHARACTERS for word in words):
+            raise ValueError(f"each secret needs at least {SECRET_CHARACTERS} characters")
+        return ",".join(words)
+
+    @field_validator("public_url", "advertise_url")
+    @classmethod
+    def _plain_url(cls, value: str) -> str:
+        return _origin(value)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _plain_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(word) for word in value)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _lower_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(word.lower() for word in value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ip_network(word, strict=False)) for word in value)
+
+    @model_validator(mode="after")
+    def _one_host_for_sqlite(self) -> Settings:
+        if self.database_url.startswith("sqlite") and not self.sqlite_with_remote_redis and not self._redis_is_local():
+            raise ValueError(
+                "RELAY_DATABASE_URL is SQLite, which serves one host, while RELAY_REDIS_URL names another host; "
+                "use PostgreSQL, or set RELAY_SQLITE_WITH_REMOTE_REDIS=true if all nodes run on this one"
+            )
+        return self
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach the cluster over TLS, so that cookies may be marked `Secure`."""
+        return self.public_url.startswith("https://")
+
+    def _redis_is_local(self) -> bool:
+        parts = urlsplit(self.redis_url)
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        local = {"", "localhost", "127.0.0.1", "[::1]"}
+        return parts.scheme == "unix" or all(_without_port(host) in local for host in hosts)
+
+
+def load(*, secret: bool = True, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process; raises `Misconfigured` with one line that names the variable and the reason.
+
+    `secret` says whether RELAY_SECRET must be there: nodes sign and hash with it, sweepers do neither.
+    """
+    found = os.environ if environ is None else environ
+    try:
+        settings = Settings(**_values(found))
+    except ValidationError as error:
+        raise Misconfigured(_sentence(error)) from None
+    if secret and not settings.secret:
+        raise Misconfigured("RELAY_SECRET is not set (or put it into a file and name that in RELAY_SECRET_FILE)")
+    return settings
+
+
+def variables() -> list[tuple[str, str, str, str]]:
+    """Every variable with its default, unit and meaning, for `relay node --help`."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        default = "required" if field.is_required() else str(extra.get("shown", _shown(field.default)))
+        variable = _variable(name)
+        rows.append((variable, default, str(extra.get("unit", _unit(field.annotation))), field.description or ""))
+        if extra.get("secret"):
+            rows.append((f"{variable}_FILE", "none", "path", f"file that holds {variable}"))
+    return rows
+
+
+def _values(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        variable = _variable(name)
+        value = environ.get(variable)
+        extra = field.json_schema_extra
+        path = environ.get(f"{variable}_FILE") if isinstance(extra, dict) and extra.get("secret") else None
+        if value and path:
+            raise Misconfigured(f"{variable} and {variable}_FILE are both set; keep one")
+        if path:
+            value = _content(f"{variable}_FILE", path)
+        if value:
+            values[name] = value
+    return values
+
+
+def _content(variable: str, path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise Misconfigured(f"{variable}: cannot read {path}: {reason}") from None
+    if not text:
+        raise Misconfigured(f"{variable}: {path} is empty")
+    return text
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    variable = _variable(str(first["loc"][0]))
+    if first["type"] == "missing":
+        return f"{variable} is not set (relay node --help lists every variable)"
+    return f"{variable}: {message[:1].lower()}{message[1:]}"
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _shown(default: Any) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _unit(annotation: Any) -> str:
+    if annotation is bool:
+        return "true or false"
+    if annotation is int:
+        return "number"
+    choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    return ", ".join(choices) if choices else "text"
+
+
+def _with_scheme(value: str, schemes: tuple[str, ...]) -> str:
+    # The value may hold a password, so only what stands before "://" is ever shown.
+    scheme, separator, _rest = value.partition("://")
+    if not separator or scheme not in schemes:
+        shown = f"{scheme}://" if separator else "a value without ://"
+        raise ValueError(f"expected one of {', '.join(f'{known}://' for known in schemes)}, found {shown}")
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected http://HOST[:PORT] or https://HOST[:PORT], found {value!r}")
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"expected scheme, host and port only, found {value!r}")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].lower()
