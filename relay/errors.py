@@ -186,6 +186,36 @@ class UnsupportedVersion(RelayError):
     code, status, close, exit = "unsupported-version", 400, Close.UNSUPPORTED_VERSION, Exit.CONFIGURATION
 
 
+class UnknownHost(RelayError):
+    """The `Host` header names none of this cluster's addresses."""
+
+    code, status, exit = "unknown-host", 421, Exit.CONFIGURATION
+
+
+class MethodNotAllowed(RelayError):
+    """The path exists and does not take this method."""
+
+    code, status, exit = "method-not-allowed", 405, Exit.USAGE
+
+
+class UnsupportedMedia(RelayError):
+    """The body is not declared as `application/json`."""
+
+    code, status, exit = "unsupported-media-type", 415, Exit.USAGE
+
+
+class AuthorizationPending(RelayError):
+    """Nobody has approved the device code yet; ask again after its interval."""
+
+    code, status, exit = "authorization-pending", 400, Exit.DENIED
+
+
+class SlowDown(RelayError):
+    """The device code was asked for too soon; add five seconds to the interval."""
+
+    code, status, exit = "slow-down", 429, Exit.DENIED
+
+
 class Misconfigured(RelayError):
     """A setting is wrong or contradicts another; the sentence names it and what was expected."""
 
