@@ -2,5 +2,3 @@
 
 VERSION = "0.1.0"
 PROTOCOL = "relay.v1"
-
-__version__ = "0.1.0"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import click
 
-from relay import __version__
+from relay import VERSION
 from relay.errors import Exit, RelayError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -61,7 +61,7 @@ class Lazy(click.Group):
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
-        click.echo(f"relay {__version__}")
+        click.echo(f"relay {VERSION}")
         context.exit()
 
 
