@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from relay.rules import limits
+from relay.rules import limits, presence
+from relay.rules.presence import ActiveSession as ActiveSession
+from relay.rules.presence import OfflineReason as OfflineReason
+from relay.rules.presence import Record
+from relay.rules.presence import State as State
 
 Visibility = Literal["SHARED", "PRIVATE"]
-State = Literal["live", "degraded", "offline"]
-OfflineReason = Literal["closed", "dropped", "silent", "node-lost"]
 Labels = Annotated[
     dict[
         Annotated[str, Meta(min_length=1, max_length=limits.LABEL_CHARACTERS)],
@@ -28,12 +31,29 @@ class Owner(Struct, rename="camel"):
     name: str
 
 
-class ActiveSession(Struct, rename="camel"):
-    """The longest-attached session of a machine, and who is on it."""
+class Registered(Struct, frozen=True, kw_only=True):
+    """What the registry keeps of a machine; presence is not in it, only what was last told of it."""
 
-    session_id: str
-    started_at: str
-    operator: dict[str, str]  # user, client
+    id: str
+    workspace: str
+    workspace_name: str
+    owner: Owner | None  # None: registered with a workspace key
+    name: str
+    hostname: str
+    visibility: Visibility
+    version: str
+    labels: dict[str, str]
+    instance: str  # the installation that registered, made once per machine.json
+    token_version: int
+    name_held: bool  # False: another machine took the name, or this one has yet to take it at its first hello
+    name_chosen: bool  # somebody set the name, so it does not follow the hostname
+    shadowed_by: str | None  # the id of the machine that took the name
+    ephemeral: bool
+    last_seen_ms: int | None  # None: never connected
+    offline_reason: OfflineReason | None  # None: was online when last told
+    created_ms: int
+    revoked_ms: int | None
+    key: str | None  # the workspace key that registered it
 
 
 class Machine(Struct, rename="camel", kw_only=True):
@@ -65,3 +85,58 @@ class Machine(Struct, rename="camel", kw_only=True):
 def as_dict(machine: Machine) -> dict[str, Any]:
     """The machine as JSON-ready data in camelCase."""
     return msgspec.to_builtins(machine)  # type: ignore[no-any-return]
+
+
+def iso(ms: int) -> str:
+    """A moment in milliseconds since 1970 as ISO 8601 UTC, such as `2026-11-22T10:00:00.123Z`."""
+    moment = datetime.fromtimestamp(ms // 1000, UTC)
+    return f"{moment.isoformat()[:19]}.{ms % 1000:03d}Z"
+
+
+def state_of(registered: Registered, record: Record | None, now_ms: int, settled: bool) -> State:
+    """The band of a machine: from its record, or from what the registry was last told if Redis has none."""
+    return presence.state(record, now_ms, settled, _was_offline(registered))
+
+
+def describe(registered: Registered, record: Record | None, now_ms: int, settled: bool, can: list[str]) -> Machine:
+    """The machine as of `now_ms`; everything that only a running agent knows is empty while it is offline."""
+    state = state_of(registered, record, now_ms, settled)
+    online = state != "offline"
+    info = record.info if record is not None and online else None
+    heard_ms = record.heard_ms if record is not None else registered.last_seen_ms
+    return Machine(
+        id=registered.id,
+        name=registered.name,
+        hostname=registered.hostname,
+        workspace_id=registered.workspace,
+        workspace_name=registered.workspace_name,
+        owner=registered.owner,
+        visibility=registered.visibility,
+        version=(info.version if info is not None else "") or registered.version,
+        pid=info.pid if info is not None else None,
+        online=online,
+        state=state,
+        connected=online and record is not None and record.connected,
+        last_seen_at=iso(heard_ms) if heard_ms is not None else None,
+        heartbeat_age_seconds=max(0, now_ms - heard_ms) // 1000 if heard_ms is not None else None,
+        offline_reason=None if online else _why_offline(registered, record),
+        labels=registered.labels,
+        active_session=info.active if info is not None else None,
+        sessions=info.sessions if info is not None else 0,
+        created_at=iso(registered.created_ms),
+        shadowed_by=registered.shadowed_by,
+        can=can,
+    )
+
+
+def _was_offline(registered: Registered) -> bool:
+    """A machine that was never seen counts as offline: a Redis that lost its memory cannot have lost that one."""
+    return registered.offline_reason is not None or registered.last_seen_ms is None
+
+
+def _why_offline(registered: Registered, record: Record | None) -> OfflineReason | None:
+    if record is not None:
+        return record.reason or registered.offline_reason or presence.offline_reason(record)
+    if registered.offline_reason is None and registered.last_seen_ms is not None:
+        return "silent"  # it was there, its record is gone, and it did not come back to announce itself
+    return registered.offline_reason
