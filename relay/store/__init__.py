@@ -1,0 +1,51 @@
+"""Remembers: all of Redis, which may be flushed at any moment without losing what anyone configured."""
+
+from relay.store.bus import Bus
+from relay.store.claims import Claimed, Claims
+from relay.store.connection import Redis, answering, connect
+from relay.store.device_codes import Approved, DeviceCodes, Ended, Waiting
+from relay.store.keys import SHARDS, Keys
+from relay.store.leases import Lease, Leases, agree
+from relay.store.presence import (
+    Admitted,
+    Announcement,
+    Beat,
+    Lost,
+    Presence,
+    Readout,
+    Reannouncement,
+    Refused,
+)
+from relay.store.rates import Rate, Rates
+from relay.store.revocations import Revocations
+from relay.store.tickets import Tickets
+
+__all__ = [
+    "SHARDS",
+    "Admitted",
+    "Announcement",
+    "Approved",
+    "Beat",
+    "Bus",
+    "Claimed",
+    "Claims",
+    "DeviceCodes",
+    "Ended",
+    "Keys",
+    "Lease",
+    "Leases",
+    "Lost",
+    "Presence",
+    "Rate",
+    "Rates",
+    "Readout",
+    "Reannouncement",
+    "Redis",
+    "Refused",
+    "Revocations",
+    "Tickets",
+    "Waiting",
+    "agree",
+    "answering",
+    "connect",
+]

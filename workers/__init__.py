@@ -1,0 +1,1 @@
+"""Sweeps: the processes that announce what only the passing of time makes true."""
