@@ -2,37 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
+from relay.errors import BadToken
+from relay.rules import tokens
 from relay.rules.access import Identity
+from relay.rules.tokens import Secrets
 
 COOKIE = "relay_session"
+BEARER = "bearer "
+REMEMBERED = 10_000  # identities; about 10 MiB, and more people than one node serves at once
+REMEMBERED_MS = 60_000  # how late an expiry may be noticed; everything else is told by the tail of changes
+CREDENTIALS = frozenset({"team", "pat", "cli", "web"})  # kinds of token that say who is asking
+
+
+class Credentials(Protocol):
+    """What is needed of the registry."""
+
+    async def find(self, hashes: Sequence[str], now_ms: int) -> Identity | None:
+        """Who is behind a token, by its hash under each secret."""
+
+
+class Remembered(NamedTuple):
+    """An identity, and until when it is believed without asking again."""
+
+    identity: Identity
+    until_ms: int
 
 
 class Authenticator:
     """Turns a token into an `Identity`, asking the registry only for tokens that it has not seen lately."""
 
-    def __init__(self, registry: Any, secrets: Any, clock: Callable[[], int]) -> None: ...
+    def __init__(self, credentials: Credentials, secrets: Secrets, clock: Callable[[], int]) -> None:
+        self._credentials = credentials
+        self._secrets = secrets
+        self._clock = clock
+        self._remembered: OrderedDict[str, Remembered] = OrderedDict()
+        self._changes = 0  # what was looked up before a change is not remembered after it
 
     async def identity(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> Identity:
         """Who sent a request, by its bearer token or else its cookie; raises `BadToken`."""
-        raise NotImplementedError
+        bearer = bearer_token(headers)
+        if bearer is not None:
+            return await self.by_token(bearer)
+        cookie = cookies.get(COOKIE)
+        if cookie is None:
+            raise BadToken("sign in, or send Authorization: Bearer TOKEN")
+        if tokens.parse(cookie).kind != "web":
+            raise BadToken("this cookie holds no browser sign-in")
+        return await self.by_token(cookie)
 
     async def by_token(self, token: str) -> Identity:
         """Who holds this token (team, personal, CLI or browser sign-in); raises `BadToken`."""
-        raise NotImplementedError
+        if tokens.parse(token).kind not in CREDENTIALS:
+            raise BadToken("this token says nothing about who you are")
+        return await self._find(self._secrets.hashes(token))
 
     def claim(self, token: str) -> str:
         """A text without secrets that finds the token's identity again; what a ticket carries."""
-        raise NotImplementedError
+        return " ".join(self._secrets.hashes(token))
 
     async def by_claim(self, claim: str) -> Identity:
         """Who made the claim, as of now; raises `BadToken` if the credential ended since."""
-        raise NotImplementedError
+        return await self._find(claim.split(" "))
 
     def forget(self, subject: str) -> None:
         """Drops what is remembered of a credential, person or workspace, because its access changed."""
+        self._changes += 1
+        for key, (identity, _until) in list(self._remembered.items()):
+            if subject in (identity.credential, identity.id) or subject in identity.roles:
+                del self._remembered[key]
 
     def clear(self) -> None:
         """Drops everything remembered, because changes may have been missed."""
+        self._changes += 1
+        self._remembered.clear()
+
+    async def _find(self, hashes: list[str]) -> Identity:
+        key, now_ms = hashes[0], self._clock()
+        found = self._remembered.get(key)
+        if found is not None and now_ms < found.until_ms:
+            self._remembered.move_to_end(key)
+            return found.identity
+        changes = self._changes
+        identity = await self._credentials.find(hashes, now_ms)
+        if identity is None:
+            self._remembered.pop(key, None)
+            raise BadToken("this token is unknown, ended or expired")
+        # A change that landed during the look-up may not be in its answer.
+        if changes == self._changes:
+            self._remembered[key] = Remembered(identity, now_ms + REMEMBERED_MS)
+            self._remembered.move_to_end(key)
+            if len(self._remembered) > REMEMBERED:
+                self._remembered.popitem(last=False)
+        return identity
+
+
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """The token of an `Authorization: Bearer` header, or None without one; raises `BadToken` for another scheme."""
+    header = headers.get("authorization")
+    if header is None:
+        return None
+    if not header.lower().startswith(BEARER):
+        raise BadToken("send Authorization: Bearer TOKEN")
+    return header[len(BEARER) :].strip()

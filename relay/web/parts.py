@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
+from relay.registry import Registry
+from relay.rules.tokens import Secrets
+from relay.settings import Settings
+from relay.store import DeviceCodes, Presence, Rates, Revocations, Tickets
 from relay.web.auth import Authenticator
 
 
@@ -13,18 +19,20 @@ from relay.web.auth import Authenticator
 class Parts:
     """Everything that REST and sockets use; `relay/app.py` builds it once per process."""
 
-    settings: Any  # relay.settings.Settings
-    registry: Any  # relay.registry.Registry
-    presence: Any  # relay.store.Presence
-    revocations: Any  # relay.store.Revocations
-    tickets: Any  # relay.store.Tickets
-    devices: Any  # relay.store.DeviceCodes
-    rates: Any  # relay.store.Rates
+    settings: Settings
+    registry: Registry
+    presence: Presence
+    revocations: Revocations
+    tickets: Tickets
+    devices: DeviceCodes
+    rates: Rates
     directory: Any  # relay.node.directory.Directory
     router: Any  # relay.node.router.Router
-    secrets: Any  # relay.rules.tokens.Secrets
+    secrets: Secrets
     authenticator: Authenticator
+    metrics: CollectorRegistry
     clock: Callable[[], int]  # Unix milliseconds
     randomness: Callable[[int], bytes]  # so many unguessable bytes
+    changed: Callable[[], Awaitable[None]]  # after a write: this node reads its changes now and rings for the others
     readiness: Callable[[], list[str]]  # why this node should get no new peers; empty means ready
     nodes: Callable[[], list[str]]  # URLs where the cluster listens now, this node's included

@@ -39,7 +39,7 @@ def problem(error: RelayError, headers: dict[str, str] | None = None) -> Respons
     }
     sent = {"cache-control": "no-store", **(headers or {})}
     if error.status in (429, 503):
-        sent.setdefault("retry-after", str(RETRY_SECONDS))
+        sent.setdefault("retry-after", str(error.extra.get("retryAfterSeconds", RETRY_SECONDS)))
     if error.status == 401:
         sent.setdefault("www-authenticate", "Bearer")
     return Response(msgspec.json.encode(body), error.status, sent, PROBLEM_TYPE)

@@ -1,0 +1,87 @@
+"""Takes one request through the same steps whatever it asks: who, from where, what; and answers every error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from relay.errors import Forbidden, MethodNotAllowed, RelayError, Unavailable
+from relay.rules.access import Identity
+from relay.web.auth import bearer_token
+from relay.web.bodies import read_body, read_query
+from relay.web.call import WRITES, Ask, Call
+from relay.web.measures import Measures
+from relay.web.origin import check_write
+from relay.web.parts import Parts
+from relay.web.problems import internal, on_relay_error, problem
+
+
+class Endpoint:
+    """All calls on one path."""
+
+    def __init__(self, parts: Parts, measures: Measures, calls: Iterable[Call]) -> None:
+        self._parts = parts
+        self._measures = measures
+        self._calls = {call.method: call for call in calls}
+        if "GET" in self._calls:
+            self._calls["HEAD"] = self._calls["GET"]  # type: ignore[index] # served, and not documented apart
+
+    async def __call__(self, request: Request) -> Response:
+        """Answers one request; never raises but when it is cancelled."""
+        call = self._calls.get(request.method)  # type: ignore[call-overload]
+        if call is None:
+            allowed = ", ".join(sorted(self._calls))
+            return problem(MethodNotAllowed(f"this path takes {allowed}"), {"allow": allowed})
+        began = time.perf_counter()
+        try:
+            response = await self._serve(call, request)
+        except RelayError as error:
+            response = await on_relay_error(request, error)
+        except Exception as error:
+            response = internal(request, error)
+        self._measures.answered(call.name, response.status_code, time.perf_counter() - began)
+        return response
+
+    async def _serve(self, call: Call, request: Request) -> Response:
+        parts = self._parts
+        if call.method in WRITES:
+            by_cookie = call.asker != "anybody" and bearer_token(request.headers) is None
+            check_write(request.headers, parts.settings.allowed_origins, by_cookie)
+        identity = await self._who(call, request)
+        query = read_query(request, call.query) if call.query is not None else None
+        body = await read_body(request, call.body) if call.body is not None else None
+        response = await call.handle(Ask(parts, request, identity, body, query))
+        if call.changes:
+            await self._spread()
+        return response
+
+    async def _who(self, call: Call, request: Request) -> Identity | None:
+        if call.asker == "anybody":
+            return None
+        identity = await self._parts.authenticator.identity(request.headers, request.cookies)
+        if call.asker == "person" and identity.person is None:
+            raise Forbidden("this is for people, not for workspace keys")
+        return identity
+
+    async def _spread(self) -> None:
+        # The change is stored. Whoever misses the bell finds it in the table within two seconds.
+        try:
+            await self._parts.changed()
+        except Unavailable as error:
+            structlog.get_logger().warning("a change could not be rung for", reason=error.message)
+
+
+def routes(parts: Parts, measures: Measures, calls: Iterable[Call]) -> list[Route]:
+    """One route per path of the table, each answering its own methods and refusing the others."""
+    by_path: dict[str, list[Call]] = {}
+    for call in calls:
+        by_path.setdefault(call.path, []).append(call)
+    return [
+        Route(path, Endpoint(parts, measures, found), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"])
+        for path, found in by_path.items()
+    ]
