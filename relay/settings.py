@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from relay.errors import Misconfigured
 
 PREFIX = "RELAY_"
-SECRET_CHARACTERS = 32  # base62 text of this length holds 190 bits; anything shorter invites guessing offline
+SECRET_CHARACTERS = 16  # shorter ones can be guessed offline from one machine token
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 DATABASE_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
 Words = tuple[str, ...]  # comma separated in the environment
@@ -56,7 +56,7 @@ class Settings(BaseModel):
         default="",
         repr=False,
         description="secrets that sign machine tokens and hash all others, newest first; a node needs one",
-        json_schema_extra={"unit": "comma-separated, each at least 32 characters", "secret": True, "shown": "none"},
+        json_schema_extra={"unit": "comma-separated, each at least 16 characters", "secret": True, "shown": "none"},
     )
     host: str = Field(
         default="127.0.0.1", description="address to listen on", json_schema_extra={"unit": "IP address or name"}
@@ -200,16 +200,26 @@ def load(*, secret: bool = True, environ: Mapping[str, str] | None = None) -> Se
     return settings
 
 
-def variables() -> list[tuple[str, str, str, str]]:
-    """Every variable with its default, unit and meaning, for `relay node --help`."""
+class Variable(NamedTuple):
+    """One line of `relay node --help`."""
+
+    name: str
+    default: str
+    unit: str
+    meaning: str
+
+
+def variables() -> list[Variable]:
+    """Every variable of a node, and beside each secret the one that names a file with it."""
     rows = []
     for name, field in Settings.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         default = "required" if field.is_required() else str(extra.get("shown", _shown(field.default)))
         variable = _variable(name)
-        rows.append((variable, default, str(extra.get("unit", _unit(field.annotation))), field.description or ""))
+        unit = str(extra.get("unit", _unit(field.annotation)))
+        rows.append(Variable(variable, default, unit, field.description or ""))
         if extra.get("secret"):
-            rows.append((f"{variable}_FILE", "none", "path", f"file that holds {variable}"))
+            rows.append(Variable(f"{variable}_FILE", "none", "path", f"file that holds {variable}"))
     return rows
 
 

@@ -16,6 +16,7 @@ from relay.dev import tether
 
 LOG_BYTES = 8 * 1024 * 1024  # a log that is larger at its next start becomes .1, so two of them bound the disk
 LINE_BYTES = 64 * 1024  # a longer line is cut in pieces; asyncio's own limit
+LAST_WORDS_SECONDS = 1.0  # what a part wrote before it ended is in the pipe already; a grandchild may hold it open
 STOP_SECONDS = 10.0  # shells get their hang-up and history its last write; then the part is killed
 
 
@@ -38,8 +39,9 @@ class Part:
 class Running:
     """One life of a part."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, log: Path) -> None:
         self.process = process
+        self.output = output
         self.log = log
         self.last_line = ""
 
@@ -49,27 +51,39 @@ class Running:
 
         Has to be called in the main thread; see `tether.py`.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(int(part.orphan_signal)), *part.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=dict(part.environ),
-            start_new_session=True,
-            limit=LINE_BYTES,
-        )  # fmt: skip
-        return cls(process, folder / f"{part.name}.log")
+        # A pipe of our own: asyncio's would keep the end of the process from us while a grandchild holds it open.
+        read_end, write_end = os.pipe()
+        output = asyncio.StreamReader(limit=LINE_BYTES)
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(read_end, "rb", buffering=0)
+        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(int(part.orphan_signal)),
+                *part.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                env=dict(part.environ),
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(write_end)
+        return cls(process, output, folder / f"{part.name}.log")
 
     async def finish(self, name: str) -> int:
         """Copy its lines, each with its name in front, until it ends; returns its exit code, negative for a signal."""
-        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        with open(self.log, "ab", buffering=0) as file:
-            await self._copy(name, file)
-        code = await self.process.wait()
-        # What it started itself and left in its group goes with it; shells have sessions of their own.
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        with self._opened() as file:
+            copying = asyncio.create_task(self._copy(name, file))
+            try:
+                code = await self.process.wait()
+                # What it started itself and left in its group goes with it; shells have sessions of their own.
+                with suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                await asyncio.wait({copying}, timeout=LAST_WORDS_SECONDS)
+            finally:
+                copying.cancel()
+                await asyncio.gather(copying, return_exceptions=True)
         return code
 
     async def stop(self) -> None:
@@ -86,16 +100,20 @@ class Running:
         with suppress(ProcessLookupError):
             self.process.send_signal(number)
 
+    def _opened(self) -> IO[bytes]:
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        return open(self.log, "ab", buffering=0)
+
     async def _copy(self, name: str, file: IO[bytes]) -> None:
-        assert self.process.stdout is not None
         prefix = f"{name} | ".encode()
         while True:
             try:
-                line = await self.process.stdout.readuntil(b"\n")
+                line = await self.output.readuntil(b"\n")
             except asyncio.IncompleteReadError as error:
                 line = error.partial
             except asyncio.LimitOverrunError as error:
-                line = await self.process.stdout.readexactly(error.consumed)
+                line = await self.output.readexactly(error.consumed)
             if not line:
                 return
             text = line.rstrip(b"\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from relay.dev.part import Part, Running
-from relay.errors import Exit, Misconfigured, RelayError, Unavailable
+from relay.errors import Exit, Misconfigured, Unavailable
 
 READY_SECONDS = 30.0  # a cold start of a node on a busy machine takes a few
 READY_LOOK_SECONDS = 0.05
@@ -38,7 +38,8 @@ class Supervisor:
         self._stopping = True
         for name in reversed(list(self._keepers)):
             await self._stop(name)
-        self._failed.cancel()
+        if not self._failed.cancel():
+            self._failed.exception()  # whoever called `run` has it; nobody else needs to hear of it
 
     async def start(self, part: Part) -> None:
         """Start a part and wait until it is ready; raises what kept it from becoming so."""
@@ -46,6 +47,7 @@ class Supervisor:
         ready = asyncio.Event()
         keeper = asyncio.create_task(self._keep(part, ready), name=part.name)
         self._keepers[part.name] = keeper
+        keeper.add_done_callback(self._note)
         waiting = asyncio.create_task(ready.wait())
         try:
             await asyncio.wait({keeper, waiting}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -84,15 +86,17 @@ class Supervisor:
             await asyncio.sleep(pause)
 
     def _end(self, part: Part, running: Running, code: int, *, was_ready: bool) -> None:
-        """A part ended for good: a configuration nobody can repair while we run ends all, else it stays away."""
+        """A part ended for good: before it was ready, or over its configuration, that ends all; else it stays away."""
         reason = running.last_line.removeprefix("relay: ") or _ending(code)
-        if code != Exit.CONFIGURATION and was_ready:
-            self._say(part.name, f"ended ({_ending(code)}): {reason}")
+        if code == Exit.CONFIGURATION or not was_ready:
+            raise Misconfigured(f"{part.name}: {reason}")
+        self._say(part.name, f"ended ({_ending(code)}): {reason}")
+
+    def _note(self, keeper: asyncio.Task[None]) -> None:
+        if keeper.cancelled() or self._failed.done():
             return
-        error: RelayError = Misconfigured(f"{part.name}: {reason}")
-        if not was_ready:
-            raise error
-        if not self._failed.done():
+        error = keeper.exception()
+        if error is not None:
             self._failed.set_exception(error)
 
     async def _stop(self, name: str) -> None:

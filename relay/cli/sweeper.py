@@ -1,0 +1,17 @@
+"""Commands the sweeper: `relay sweeper`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(name="sweeper")
+def command() -> int:
+    """Run the sweeper, which announces machines that fell silent; two of them never announce twice.
+
+    It reads RELAY_REDIS_URL, RELAY_DATABASE_URL and RELAY_REDIS_PREFIX; `relay node --help` explains them.
+    """
+    from relay.settings import load
+    from workers.process import run_sweeper
+
+    return run_sweeper(load(secret=False))
