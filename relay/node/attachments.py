@@ -1,0 +1,190 @@
+"""Keeps the attachments of this node's browsers: brings them to their session, and ends them when they may not stay."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from relay.errors import LimitReached, NotFound
+from relay.node import hops
+from relay.node.calls import Calls
+from relay.node.hub import Attachment, Browser, Hub, Reason
+from relay.node.lanes import Lanes
+from relay.node.sessions import Sessions
+from relay.rules import ids
+from relay.rules import messages as m
+from relay.rules.limits import ATTACHMENTS_PER_BROWSER
+
+Check = Callable[[Attachment], Awaitable[None]]  # raises NotFound or Forbidden if the browser may not attach
+INTEREST_PART = 1_000  # attachments in one interest hop, about 100 KB of JSON, so that it fits a batch
+
+
+class Attachments:
+    """The browser's side of attachments, whether the agent is on this node or on another."""
+
+    def __init__(self, hub: Hub, lanes: Lanes, calls: Calls, sessions: Sessions) -> None:
+        self._hub = hub
+        self._lanes = lanes
+        self._calls = calls
+        self._sessions = sessions
+        self._numbering: dict[int, Attachment] = {}  # by call: those that wait for a number from another node
+
+    async def attach(
+        self, browser: Browser, workspace: str, ask: m.Attach, check: Check, home_of: Callable[[], Awaitable[str]]
+    ) -> None:
+        """Start an attach, whose `attaching` follows. Raises what `check` and `home_of` raise, and `NotFound`,
+        `Conflict`, `LimitReached` or `Unavailable`."""
+        if len(browser.attachments) + len(browser.asking) >= ATTACHMENTS_PER_BROWSER:
+            raise LimitReached("too many attachments on one socket", limit="ATTACHMENTS_PER_BROWSER")
+        attachment = Attachment(browser, workspace, ask)
+        browser.asking.add(attachment)  # first in, then checked: a change that lands in between finds it
+        try:
+            await check(attachment)
+            home = None if ask.machine in self._hub.agents else await home_of()
+            if not self._wanted(attachment):
+                raise NotFound("no such machine")
+            agent = self._hub.agents.get(ask.machine)
+            if agent is not None:
+                self._sessions.attach_here(agent, attachment)
+            elif home is not None:
+                await self._attach_there(attachment, home)
+        finally:
+            browser.asking.discard(attachment)
+
+    def _wanted(self, attachment: Attachment) -> bool:
+        return not attachment.cancelled and attachment.browser in self._hub.browsers
+
+    async def _attach_there(self, attachment: Attachment, home: str) -> None:
+        ask, browser = attachment.ask, attachment.browser
+        attachment.home = home
+        call = self._calls.begin(home)
+        self._numbering[call] = attachment
+        hop = hops.AttachHop(
+            call=call,
+            machine=ask.machine,
+            session=ask.session,
+            client=browser.client,
+            mode=ask.mode,
+            operator=browser.operator,
+            after=ask.after,
+            columns=ask.columns,
+            rows=ask.rows,
+            take=ask.take,
+        )
+        self._lanes.send_hop(home, hop)
+        try:
+            await self._calls.outcome(call)
+        finally:
+            self._numbering.pop(call, None)
+
+    def numbered(self, sender: str, hop: hops.NumberedHop) -> None:
+        """The agent's node gave a number: frames that follow in this very batch already find the attachment."""
+        attachment = self._numbering.pop(hop.call, None)
+        if attachment is None:
+            return  # given up; the agent's node forgets it when no interest list names it
+        attachment.number = hop.attachment
+        if self._wanted(attachment) and attachment.key not in attachment.browser.attachments:
+            away = self._hub.away_of(ids.raw(attachment.machine), attachment.session, sender, hop.generation)
+            away.audience.pending[hop.attachment] = attachment
+            attachment.browser.attachments[attachment.key] = attachment
+            self._calls.answer(hop.call, {})
+        else:
+            self._leave_there(attachment, dropped=False)
+            self._calls.refuse(hop.call, NotFound("no such machine"))
+
+    def told(self, sender: str, hop: hops.TellHop | hops.TellAllHop) -> None:
+        """An agent of another node speaks to one attachment here, or to all of a session."""
+        away = self._hub.away.get((ids.raw(hop.machine), ids.raw(hop.message.session)))
+        if away is None or away.home != sender or away.generation != hop.generation:
+            return
+        if isinstance(hop, hops.TellHop):
+            away.audience.hear(hop.message)
+            self._tidy(ids.raw(hop.machine), ids.raw(hop.message.session))
+        else:
+            for attachment in away.audience.all():
+                attachment.tell(hop.message)
+
+    def end(self, attachment: Attachment, reason: Reason, *, dropped: bool = False) -> None:
+        """End an attachment on both sides and tell its browser why."""
+        if attachment.number == 0:
+            attachment.cancelled = True
+            return
+        self._leave(attachment, dropped=dropped)
+        attachment.end(reason)
+
+    def browser_left(self, browser: Browser) -> None:
+        """The browser's socket is gone: its attachments may come back for their keyboard."""
+        for attachment in browser.asking:
+            attachment.cancelled = True
+        for attachment in list(browser.attachments.values()):
+            self._leave(attachment, dropped=True)
+        browser.attachments.clear()
+
+    def _leave(self, attachment: Attachment, *, dropped: bool) -> None:
+        if attachment.home is None:
+            self._sessions.left(attachment.machine, attachment.session, attachment.number, None, dropped=dropped)
+            return
+        away = self._hub.away.get((ids.raw(attachment.machine), attachment.session))
+        if away is not None and away.audience.find(attachment.number) is attachment:
+            away.audience.leave(attachment.number)
+            self._tidy(ids.raw(attachment.machine), attachment.session)
+        self._leave_there(attachment, dropped=dropped)
+
+    def _leave_there(self, attachment: Attachment, *, dropped: bool) -> None:
+        assert attachment.home is not None
+        ask = attachment.ask
+        hop = hops.DetachHop(machine=ask.machine, session=ask.session, attachment=attachment.number, dropped=dropped)
+        self._lanes.send_hop(attachment.home, hop)
+
+    def take(self, attachment: Attachment) -> None:
+        """This attachment takes the keyboard."""
+        if attachment.home is None:
+            self._sessions.take(attachment.machine, attachment.session, attachment.number, None)
+            return
+        ask = attachment.ask
+        hop = hops.TakeHop(machine=ask.machine, session=ask.session, attachment=attachment.number)
+        self._lanes.send_hop(attachment.home, hop)
+
+    def machine_gone(self, sender: str, hop: hops.MachineGoneHop) -> None:
+        """An agent of another node left, and with it all attachments to it."""
+        self._dismiss(
+            [k for k, away in self._hub.away.items() if k[0] == ids.raw(hop.machine) and away.home == sender],
+            "machine-revoked" if hop.revoked else "machine-gone",
+        )
+
+    def lane_broken(self, sender: str) -> None:
+        """Frames between that node and this one may be lost: everybody with an agent there must attach again."""
+        for attachment in list(self._hub.attachments()):
+            if attachment.home == sender and attachment.number:
+                self.end(attachment, "gap", dropped=True)
+        self._calls.node_lost(sender)
+
+    def unknown(self, sender: str, hop: hops.UnknownAttachmentHop) -> None:
+        """The agent's node does not have an attachment that we hold."""
+        away = self._hub.away.get((ids.raw(hop.machine), ids.raw(hop.session)))
+        attachment = away.audience.leave(hop.attachment) if away is not None and away.home == sender else None
+        if attachment is not None:
+            attachment.end("gap")
+            self._tidy(ids.raw(hop.machine), ids.raw(hop.session))
+
+    def _dismiss(self, keys: Iterable[tuple[bytes, bytes]], reason: Reason) -> None:
+        for key in keys:
+            self._hub.away.pop(key).audience.dismiss(reason)
+
+    def _tidy(self, machine: bytes, session: bytes) -> None:
+        away = self._hub.away.get((machine, session))
+        if away is not None and not away.audience.all():
+            del self._hub.away[machine, session]
+
+    def homes(self) -> set[str]:
+        """The other nodes whose agents this node's browsers are attached to."""
+        return {away.home for away in self._hub.away.values()}
+
+    def repeat_interest(self) -> None:
+        """Tell each of those nodes, in parts, which attachments live here."""
+        lists: dict[str, list[tuple[str, str, int]]] = {}
+        for (machine, session), away in self._hub.away.items():
+            for attachment in away.audience.all():
+                lists.setdefault(away.home, []).append((ids.text(machine), ids.text(session), attachment.number))
+        for home, entries in lists.items():
+            for start in range(0, len(entries), INTEREST_PART):
+                self._lanes.send_hop(home, hops.InterestHop(attachments=entries[start : start + INTEREST_PART]))

@@ -1,0 +1,88 @@
+"""Tells Redis every few seconds whom this node heard, and heals what Redis or this node forgot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from relay.errors import Close, RelayError
+from relay.node.hub import Agent, Hub
+from relay.rules.presence import Info
+from relay.rules.timing import FLUSH_SECONDS
+from relay.store import Beat, Lost, Presence, Reannouncement
+
+InfoOf = Callable[[Agent], Info]
+Load = Callable[[str], Awaitable[int]]  # makes the mirror of a workspace's shard complete; answers up to which change
+
+
+class Beats:
+    """Flushes beats, and acts on each that Redis did not take: announce again, or close."""
+
+    def __init__(self, boot: str, hub: Hub, presence: Presence, info_of: InfoOf, load: Load) -> None:
+        self._boot = boot
+        self._hub = hub
+        self._presence = presence
+        self._info_of = info_of
+        self._load = load
+        self.flushed_at: float | None = None  # monotonic seconds of the last flush that Redis took
+
+    async def run(self) -> None:
+        """Flush every few seconds until cancelled."""
+        while True:
+            try:
+                await self.flush()
+            except RelayError as error:
+                structlog.get_logger().warning("beats wait for Redis", why=error.message)
+            await asyncio.sleep(FLUSH_SECONDS)
+
+    async def flush(self) -> None:
+        """Tell Redis about everybody heard since the last flush; raises `Unavailable`, and then nobody is forgotten."""
+        now = asyncio.get_running_loop().time()
+        heard = [agent for agent in self._hub.agents.values() if agent.heard > agent.told]
+        beats = [
+            Beat(agent.workspace, agent.machine, agent.fence, int((now - agent.heard) * 1000))
+            for agent in heard
+            if agent.fence is not None
+        ]
+        lost = await self._presence.beat(self._boot, beats)
+        for agent in heard:
+            agent.told = max(agent.told, min(agent.heard, now))
+        self.flushed_at = now
+        await self._heal(lost)
+
+    async def _heal(self, lost: Sequence[Lost]) -> None:
+        unknown: list[Agent] = []
+        for each in lost:
+            agent = self._hub.agents.get(each.machine)
+            if agent is None:
+                continue
+            match each.reason:
+                case "revoked":
+                    agent.socket.close(Close.MACHINE_REVOKED)
+                case "replaced":
+                    if agent.fence != each.fence:
+                        agent.socket.close(Close.DRAINING)  # its redial is told what it needs to know
+                case "unknown" | "mirror-behind":
+                    unknown.append(agent)
+        if unknown:
+            await self._announce_again(unknown)
+
+    async def _announce_again(self, agents: Sequence[Agent]) -> None:
+        """Put machines back that Redis lost, under the fences they hold; the mirror is made complete first."""
+        upto = min([await self._load(workspace) for workspace in {agent.workspace for agent in agents}])
+        now = asyncio.get_running_loop().time()
+        back = [
+            Reannouncement(
+                agent.workspace, agent.machine, agent.fence, int((now - agent.heard) * 1000), self._info_of(agent)
+            )
+            for agent in agents
+            if agent.fence is not None
+        ]
+        for each in await self._presence.reannounce(self._boot, upto, back):
+            agent = self._hub.agents.get(each.machine)
+            if agent is not None and each.reason == "revoked":
+                agent.socket.close(Close.MACHINE_REVOKED)
+            elif agent is not None and each.reason == "replaced" and agent.fence != each.fence:
+                agent.socket.close(Close.DRAINING)

@@ -1,0 +1,117 @@
+"""Moves frames, an agent's to everybody attached and a browser's to its agent, reading headers and never payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from relay.errors import Invalid, RelayError
+from relay.node.hub import Agent, Attachment, Browser, Hub, Route
+from relay.node.lanes import Lanes
+from relay.rules import frames, ids
+from relay.rules import messages as m
+from relay.rules.frames import EVERYBODY, FROM_AGENT, FROM_BROWSER, OUTPUT_KINDS, Header, Kind
+
+Overflow = Callable[[Attachment], None]  # an attachment whose outbox is full
+
+
+class Fanout:
+    """The path of every frame through this node."""
+
+    def __init__(self, hub: Hub, lanes: Lanes, overflow: Overflow) -> None:
+        self._hub = hub
+        self._lanes = lanes
+        self._overflow = overflow
+
+    def from_agent(self, agent: Agent, frame: bytes) -> None:
+        """Pass an agent's frame on; raises `Invalid` for a bad header or a session that it did not announce."""
+        header = frames.read_header(frame, FROM_AGENT)
+        route = agent.sessions.get(header.session)
+        if route is None:
+            raise Invalid("this frame is of a session that was not announced")
+        if header.attachment == EVERYBODY:
+            if header.kind not in OUTPUT_KINDS:
+                raise Invalid("only output goes to everybody")
+            self._to_everybody(agent, route, frame)
+        else:
+            self._to_one(agent, route, header, frame)
+
+    def _to_everybody(self, agent: Agent, route: Route, frame: bytes) -> None:
+        group = route.audience.group
+        if group:
+            self._write(list(group.values()), frame)
+        if route.remote:
+            generation = agent.generation
+            for boot in route.remote:
+                self._lanes.send_output(boot, agent.raw, generation, frame)
+
+    def _to_one(self, agent: Agent, route: Route, header: Header, frame: bytes) -> None:
+        holder = route.holders.get(header.attachment)
+        if holder is None:
+            return  # it left while this frame was under way
+        if holder.boot is not None:
+            self._lanes.send_output(holder.boot, agent.raw, agent.generation, frame)
+            return
+        attachment = route.audience.find(header.attachment)
+        if attachment is not None:
+            self._write([attachment], frame)
+
+    def from_lane(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
+        """Hand a frame of another node's agent to attachments here; those of older connections are dropped."""
+        header = Header._make(frames.HEADER.unpack_from(frame))
+        away = self._hub.away.get((machine, header.session))
+        if away is None or away.home != sender or away.generation != generation:
+            return
+        if header.attachment == EVERYBODY:
+            self._write(list(away.audience.group.values()), frame)
+        else:
+            attachment = away.audience.find(header.attachment)
+            if attachment is not None:
+                self._write([attachment], frame)
+
+    def _write(self, attachments: list[Attachment], frame: bytes) -> None:
+        for attachment in attachments:
+            if not attachment.browser.socket.send_binary(frame):
+                self._overflow(attachment)
+
+    def from_browser(self, browser: Browser, frame: bytes) -> None:
+        """Pass a browser's frame to its agent, or say that it is not its to send; raises `Invalid` for a bad header."""
+        header = frames.read_header(frame, FROM_BROWSER)
+        attachment = browser.attachments.get((header.session, header.attachment))
+        if attachment is None:
+            browser.send(NotAttached().as_message(ids.text(header.session)))
+            return
+        if header.kind != Kind.SEEN and attachment.ask.mode == "watch":
+            browser.send(
+                m.InputRefused(
+                    session=attachment.ask.session,
+                    attachment=attachment.number,
+                    sequence=header.sequence,
+                    reason="watching",
+                )
+            )
+            return
+        if attachment.home is not None:
+            self._lanes.send_input(attachment.home, ids.raw(attachment.machine), frame)
+            return
+        agent = self._hub.agents.get(attachment.machine)
+        if agent is not None:
+            agent.socket.send_binary(frame)
+
+    def input_from_lane(self, sender: str, machine: bytes, frame: bytes) -> None:
+        """Pass a frame of another node's browser to an agent here, if that node holds the attachment."""
+        agent = self._hub.agents.get(ids.text(machine))
+        header = Header._make(frames.HEADER.unpack_from(frame))
+        route = agent.sessions.get(header.session) if agent is not None else None
+        holder = route.holders.get(header.attachment) if route is not None else None
+        if agent is not None and holder is not None and holder.boot == sender:
+            agent.socket.send_binary(frame)
+
+
+class NotAttached(RelayError):
+    """A frame names a session and attachment that this socket does not have."""
+
+    code, status = "not-attached", 409
+
+    def as_message(self, session: str) -> m.ErrorMessage:
+        """The control error that the sender is told."""
+        return m.ErrorMessage(code=self.code, message="this socket holds no such attachment", session=session)

@@ -1,0 +1,262 @@
+"""Tells subscribed browsers what changed about the machines they may see, numbered per socket after filtering."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+import msgspec
+import structlog
+
+from relay.errors import LimitReached, NotFound, RelayError
+from relay.node.directory import Directory, View, essence
+from relay.node.hub import Browser, Hub
+from relay.registry import Change
+from relay.rules import messages as m
+from relay.rules import presence
+from relay.rules.limits import SNAPSHOT_MACHINES, SUBSCRIPTIONS_PER_BROWSER
+from relay.rules.machine import iso
+from relay.rules.timing import LAST_SEEN_BATCH_SECONDS
+
+TICK_SECONDS = 1.0  # bands change with time alone, so someone has to look
+GATHER_SECONDS = 0.05  # doorbells that ring together are answered together
+
+
+class Feed:
+    """One browser's view of one workspace: the number it heard last, and what it knows of each machine."""
+
+    def __init__(self, browser: Browser, workspace: str) -> None:
+        self.browser = browser
+        self.workspace = workspace
+        self.seq = 0
+        self.known: dict[str, bytes] = {}  # by machine: a digest of what was told
+        self.visible: tuple[str, ...] = ()
+        self.told_at: dict[str, str] = {}  # last-seen times told of visible rows
+        self.begun = False
+
+    def next(self) -> int:
+        """The number of the next message."""
+        self.seq += 1
+        return self.seq
+
+
+class Watched:
+    """One workspace that somebody follows here: what to look at again, and when bands change by themselves."""
+
+    def __init__(self) -> None:
+        self.feeds: set[Feed] = set()
+        self.dirty: set[str] = set()
+        self.next_change_ms: dict[str, int] = {}
+        self.read_all_at = 0.0  # monotonic seconds
+        self.settled = True
+
+
+class Feeds:
+    """All subscriptions of this node. A doorbell or a change names machines; each feed is told what differs for it."""
+
+    def __init__(self, hub: Hub, directory: Directory) -> None:
+        self._hub = hub
+        self._directory = directory
+        self._watched: dict[str, Watched] = {}
+        self._rung = asyncio.Event()
+
+    # --- from browsers -----------------------------------------------------------------------------------------
+
+    async def subscribe(self, browser: Browser, ask: m.Subscribe) -> None:
+        """Send the snapshot and follow with changes; raises `NotFound`, `LimitReached` or `Unavailable`."""
+        if ask.workspace not in browser.identity.roles:
+            raise NotFound("there is nothing here that you may see")
+        if len(browser.feeds) >= SUBSCRIPTIONS_PER_BROWSER and ask.workspace not in browser.feeds:
+            raise LimitReached("too many workspaces on one socket", limit="SUBSCRIPTIONS_PER_BROWSER")
+        self.unsubscribe(browser, ask.workspace)
+        feed = Feed(browser, ask.workspace)
+        browser.feeds[ask.workspace] = feed
+        watched = self._watched.setdefault(ask.workspace, Watched())
+        watched.feeds.add(feed)  # first in, then read: a change in between marks machines that the next tick compares
+        await self._snapshot(feed, ask.ref)
+
+    def unsubscribe(self, browser: Browser, workspace: str) -> None:
+        """Stop following; unknown workspaces are fine."""
+        feed = browser.feeds.pop(workspace, None)
+        watched = self._watched.get(workspace)
+        if feed is not None and watched is not None:
+            watched.feeds.discard(feed)
+            if not watched.feeds:
+                del self._watched[workspace]
+
+    def browser_left(self, browser: Browser) -> None:
+        """The browser's socket is gone."""
+        for workspace in list(browser.feeds):
+            self.unsubscribe(browser, workspace)
+
+    def visible(self, browser: Browser, rows: m.Visible) -> None:
+        """These rows are on the screen: tell their last-seen times."""
+        feed = browser.feeds.get(rows.workspace)
+        if feed is not None:
+            feed.visible = tuple(rows.machines)
+            feed.told_at = {}
+
+    async def _snapshot(self, feed: Feed, ref: int | None) -> None:
+        view = await self._directory.machines(feed.workspace)
+        identity = feed.browser.identity
+        feed.known.clear()
+        ids = list(view.by_name())
+        parts = [ids[start : start + SNAPSHOT_MACHINES] for start in range(0, len(ids), SNAPSHOT_MACHINES)] or [[]]
+        seq = feed.next()
+        for number, part in enumerate(parts, 1):
+            machines = []
+            for id in part:
+                machine = self._directory.describe(identity, view, id)
+                if machine is not None:
+                    machines.append(machine)
+                    feed.known[id] = _digest(essence(machine))
+            message = m.Snapshot(
+                ref=ref,
+                workspace=feed.workspace,
+                seq=seq,
+                now=iso(view.now_ms(asyncio.get_running_loop().time())),
+                machines=machines,
+                settled=view.settled,
+                more=number < len(parts),
+            )
+            feed.browser.send(message)
+            await feed.browser.socket.drained()
+        feed.begun = True
+
+    # --- from the cluster --------------------------------------------------------------------------------------
+
+    def rung(self, message: bytes) -> None:
+        """A doorbell: these machines of this workspace are worth another look."""
+        bell = msgspec.json.decode(message)
+        self.mark(bell["workspace"], bell["machines"])
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """The registry changed: the same for machines, and for whole workspaces when people's access changed."""
+        for change in changes:
+            if change.workspace is None:
+                continue
+            if change.kind in ("machine", "machine-revoked"):
+                self.mark(change.workspace, [change.subject])
+            elif change.workspace in self._watched:
+                self.again(change.workspace)
+
+    def mark(self, workspace: str, machines: Iterable[str]) -> None:
+        """Look at these machines again soon."""
+        watched = self._watched.get(workspace)
+        if watched is not None:
+            watched.dirty.update(machines)
+            self._rung.set()
+
+    def again(self, workspace: str | None = None) -> None:
+        """Compare everything again soon, of one workspace or of all: messages may have been missed."""
+        for name, watched in self._watched.items():
+            if workspace in (None, name):
+                watched.read_all_at = 0.0
+                for feed in watched.feeds:
+                    watched.dirty.update(feed.known)
+        self._rung.set()
+
+    # --- each second -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Answer doorbells together, and look each second for bands that changed by themselves, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._rung.wait()
+            except TimeoutError:
+                pass
+            else:
+                await asyncio.sleep(GATHER_SECONDS)
+            self._rung.clear()
+            for workspace in list(self._watched):
+                try:
+                    await self._tick(workspace)
+                except RelayError as error:
+                    structlog.get_logger().warning("a feed waits", workspace=workspace, why=error.message)
+
+    async def _tick(self, workspace: str) -> None:
+        watched = self._watched[workspace]
+        dirty, watched.dirty = watched.dirty, set()
+        now = asyncio.get_running_loop().time()
+        try:
+            view = await self._directory.lately(workspace)
+            if now - watched.read_all_at >= LAST_SEEN_BATCH_SECONDS:
+                dirty |= await self._read_all(workspace, watched, view)
+                self._tell_last_seen(watched, view)
+            else:
+                due = self._due(watched, view)
+                if due | dirty:
+                    await self._directory.refresh(workspace, view, list(due | dirty))
+                dirty |= due
+        except RelayError:
+            watched.dirty |= dirty
+            raise
+        for machine in dirty:
+            self._expect(watched, view, machine)
+        for feed in list(watched.feeds):
+            if feed.begun and feed.browser.feeds.get(workspace) is feed:
+                await self._tell(feed, view, dirty)
+            else:
+                watched.dirty |= dirty  # its snapshot is under way; compare when it is out
+
+    async def _read_all(self, workspace: str, watched: Watched, view: View) -> set[str]:
+        """Read all presence again; the machines whose record says something else, or all when trust itself changed."""
+        before = dict(view.records)
+        await self._directory.refresh(workspace, view)
+        watched.read_all_at = asyncio.get_running_loop().time()
+        ids = set(before) | set(view.records)
+        if view.settled != watched.settled:
+            watched.settled = view.settled
+            return set(view.rows)
+        changed = {id for id in ids if _told(before.get(id)) != _told(view.records.get(id))}
+        changed |= set(view.records) - set(watched.next_change_ms)
+        return changed
+
+    def _due(self, watched: Watched, view: View) -> set[str]:
+        now_ms = view.now_ms(asyncio.get_running_loop().time())
+        return {machine for machine, at in watched.next_change_ms.items() if at <= now_ms}
+
+    def _expect(self, watched: Watched, view: View, machine: str) -> None:
+        record = view.records.get(machine)
+        now_ms = view.now_ms(asyncio.get_running_loop().time())
+        at = presence.next_change_ms(record, now_ms) if record is not None else None
+        if at is None:
+            watched.next_change_ms.pop(machine, None)
+        else:
+            watched.next_change_ms[machine] = at
+
+    async def _tell(self, feed: Feed, view: View, machines: Iterable[str]) -> None:
+        for number, id in enumerate(machines, 1):
+            machine = self._directory.describe(feed.browser.identity, view, id)
+            if machine is None:
+                if feed.known.pop(id, None) is not None:
+                    feed.browser.send(m.MachineGone(workspace=feed.workspace, seq=feed.next(), id=id))
+                continue
+            digest = _digest(essence(machine))
+            if feed.known.get(id) != digest:
+                feed.known[id] = digest
+                feed.browser.send(m.MachineChanged(workspace=feed.workspace, seq=feed.next(), machine=machine))
+            if number % SNAPSHOT_MACHINES == 0:
+                await feed.browser.socket.drained()
+
+    def _tell_last_seen(self, watched: Watched, view: View) -> None:
+        for feed in watched.feeds:
+            moved: dict[str, str] = {}
+            for id in feed.visible:
+                record = view.records.get(id)
+                if id in feed.known and record is not None:
+                    at = iso(record.heard_ms)
+                    if feed.told_at.get(id) != at:
+                        moved[id] = feed.told_at[id] = at
+            if moved:
+                feed.browser.send(m.LastSeen(workspace=feed.workspace, seq=feed.next(), at=moved))
+
+
+def _digest(text: bytes) -> bytes:
+    return blake2b(text, digest_size=8).digest()
+
+
+def _told(record: presence.Record | None) -> object:
+    return record and (record.fence, record.connected, record.reason, record.info)

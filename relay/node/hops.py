@@ -1,0 +1,149 @@
+"""Lists the messages from node to node, one class and one sentence each; they travel on lanes, in order with frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from relay.rules.messages import After, Attached, Attaching, Behind, DriverChanged, InputRefused, Mode, Operator
+
+
+class Hop(Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """The base of all; `call` joins a question with its answers."""
+
+
+class AttachHop(Hop, tag="attach", kw_only=True):
+    """A browser of mine wants a session of an agent of yours."""
+
+    call: int
+    machine: str
+    session: str
+    client: str
+    mode: Mode
+    operator: Operator
+    after: After | None = None
+    columns: int | None = None
+    rows: int | None = None
+    take: bool = False
+
+
+class NumberedHop(Hop, tag="numbered", kw_only=True):
+    """Your attach is passed on; its frames will carry this attachment number and come from this generation."""
+
+    call: int
+    attachment: int
+    generation: int
+
+
+class DetachHop(Hop, tag="detach", kw_only=True):
+    """An attachment of mine left."""
+
+    machine: str
+    session: str
+    attachment: int
+    dropped: bool = False
+
+
+class TakeHop(Hop, tag="take", kw_only=True):
+    """An attachment of mine takes the keyboard."""
+
+    machine: str
+    session: str
+    attachment: int
+
+
+class TellHop(Hop, tag="tell", kw_only=True):
+    """An agent of mine has this to say to one attachment of yours."""
+
+    machine: str
+    generation: int
+    message: Attaching | Attached | Behind | InputRefused
+
+
+class TellAllHop(Hop, tag="tell-all", kw_only=True):
+    """An agent of mine has this to say to everybody attached to a session."""
+
+    machine: str
+    generation: int
+    message: DriverChanged
+
+
+class UnknownAttachmentHop(Hop, tag="unknown-attachment", kw_only=True):
+    """You listed an attachment that I do not have; its browser must attach again."""
+
+    machine: str
+    session: str
+    attachment: int
+
+
+class MachineGoneHop(Hop, tag="machine-gone", kw_only=True):
+    """The connection of an agent of mine ended; all your attachments to it are over."""
+
+    machine: str
+    generation: int
+    revoked: bool = False
+
+
+class RequestHop(Hop, tag="request", kw_only=True):
+    """A browser of mine asks something of an agent of yours."""
+
+    call: int
+    machine: str
+    operation: str
+    operator: Operator
+    body: dict[str, Any]
+
+
+class TakenHop(Hop, tag="taken", kw_only=True):
+    """I have your request and passed it on; the answer follows."""
+
+    call: int
+
+
+class AnswerHop(Hop, tag="answer", kw_only=True):
+    """The answer to a call: a result, or an error with a code."""
+
+    call: int
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+class CloseHop(Hop, tag="close", kw_only=True):
+    """Close the agent sockets of this machine that you hold; `instance` is who took over, for `replaced`."""
+
+    call: int
+    machine: str
+    code: int
+    generation: int | None = None  # only a connection older than this; None: any
+    instance: str | None = None
+
+
+class GapHop(Hop, tag="gap", kw_only=True):
+    """I missed batches of yours: what your browsers typed may be lost, so they must attach again."""
+
+
+class InterestHop(Hop, tag="interest", kw_only=True):
+    """These attachments of mine to agents of yours are alive: (machine, session, attachment) each."""
+
+    attachments: list[tuple[str, str, int]]
+
+
+AnyHop = (
+    AttachHop | NumberedHop | DetachHop | TakeHop | TellHop | TellAllHop | UnknownAttachmentHop | MachineGoneHop
+    | RequestHop | TakenHop | AnswerHop | CloseHop | GapHop | InterestHop
+)  # fmt: skip
+
+_DECODER: msgspec.json.Decoder[AnyHop] = msgspec.json.Decoder(AnyHop)
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode(hop: Hop) -> bytes:
+    """A hop as bytes for a batch."""
+    return _ENCODER.encode(hop)
+
+
+def decode(data: bytes | memoryview) -> AnyHop:
+    """A hop from a batch; raises `msgspec.DecodeError` for what this version does not know."""
+    return _DECODER.decode(data)

@@ -1,0 +1,256 @@
+"""Holds one process's sockets and who is attached to what; dies with the process and is rebuilt by reconnects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, Protocol
+
+from relay.errors import Close
+from relay.rules import ids
+from relay.rules import messages as m
+from relay.rules.access import Identity
+from relay.rules.presence import Fence
+
+Told = m.Attaching | m.Attached | m.Behind | m.InputRefused  # what an agent says to one attachment
+Reason = Literal["machine-gone", "gap", "behind", "forbidden", "machine-revoked", "left"]
+
+
+class Socket(Protocol):
+    """What the hub needs of a connection: ready bytes out, and an end. Nothing here waits."""
+
+    def send_text(self, data: bytes) -> bool:
+        """Queue a control message; False when the peer is too slow to take it, and then it is being closed."""
+
+    def send_binary(self, data: bytes) -> bool:
+        """Queue a frame; False when the outbox is full, and then nothing was queued."""
+
+    async def drained(self) -> None:
+        """Wait until little enough is queued that more may be sent; returns at once for a closed socket."""
+
+    def close(self, code: Close) -> None:
+        """Close with a code once everything queued is out; later calls change nothing."""
+
+
+class Agent:
+    """One agent connection: its fence, its sessions, and the requests it has not answered."""
+
+    __slots__ = ("admitted", "bye", "fence", "heard", "hello", "machine", "raw", "requests", "sessions", "socket",
+                 "told", "workspace")  # fmt: skip
+
+    def __init__(self, socket: Socket, workspace: str, machine: str, hello: m.AgentHello, heard: float) -> None:
+        self.socket = socket
+        self.workspace = workspace
+        self.machine = machine
+        self.raw = ids.raw(machine)
+        self.hello = hello
+        self.fence: Fence | None = None  # set when Redis admits it
+        self.admitted = False
+        self.bye = False
+        self.heard = heard  # monotonic seconds
+        self.told = heard  # what the last flush told Redis
+        self.sessions: dict[bytes, Route] = {}
+        self.requests: dict[int, Callable[[m.Answer], None]] = {}
+
+    @property
+    def generation(self) -> int:
+        """The generation of an admitted connection."""
+        assert self.fence is not None, "only admitted agents have a generation"
+        return self.fence.generation
+
+    def send(self, message: m.Message) -> None:
+        """Queue a control message for the agent."""
+        self.socket.send_text(m.encode(message))
+
+
+class Audience:
+    """The attachments of this node to one session: those that catch up, and those that take what everybody gets."""
+
+    __slots__ = ("group", "pending")
+
+    def __init__(self) -> None:
+        self.pending: dict[int, Attachment] = {}
+        self.group: dict[int, Attachment] = {}
+
+    def find(self, number: int) -> Attachment | None:
+        """The attachment of that number in either state."""
+        return self.group.get(number) or self.pending.get(number)
+
+    def join(self, number: int) -> None:
+        """Move an attachment that has caught up to the group."""
+        attachment = self.pending.pop(number, None)
+        if attachment is not None:
+            self.group[number] = attachment
+
+    def leave(self, number: int) -> Attachment | None:
+        """Take an attachment out."""
+        return self.pending.pop(number, None) or self.group.pop(number, None)
+
+    def hear(self, message: Told) -> None:
+        """Act on what the agent says to one attachment, in stream order, and pass it on to the browser."""
+        attachment = self.find(message.attachment)
+        if attachment is None:
+            return
+        match message:
+            case m.Attaching():
+                fields = {name: getattr(message, name) for name in m.Attaching.__struct_fields__}
+                attachment.tell(m.BrowserAttaching(ref=attachment.ask.ref, machine=attachment.machine, **fields))
+            case m.Attached():
+                self.join(message.attachment)
+                attachment.tell(message)
+            case m.Behind():
+                self.leave(message.attachment)
+                attachment.end("behind")
+            case m.InputRefused():
+                attachment.tell(message)
+
+    def dismiss(self, reason: Reason) -> None:
+        """End every attachment."""
+        for attachment in self.all():
+            self.leave(attachment.number)
+            attachment.end(reason)
+
+    def all(self) -> list[Attachment]:
+        """Everybody, as a list that stays still while they leave."""
+        return [*self.pending.values(), *self.group.values()]
+
+
+class Holder:
+    """Who holds an attachment number of a session whose agent is here: another node, or an attachment of ours."""
+
+    __slots__ = ("boot", "seen")
+
+    def __init__(self, boot: str | None, seen: float) -> None:
+        self.boot = boot  # None: here
+        self.seen = seen  # monotonic seconds when the holder last said that it lives
+
+
+class Route:
+    """One session of an agent on this node, and who gets its frames."""
+
+    __slots__ = ("audience", "described", "holders", "last", "remote")
+
+    def __init__(self, described: m.Session) -> None:
+        self.described = described
+        self.audience = Audience()
+        self.remote: dict[str, set[int]] = {}  # by node: its attachments that take what everybody gets
+        self.holders: dict[int, Holder] = {}
+        self.last = 0
+
+    def number(self, boot: str | None, now: float) -> int:
+        """A free attachment number, not reused before all others were, so that late frames find nobody."""
+        while True:
+            self.last = self.last % 65_535 + 1
+            if self.last not in self.holders:
+                self.holders[self.last] = Holder(boot, now)
+                return self.last
+
+    def release(self, number: int) -> Holder | None:
+        """Forget a number wherever it was."""
+        holder = self.holders.pop(number, None)
+        if holder is not None and holder.boot is not None:
+            group = self.remote.get(holder.boot)
+            if group is not None:
+                group.discard(number)
+                if not group:
+                    del self.remote[holder.boot]
+        return holder
+
+
+class Attachment:
+    """One browser on one session. `number` is 0 until the agent's node gave one."""
+
+    __slots__ = ("ask", "browser", "cancelled", "home", "machine", "number", "session", "workspace")
+
+    def __init__(self, browser: Browser, workspace: str, ask: m.Attach) -> None:
+        self.browser = browser
+        self.workspace = workspace
+        self.machine = ask.machine
+        self.session = ids.raw(ask.session)
+        self.ask = ask
+        self.number = 0
+        self.home: str | None = None  # the agent's node, None while unknown or when it is this one
+        self.cancelled = False  # its access went while it was asking
+
+    @property
+    def key(self) -> tuple[bytes, int]:
+        """Where its browser finds it."""
+        return (self.session, self.number)
+
+    def tell(self, message: m.Message) -> None:
+        """Queue a control message for the browser."""
+        self.browser.send(message)
+
+    def end(self, reason: Reason) -> None:
+        """Take it from its browser, and say why."""
+        if self.browser.attachments.get(self.key) is self:
+            del self.browser.attachments[self.key]
+            self.tell(m.Detached(session=self.ask.session, attachment=self.number, reason=reason))
+
+
+class Browser:
+    """One browser connection: who it is, and its attachments, admitted or still asking."""
+
+    __slots__ = ("asking", "attachments", "client", "credential", "feeds", "identity", "label", "pending", "socket")
+
+    def __init__(self, socket: Socket, identity: Identity, claim: str) -> None:
+        self.socket = socket
+        self.identity = identity
+        self.credential = claim  # finds the identity again, without being a secret
+        self.client = ""
+        self.label = ""
+        self.attachments: dict[tuple[bytes, int], Attachment] = {}
+        self.asking: set[Attachment] = set()
+        self.pending = 0  # requests without an answer yet
+        self.feeds: dict[str, Any] = {}  # by workspace; see feeds.py
+
+    @property
+    def operator(self) -> m.Operator:
+        """How others see this person."""
+        return m.Operator(user=self.identity.name, client=self.label)
+
+    def send(self, message: m.Message) -> None:
+        """Queue a control message for the browser."""
+        self.socket.send_text(m.encode(message))
+
+
+class Away:
+    """The attachments of this node to one session whose agent is on another node."""
+
+    __slots__ = ("audience", "generation", "home")
+
+    def __init__(self, home: str, generation: int) -> None:
+        self.home = home
+        self.generation = generation
+        self.audience = Audience()
+
+
+class Hub:
+    """All connections of this process. An entry is made before it is checked, so that a change in between finds it."""
+
+    def __init__(self) -> None:
+        self.agents: dict[str, Agent] = {}  # admitted, by machine
+        self.knocking: set[Agent] = set()  # said hello, not admitted yet
+        self.browsers: set[Browser] = set()
+        self.away: dict[tuple[bytes, bytes], Away] = {}  # by machine and session
+
+    def connections(self, machine: str) -> list[Agent]:
+        """Every socket that speaks for a machine here, admitted or not."""
+        found = [agent for agent in self.knocking if agent.machine == machine]
+        admitted = self.agents.get(machine)
+        return [*found, admitted] if admitted is not None else found
+
+    def attachments(self) -> Iterator[Attachment]:
+        """Every attachment of this node's browsers, admitted or still asking."""
+        for browser in list(self.browsers):
+            yield from list(browser.asking)
+            yield from list(browser.attachments.values())
+
+    def away_of(self, machine: bytes, session: bytes, home: str, generation: int) -> Away:
+        """The entry of a session on another node, made when the first browser here attaches to it."""
+        found = self.away.get((machine, session))
+        if found is not None and found.home == home and found.generation == generation:
+            return found
+        if found is not None:
+            found.audience.dismiss("gap")  # of a connection that has ended since
+        made = self.away[machine, session] = Away(home, generation)
+        return made

@@ -1,0 +1,177 @@
+"""Carries frames and hops to other nodes in numbered batches, one publish per node and event-loop tick."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from msgspec import DecodeError
+
+from relay.errors import Invalid, RelayError
+from relay.node import hops
+from relay.rules import ids, lanes
+from relay.rules.lanes import Arrival, EntryKind
+from relay.rules.limits import BATCH_BYTES
+from relay.rules.timing import LANE_LATE_SECONDS
+
+Publish = Callable[[str, bytes], None]  # to a node's inbox, by its boot id; raises RelayError when over its limit
+
+
+class Receiver(Protocol):
+    """Who takes what arrives; every call returns at once."""
+
+    def output_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
+        """A frame of an agent on the sending node."""
+
+    def input_arrived(self, sender: str, machine: bytes, frame: bytes) -> None:
+        """A frame of a browser on the sending node."""
+
+    def hop_arrived(self, sender: str, hop: hops.AnyHop) -> None:
+        """A message of the sending node."""
+
+    def lane_broken(self, sender: str) -> None:
+        """Something of that node was lost, or it has not been heard for too long."""
+
+
+class Outgoing:
+    """What waits to go to one node in this tick, and the number of the next batch."""
+
+    __slots__ = ("entries", "number", "size")
+
+    def __init__(self) -> None:
+        self.number = 1
+        self.entries: list[bytes] = []
+        self.size = 0
+
+
+class Incoming:
+    """What is known of one sender: the number expected next and when it was last heard."""
+
+    __slots__ = ("expected", "heard")
+
+    def __init__(self, heard: float) -> None:
+        self.expected: int | None = None
+        self.heard = heard
+
+
+class Lanes:
+    """This node's lanes to and from all others. Frames go in one by one and leave as one publish per node and tick."""
+
+    def __init__(self, boot: str, publish: Publish, loop: asyncio.AbstractEventLoop) -> None:
+        self._boot = ids.raw(boot)
+        self._publish = publish
+        self._loop = loop
+        self._outgoing: dict[str, Outgoing] = {}
+        self._incoming: dict[str, Incoming] = {}
+        self._dirty: set[str] = set()
+        self.receiver: Receiver | None = None  # set once, by the router that these lanes serve
+
+    def send_output(self, boot: str, machine: bytes, generation: int, frame: bytes) -> None:
+        """An agent's frame for the attachments of another node."""
+        self._add(boot, lanes.entry(EntryKind.OUTPUT, lanes.OUTPUT.pack(machine, generation), frame))
+
+    def send_input(self, boot: str, machine: bytes, frame: bytes) -> None:
+        """A browser's frame for an agent of another node."""
+        self._add(boot, lanes.entry(EntryKind.INPUT, machine, frame))
+
+    def send_hop(self, boot: str, hop: hops.Hop) -> None:
+        """A message for another node, in order with the frames."""
+        self._add(boot, lanes.entry(EntryKind.HOP, hops.encode(hop)))
+
+    def _add(self, boot: str, entry: bytes) -> None:
+        lane = self._outgoing.get(boot)
+        if lane is None:
+            lane = self._outgoing[boot] = Outgoing()
+        if lane.size and lane.size + len(entry) > BATCH_BYTES:
+            self._send(boot, lane)
+        lane.entries.append(entry)
+        lane.size += len(entry)
+        if not self._dirty:
+            self._loop.call_soon(self._flush)
+        self._dirty.add(boot)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, set()
+        for boot in dirty:
+            lane = self._outgoing[boot]
+            if lane.entries:
+                self._send(boot, lane)
+
+    def _send(self, boot: str, lane: Outgoing) -> None:
+        data = lanes.batch(self._boot, lane.number, lane.entries)
+        lane.number += 1  # also when the batch is refused: the hole is how the other side learns of it
+        lane.entries = []
+        lane.size = 0
+        try:
+            self._publish(boot, data)
+        except RelayError as error:
+            structlog.get_logger().warning("a batch to another node was dropped", node=boot, why=error.message)
+
+    def keep_alive(self, boots: set[str]) -> None:
+        """Send an empty batch to each node that has interest here, so that a lost last frame is noticed."""
+        for boot in boots:
+            lane = self._outgoing.setdefault(boot, Outgoing())
+            if not lane.entries:
+                self._send(boot, lane)
+
+    def check_late(self, boots: set[str], now: float) -> None:
+        """Report each of these senders that has been silent for too long; `now` in monotonic seconds."""
+        for boot in boots:
+            lane = self._incoming.setdefault(boot, Incoming(now))
+            if now - lane.heard > LANE_LATE_SECONDS:
+                lane.heard = now  # told once; the next report needs another silence
+                self._broken(boot)
+
+    def break_all(self) -> None:
+        """Report every sender: this node was deaf, and what came meanwhile is lost."""
+        for boot in list(self._incoming):
+            self._broken(boot)
+
+    def forget(self, boot: str) -> None:
+        """Drop a node that is gone for good."""
+        self._outgoing.pop(boot, None)
+        self._incoming.pop(boot, None)
+        self._dirty.discard(boot)
+
+    def known(self) -> set[str]:
+        """Every node that something was sent to or heard from."""
+        return {*self._outgoing, *self._incoming}
+
+    def received(self, data: bytes) -> None:
+        """Take one batch from this node's inbox."""
+        try:
+            raw, number, entries = lanes.open_batch(data)
+            sender = ids.text(raw)
+            lane = self._incoming.setdefault(sender, Incoming(0.0))
+            lane.heard = self._loop.time()
+            match lanes.arrival(lane.expected, number):
+                case Arrival.REPEATED:
+                    return
+                case Arrival.GAP:
+                    self._broken(sender)
+                case Arrival.NEXT:
+                    pass
+            lane.expected = number + 1
+            for entry in entries:
+                self._deliver(sender, entry)
+        except (Invalid, DecodeError, struct.error) as error:
+            structlog.get_logger().error("a batch from another node cannot be read", why=str(error))
+
+    def _deliver(self, sender: str, entry: lanes.Entry) -> None:
+        assert self.receiver is not None
+        body = entry.body
+        if entry.kind == EntryKind.OUTPUT:
+            machine, generation = lanes.OUTPUT.unpack_from(body)
+            self.receiver.output_arrived(sender, machine, generation, bytes(body[lanes.OUTPUT.size :]))
+        elif entry.kind == EntryKind.INPUT:
+            machine = bytes(body[: lanes.MACHINE_BYTES])
+            self.receiver.input_arrived(sender, machine, bytes(body[lanes.MACHINE_BYTES :]))
+        elif entry.kind == EntryKind.HOP:
+            self.receiver.hop_arrived(sender, hops.decode(body))
+
+    def _broken(self, sender: str) -> None:
+        assert self.receiver is not None
+        self.receiver.lane_broken(sender)

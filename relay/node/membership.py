@@ -1,0 +1,62 @@
+"""Keeps this node's lease and knows which other nodes live."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from relay.errors import RelayError
+from relay.rules.timing import LEASE_RENEW_SECONDS, LEASE_SECONDS
+from relay.store import Lease, Leases
+
+
+class Membership:
+    """The cluster as this node sees it; `nodes` survives a Redis that does not answer."""
+
+    def __init__(self, boot: str, url: str, started_ms: int, leases: Leases) -> None:
+        self._boot = boot
+        self._url = url
+        self._started_ms = started_ms
+        self._leases = leases
+        self._others: dict[str, Lease] = {}
+        self.draining = False
+        self.renewed_at: float | None = None  # monotonic seconds
+
+    async def renew(self) -> None:
+        """Renew the lease and read the others'; raises `Unavailable`."""
+        await self._leases.renew(Lease(self._boot, self._url, self._started_ms, self.draining))
+        self._others = {lease.boot: lease for lease in await self._leases.live() if lease.boot != self._boot}
+        self.renewed_at = asyncio.get_running_loop().time()
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while True:
+            try:
+                await self.renew()
+            except RelayError as error:
+                structlog.get_logger().warning("the lease cannot be renewed", why=error.message)
+            await asyncio.sleep(LEASE_RENEW_SECONDS)
+
+    async def leave(self) -> None:
+        """Take this node off the list; that the lease ends by itself is good enough if Redis does not answer."""
+        try:
+            await self._leases.release(self._boot)
+        except RelayError as error:
+            structlog.get_logger().warning("the lease is left to end", why=error.message)
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether others may believe that this node is gone."""
+        now = asyncio.get_running_loop().time()
+        return self.renewed_at is None or now - self.renewed_at > LEASE_SECONDS
+
+    def boots(self) -> list[str]:
+        """The boot ids of the other nodes."""
+        return list(self._others)
+
+    def urls(self) -> list[str]:
+        """Where the cluster listens: nodes that take newcomers, this one first unless it drains."""
+        own = [] if self.draining else [self._url]
+        others = [lease.url for lease in self._others.values() if not lease.draining]
+        return list(dict.fromkeys([*own, *others])) or [self._url]

@@ -1,0 +1,204 @@
+"""Joins the parts that deliver: hands what arrives from agents, browsers and other nodes to whoever acts on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from relay.errors import Close, Offline, RelayError, from_body
+from relay.node import hops
+from relay.node.attachments import Attachments, Check
+from relay.node.calls import Calls
+from relay.node.fanout import Fanout
+from relay.node.hub import Agent, Attachment, Browser, Hub
+from relay.node.lanes import Lanes
+from relay.node.requests import Operation, Requests
+from relay.node.sessions import Sessions
+from relay.rules import ids
+from relay.rules import messages as m
+from relay.rules.machine import iso
+from relay.rules.presence import Record
+from relay.rules.timing import REVOKE_WAIT_SECONDS
+
+Locate = Callable[[str, str], Awaitable[Record | None]]  # (workspace, machine) as Redis knows it
+
+
+class Router:
+    """One node's deliveries. What comes in is acted on at once; only questions to other nodes wait."""
+
+    def __init__(self, boot: str, hub: Hub, lanes: Lanes, locate: Locate) -> None:
+        self.boot = boot
+        self.hub = hub
+        self._lanes = lanes
+        self._locate = locate
+        self._calls = Calls()
+        self.sessions = Sessions(hub, lanes)
+        self.attachments = Attachments(hub, lanes, self._calls, self.sessions)
+        self.fanout = Fanout(hub, lanes, self._overflow)
+        self.requests = Requests(hub, lanes, self._calls)
+        lanes.receiver = self
+
+    # --- from this node's sockets ------------------------------------------------------------------------------
+
+    def agent_admitted(self, agent: Agent) -> Agent | None:
+        """The agent may speak now; the answer is the connection of this node that it replaces, if there is one."""
+        self.hub.knocking.discard(agent)
+        older = self.hub.agents.get(agent.machine)
+        if older is not None:
+            self._forget(older, revoked=False)
+        agent.admitted = True
+        self.hub.agents[agent.machine] = agent
+        for session in agent.hello.sessions:
+            self.sessions.announced(agent, session)
+        return older
+
+    def agent_left(self, agent: Agent, *, revoked: bool = False) -> None:
+        """The agent's socket is gone."""
+        self.hub.knocking.discard(agent)
+        if self.hub.agents.get(agent.machine) is agent:
+            self._forget(agent, revoked=revoked)
+
+    def _forget(self, agent: Agent, *, revoked: bool) -> None:
+        del self.hub.agents[agent.machine]
+        self.requests.agent_left(agent)
+        self.sessions.agent_left(agent, revoked=revoked)
+
+    def browser_left(self, browser: Browser) -> None:
+        """The browser's socket is gone."""
+        self.hub.browsers.discard(browser)
+        self.attachments.browser_left(browser)
+
+    async def attach(self, browser: Browser, workspace: str, ask: m.Attach, check: Check) -> None:
+        """See `Attachments.attach`."""
+        await self.attachments.attach(browser, workspace, ask, check, lambda: self._home(workspace, ask.machine))
+
+    async def ask(
+        self, workspace: str, machine: str, operation: Operation, operator: m.Operator, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        """See `Requests.ask`."""
+        return await self.requests.ask(machine, operation, operator, body, lambda: self._home(workspace, machine))
+
+    async def _home(self, workspace: str, machine: str) -> str:
+        record = await self._locate(workspace, machine)
+        if record is None:
+            raise Offline("the machine is offline")
+        if not record.connected:
+            at = iso(record.heard_ms)
+            raise Offline(f"the machine is offline, last seen {at}", lastSeenAt=at)
+        return record.node
+
+    def _overflow(self, attachment: Attachment) -> None:
+        self.attachments.end(attachment, "behind")
+
+    # --- ends that somebody decided ----------------------------------------------------------------------------
+
+    async def close_machine(
+        self, machine: str, code: Close, nodes: list[str], *, below: int | None = None, instance: str | None = None
+    ) -> tuple[int, list[str]]:
+        """Close a machine's sockets on this node and on `nodes` (boot ids), only those with a generation under `below`
+        if one is given; the answer is how many were closed, and the nodes that did not confirm within 2 s."""
+        closed = self.close_here(machine, code, below=below, instance=instance)
+        asked: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        async with asyncio.TaskGroup() as group:
+            for boot in nodes:
+                if boot != self.boot:
+                    asked[boot] = group.create_task(self._close_there(boot, machine, code, below, instance))
+        results = {boot: task.result() for boot, task in asked.items()}
+        closed += sum(int(result["closed"]) for result in results.values())
+        return closed, [boot for boot, result in results.items() if not result["confirmed"]]
+
+    async def _close_there(
+        self, boot: str, machine: str, code: Close, below: int | None, instance: str | None
+    ) -> dict[str, Any]:
+        call = self._calls.begin(boot)
+        hop = hops.CloseHop(call=call, machine=machine, code=int(code), generation=below, instance=instance)
+        self._lanes.send_hop(boot, hop)
+        try:
+            answer = await self._calls.outcome(call, REVOKE_WAIT_SECONDS)
+        except RelayError:
+            return {"closed": 0, "confirmed": False}
+        return {"closed": answer.get("closed", 0), "confirmed": True}
+
+    def close_here(self, machine: str, code: Close, *, below: int | None = None, instance: str | None = None) -> int:
+        """Close this node's sockets of a machine; the answer is how many."""
+        closed = 0
+        for agent in self.hub.connections(machine):
+            if below is not None and agent.fence is not None and agent.generation >= below:
+                continue
+            if code is Close.REPLACED and instance == agent.hello.instance:
+                agent.socket.close(Close.DRAINING)  # the same installation on a new socket: nobody was replaced
+            else:
+                agent.socket.close(code)
+            self.agent_left(agent, revoked=code is Close.MACHINE_REVOKED)
+            closed += 1
+        return closed
+
+    # --- from other nodes --------------------------------------------------------------------------------------
+
+    def output_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
+        """A frame of an agent on another node."""
+        self.fanout.from_lane(sender, machine, generation, frame)
+
+    def input_arrived(self, sender: str, machine: bytes, frame: bytes) -> None:
+        """A frame of a browser on another node."""
+        self.fanout.input_from_lane(sender, machine, frame)
+
+    def lane_broken(self, sender: str) -> None:
+        """Something of that node was lost: attachments to its agents start again, and it does the same with ours."""
+        self.attachments.lane_broken(sender)
+        if sender in self.sessions.watchers():
+            self._lanes.send_hop(sender, hops.GapHop())
+
+    def hop_arrived(self, sender: str, hop: hops.AnyHop) -> None:
+        """A message of another node."""
+        match hop:
+            case hops.AttachHop():
+                self.sessions.attach_from(sender, hop)
+            case hops.NumberedHop():
+                self.attachments.numbered(sender, hop)
+            case hops.DetachHop():
+                raw = ids.raw(hop.session)
+                self.sessions.left(hop.machine, raw, hop.attachment, sender, dropped=hop.dropped)
+            case hops.TakeHop():
+                self.sessions.take(hop.machine, ids.raw(hop.session), hop.attachment, sender)
+            case hops.TellHop() | hops.TellAllHop():
+                self.attachments.told(sender, hop)
+            case hops.UnknownAttachmentHop():
+                self.attachments.unknown(sender, hop)
+            case hops.MachineGoneHop():
+                self.attachments.machine_gone(sender, hop)
+            case hops.RequestHop():
+                self.requests.asked(sender, hop)
+            case hops.TakenHop():
+                self._calls.taken(hop.call)
+            case hops.AnswerHop():
+                self._answered(hop)
+            case hops.CloseHop():
+                closed = self.close_here(hop.machine, Close(hop.code), below=hop.generation, instance=hop.instance)
+                self._lanes.send_hop(sender, hops.AnswerHop(call=hop.call, result={"closed": closed}))
+            case hops.GapHop():
+                self.attachments.lane_broken(sender)
+            case hops.InterestHop():
+                self.sessions.interested(sender, hop)
+
+    def _answered(self, hop: hops.AnswerHop) -> None:
+        if hop.error is not None:
+            self._calls.refuse(hop.call, from_body(hop.error))
+        else:
+            self._calls.answer(hop.call, hop.result or {})
+
+    # --- each second -------------------------------------------------------------------------------------------
+
+    def tick(self, now: float, *, repeat_interest: bool) -> None:
+        """Keep lanes alive where there is interest, notice silent ones, let go of what nobody claims."""
+        homes, watchers = self.attachments.homes(), self.sessions.watchers()
+        self._lanes.keep_alive(homes | watchers)
+        self._lanes.check_late(homes | watchers, now)
+        if repeat_interest:
+            self.attachments.repeat_interest()
+            self.sessions.forget_silent(now)
+
+    def bus_restored(self) -> None:
+        """This node was deaf for a while: every lane may have lost something."""
+        self._lanes.break_all()

@@ -1,0 +1,183 @@
+"""Keeps the sessions of agents on this node: who holds which attachment number, here and on other nodes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from relay.errors import Conflict, LimitReached, NotFound, RelayError
+from relay.node import hops
+from relay.node.hub import Agent, Attachment, Hub, Told
+from relay.node.hub import Route as SessionRoute
+from relay.node.lanes import Lanes
+from relay.rules import ids
+from relay.rules import messages as m
+from relay.rules.limits import ATTACHMENTS_PER_SESSION, SESSIONS_PER_MACHINE
+from relay.rules.timing import INTEREST_FORGET_SECONDS
+
+
+class Sessions:
+    """The agent's side of attachments. Sessions belong to the connection that announced them and end with it."""
+
+    def __init__(self, hub: Hub, lanes: Lanes) -> None:
+        self._hub = hub
+        self._lanes = lanes
+
+    def announced(self, agent: Agent, session: m.Session) -> None:
+        """The agent has this session now, changed it, or ended it; raises `LimitReached`."""
+        raw = ids.raw(session.id)
+        route = agent.sessions.get(raw)
+        if route is not None:
+            route.described = session
+        elif len(agent.sessions) >= SESSIONS_PER_MACHINE:
+            raise LimitReached("too many sessions on one machine", limit="SESSIONS_PER_MACHINE")
+        else:
+            agent.sessions[raw] = SessionRoute(session)
+        if session.ended_at is not None and not agent.sessions[raw].holders:
+            del agent.sessions[raw]
+
+    def attach_here(self, agent: Agent, attachment: Attachment) -> None:
+        """Give an attachment here its number and pass it on; raises `NotFound`, `Conflict`, `LimitReached`."""
+        route, number = self._number(agent, attachment.session, None)
+        attachment.number = number
+        if attachment.key in attachment.browser.attachments:
+            route.release(number)
+            raise Conflict("this socket holds that session id of another machine")
+        attachment.browser.attachments[attachment.key] = attachment
+        route.audience.pending[number] = attachment
+        browser, ask = attachment.browser, attachment.ask
+        agent.send(
+            m.AgentAttach(
+                session=ask.session,
+                attachment=number,
+                client=browser.client,
+                mode=ask.mode,
+                operator=browser.operator,
+                after=ask.after,
+                columns=ask.columns,
+                rows=ask.rows,
+                take=ask.take,
+            )
+        )
+
+    def attach_from(self, sender: str, hop: hops.AttachHop) -> None:
+        """The same for an attachment of another node, which is told its number or the error."""
+        agent = self._hub.agents.get(hop.machine)
+        try:
+            if agent is None:
+                raise NotFound("this node does not hold the machine any more")
+            _route, number = self._number(agent, ids.raw(hop.session), sender)
+        except RelayError as error:
+            self._lanes.send_hop(sender, hops.AnswerHop(call=hop.call, error=error.body()))
+            return
+        numbered = hops.NumberedHop(call=hop.call, attachment=number, generation=agent.generation)
+        self._lanes.send_hop(sender, numbered)
+        agent.send(
+            m.AgentAttach(
+                session=hop.session,
+                attachment=number,
+                client=hop.client,
+                mode=hop.mode,
+                operator=hop.operator,
+                after=hop.after,
+                columns=hop.columns,
+                rows=hop.rows,
+                take=hop.take,
+            )
+        )
+
+    def _number(self, agent: Agent, session: bytes, boot: str | None) -> tuple[SessionRoute, int]:
+        route = agent.sessions.get(session)
+        if route is None:
+            raise NotFound("no such session on this machine")
+        if len(route.holders) >= ATTACHMENTS_PER_SESSION:
+            raise LimitReached("too many attachments to one session", limit="ATTACHMENTS_PER_SESSION")
+        return route, route.number(boot, asyncio.get_running_loop().time())
+
+    def told(self, agent: Agent, message: Told) -> None:
+        """The agent speaks to one attachment; what changes here changes at once, in the order of its stream."""
+        route = agent.sessions.get(ids.raw(message.session))
+        holder = route.holders.get(message.attachment) if route is not None else None
+        if route is None or holder is None:
+            return  # it left while this was under way
+        if holder.boot is None:
+            route.audience.hear(message)
+        else:
+            if isinstance(message, m.Attached):
+                route.remote.setdefault(holder.boot, set()).add(message.attachment)
+            hop = hops.TellHop(machine=agent.machine, generation=agent.generation, message=message)
+            self._lanes.send_hop(holder.boot, hop)
+        if isinstance(message, m.Behind):
+            route.release(message.attachment)
+
+    def told_all(self, agent: Agent, message: m.DriverChanged) -> None:
+        """The agent speaks to everybody attached to a session."""
+        route = agent.sessions.get(ids.raw(message.session))
+        if route is None:
+            return
+        for attachment in route.audience.all():
+            attachment.tell(message)
+        hop = hops.TellAllHop(machine=agent.machine, generation=agent.generation, message=message)
+        for boot in {holder.boot for holder in route.holders.values() if holder.boot is not None}:
+            self._lanes.send_hop(boot, hop)
+
+    def left(self, machine: str, session: bytes, number: int, boot: str | None, *, dropped: bool = False) -> None:
+        """An attachment held by `boot` (None: by this node) left."""
+        agent = self._hub.agents.get(machine)
+        route = agent.sessions.get(session) if agent is not None else None
+        holder = route.holders.get(number) if route is not None else None
+        if agent is None or route is None or holder is None or holder.boot != boot:
+            return
+        route.release(number)
+        route.audience.leave(number)
+        agent.send(m.AgentDetach(session=route.described.id, attachment=number, dropped=dropped))
+        if route.described.ended_at is not None and not route.holders:
+            del agent.sessions[session]
+
+    def take(self, machine: str, session: bytes, number: int, boot: str | None) -> None:
+        """An attachment held by `boot` takes the keyboard."""
+        agent = self._hub.agents.get(machine)
+        route = agent.sessions.get(session) if agent is not None else None
+        holder = route.holders.get(number) if route is not None else None
+        if agent is not None and route is not None and holder is not None and holder.boot == boot:
+            agent.send(m.Take(session=route.described.id, attachment=number))
+
+    def agent_left(self, agent: Agent, *, revoked: bool) -> None:
+        """The agent's connection ended: so do all attachments to it, here and elsewhere."""
+        boots = {h.boot for route in agent.sessions.values() for h in route.holders.values() if h.boot is not None}
+        for boot in boots:
+            hop = hops.MachineGoneHop(machine=agent.machine, generation=agent.generation, revoked=revoked)
+            self._lanes.send_hop(boot, hop)
+        for route in agent.sessions.values():
+            route.audience.dismiss("machine-revoked" if revoked else "machine-gone")
+        agent.sessions.clear()
+
+    def interested(self, sender: str, hop: hops.InterestHop) -> None:
+        """Another node repeats which attachments it still has; those that we lack must be made again."""
+        now = asyncio.get_running_loop().time()
+        for machine, session, number in hop.attachments:
+            agent = self._hub.agents.get(machine)
+            route = agent.sessions.get(ids.raw(session)) if agent is not None else None
+            holder = route.holders.get(number) if route is not None else None
+            if holder is not None and holder.boot == sender:
+                holder.seen = now
+            else:
+                lost = hops.UnknownAttachmentHop(machine=machine, session=session, attachment=number)
+                self._lanes.send_hop(sender, lost)
+
+    def forget_silent(self, now: float) -> None:
+        """Let go of other nodes' attachments that nobody has claimed for a while; `now` in monotonic seconds."""
+        for agent in list(self._hub.agents.values()):
+            for session, route in list(agent.sessions.items()):
+                for number, holder in list(route.holders.items()):
+                    if holder.boot is not None and now - holder.seen > INTEREST_FORGET_SECONDS:
+                        self.left(agent.machine, session, number, holder.boot, dropped=True)
+
+    def watchers(self) -> set[str]:
+        """The other nodes that hold attachments to agents here."""
+        return {
+            holder.boot
+            for agent in self._hub.agents.values()
+            for route in agent.sessions.values()
+            for holder in route.holders.values()
+            if holder.boot is not None
+        }
