@@ -1,0 +1,1 @@
+"""Tests of the whole product, in its own words."""

@@ -1,0 +1,1 @@
+"""Tests of `relay dev`: real processes, a real engine."""
