@@ -25,6 +25,7 @@ AGENT_MESSAGE_BYTES = limits.FRAME_BYTES  # the largest that a node sends to an 
 BROWSER_MESSAGE_BYTES = 16 * limits.MIB  # one snapshot of 10,000 machines has about 6 MiB
 OPEN_SECONDS = 10.0  # for TCP, TLS and the upgrade of one node before the next one is tried
 CLOSE_SECONDS = 2.0  # for the other side's half of the closing handshake; nobody waits longer to leave
+NODES_KEPT = 32  # addresses remembered; more nodes than this are found through those
 NO_CLOSE_FRAME = 1006  # what the WebSocket standard calls a socket that ended without a word
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ERRORS_BY_STATUS: dict[int, type[RelayError]] = {

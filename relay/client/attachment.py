@@ -1,0 +1,407 @@
+"""Stays attached to one session across sockets, nodes and the machine's absence: exact output, input applied once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random, SystemRandom
+from typing import NamedTuple
+
+from relay.client import events
+from relay.client.connection import Connection, Lost
+from relay.client.feed import Feed
+from relay.client.input_stream import Entry, pieces
+from relay.client.keyboard import Keyboard
+from relay.client.output_track import OutputTrack, SeenMeter, Start, Verdict
+from relay.client.subscription import follow
+from relay.errors import Forbidden, MachineRevoked, NotFound, Offline, RelayError, TimedOut, Unavailable
+from relay.rules import frames, ids, limits, messages, timing
+from relay.rules.frames import Header, Kind
+
+GAP_SPREAD_SECONDS = 2.0  # after a bus gap all browsers of a node come back at random within this time
+RETRY_SECONDS = 1.0  # between two tries to attach while the relay says "not now"; its random part is all of it
+
+
+class Target(NamedTuple):
+    """What to attach to."""
+
+    workspace: str
+    machine: str
+    session: str
+
+
+class Manner(NamedTuple):
+    """How to attach."""
+
+    mode: messages.Mode = "drive"
+    take: bool = False  # take the keyboard from whoever holds it, at the first attach
+    columns: int | None = None
+    rows: int | None = None
+    after: messages.After | None = None  # what of the output is there already
+
+
+class Attachment:
+    """One session as its user sees it: an iterator of events, and input; use `attached(...)` to get one."""
+
+    def __init__(self, connection: Connection, target: Target, manner: Manner, random: Random | None = None) -> None:
+        self.target = target
+        self._connection = connection
+        self._manner = manner
+        self._random = random or SystemRandom()
+        self._raw = ids.raw(target.session)
+        self._number: int | None = None  # of the attachment whose frames count now
+        self._epoch = 0
+        self._live = False  # it has caught up: frames for everybody apply
+        self._track = OutputTrack(manner.after)
+        self._seen = SeenMeter()
+        self._seen_timer: asyncio.TimerHandle | None = None
+        self._keyboard = Keyboard(self._send_input)
+        self._feed = Feed()
+        self._wanted = asyncio.Event()
+        self._delay = 0.0  # before the next attach
+        self._machine_away = False
+        self._interrupted = False
+        self._left = False
+        self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # --- for whoever uses it ----------------------------------------------------------------------------------------
+
+    @property
+    def driver(self) -> bool:
+        """Whether the keyboard is ours."""
+        return self._keyboard.mine
+
+    @property
+    def live(self) -> bool:
+        """Whether the attachment has all there is, and gets what comes as it comes."""
+        return self._live
+
+    async def started(self) -> None:
+        """Return once the first attach was answered; raises why it was refused."""
+        await asyncio.shield(self._started)
+
+    async def events(self) -> AsyncIterator[events.Event]:
+        """What happens, in order. Taking the next event says that the one before is on the screen. Ends after `Exited`
+        or `leave`; raises what made the attachment end otherwise."""
+        while (taken := await self._feed.next()) is not None:
+            event, sequence, size = taken
+            yield event
+            if sequence:
+                self._handed(sequence, size)
+            if self._feed.overflown and not len(self._feed):
+                self._feed.overflown = False
+                self._reattach()
+        self._report_seen()
+
+    async def write(self, data: bytes) -> bool:
+        """Type these bytes, each exactly once however often the connection changes; waits while the window is full.
+        False when they were not taken, because somebody else has the keyboard or the session is over."""
+        for piece in pieces(data):
+            if not await self._keyboard.enter(Kind.INPUT, piece):
+                return False
+        return True
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Tell the session that this window has a new size."""
+        columns = max(1, min(columns, limits.TERMINAL_COLUMNS))
+        rows = max(1, min(rows, limits.TERMINAL_ROWS))
+        self._manner = self._manner._replace(columns=columns, rows=rows)
+        await self._keyboard.enter(Kind.RESIZE, frames.SIZE.pack(columns, rows))
+
+    async def end_input(self) -> None:
+        """Say that standard input ends here."""
+        await self._keyboard.enter(Kind.END_INPUT, b"")
+
+    def take(self) -> None:
+        """Ask for the keyboard; a `KeyboardMoved` tells when it is ours."""
+        if self._live and self._number is not None:
+            self._post(messages.Take(session=self.target.session, attachment=self._number))
+
+    def leave(self) -> None:
+        """Detach; the session goes on. The iterator of events ends."""
+        self._left = True
+        self._detach(self._number)
+        self._pause()
+        self._keyboard.close()
+        self._feed.close()
+
+    # --- coming back ------------------------------------------------------------------------------------------------
+
+    async def keep(self) -> None:
+        """Attach, and again whenever that is needed; owned by `attached(...)`."""
+        self._wanted.set()
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self._connection.ready()
+                if self._machine_away:
+                    await self._machine_back()
+                delay, self._delay = self._delay, 0.0
+                await asyncio.sleep(delay)
+                await self._attach()
+            except RelayError as error:
+                if not self._try_again(error):
+                    self._end(error)
+                    return
+
+    async def _attach(self) -> None:
+        before = self._number
+        manner = self._manner
+        ask = messages.Attach(
+            ref=0,
+            machine=self.target.machine,
+            session=self.target.session,
+            mode=manner.mode,
+            after=self._track.after(),
+            columns=manner.columns,
+            rows=manner.rows,
+            take=manner.take and not self._started.done(),
+        )
+        await self._connection.request(ask)
+        if before != self._number:
+            # Only now: had the old one been detached first, the keyboard would have been free for a moment.
+            self._detach(before)
+        if not self._started.done():
+            self._started.set_result(None)
+
+    def _try_again(self, error: RelayError) -> bool:
+        """Arrange for the next attempt after a failed one, unless the failure is a lasting one."""
+        if self._connection.failure is not None:
+            return False
+        if isinstance(error, Lost):
+            self._wanted.set()
+            return True
+        if not self._started.done():
+            return False
+        if isinstance(error, Offline):
+            self._away("the machine is offline")
+            return True
+        if isinstance(error, Unavailable | TimedOut):
+            self._interrupt(error.message)
+            self._reattach(self._random.uniform(0, RETRY_SECONDS))
+            return True
+        return False
+
+    async def _machine_back(self) -> None:
+        """Wait until the machine is connected again; raises `MachineRevoked` when it never will be."""
+        workspace = follow(self._connection, self.target.workspace)
+        async for picture in workspace.changes():
+            machine = picture.machines.get(self.target.machine)
+            if machine is None:
+                raise MachineRevoked("the machine was revoked, or is not yours to see any more")
+            if machine.connected:
+                break
+        self._machine_away = False
+
+    def _reattach(self, delay: float = 0.0) -> None:
+        self._live = False
+        self._keyboard.pause()
+        self._delay = delay
+        self._wanted.set()
+
+    def _away(self, reason: str) -> None:
+        self._machine_away = True
+        self._interrupt(reason)
+        self._reattach(self._random.uniform(0, RETRY_SECONDS))
+
+    def _interrupt(self, reason: str) -> None:
+        if self._started.done() and not self._interrupted:
+            self._interrupted = True
+            self._feed.put(events.Interrupted(reason))
+
+    def _pause(self) -> None:
+        self._number = None
+        self._live = False
+        self._keyboard.pause()
+
+    def _end(self, error: RelayError) -> None:
+        self._pause()
+        self._keyboard.close()
+        self._feed.close(error)
+        if not self._started.done():
+            self._started.set_exception(error)
+
+    # --- told by the connection, in stream order --------------------------------------------------------------------
+
+    def on_connected(self) -> None:
+        """Attach on the new socket with what there is."""
+        if self._started.done():
+            self._reattach()
+
+    def on_lost(self, end: RelayError) -> None:
+        """Wait for the next socket, or end with the connection."""
+        self._pause()
+        if self._connection.failure is not None:
+            self._end(self._connection.failure)
+        else:
+            self._interrupt("the connection to the relay is lost")
+
+    def on_message(self, message: messages.Message) -> None:
+        """Act on what is said about this session."""
+        if isinstance(message, messages.BrowserAttaching):
+            self._attaching(message)
+        elif isinstance(message, messages.DriverChanged):
+            self._driver_changed(message)
+        elif self._number is not None and getattr(message, "attachment", None) == self._number:
+            match message:
+                case messages.Attached():
+                    self._attached(message)
+                case messages.Detached():
+                    self._detached(message)
+                case messages.InputRefused():
+                    self._keyboard.refuse(message.sequence)
+                    self._feed.put(events.InputRefused(message.reason))
+
+    def on_frame(self, header: Header, frame: bytes) -> None:
+        """Take a frame in: deliver it, drop it, or notice that one is missing."""
+        if self._number is None or header.attachment not in (frames.EVERYBODY, self._number):
+            return
+        if header.kind == Kind.ACK:
+            if header.attachment == self._number and header.epoch == self._epoch:
+                self._keyboard.acknowledge(header.sequence)
+            return
+        if self._feed.overflown or (header.attachment == frames.EVERYBODY and not self._live):
+            return
+        match self._track.take(header.epoch, header.sequence):
+            case Verdict.DELIVER:
+                self._deliver(header, frames.payload(frame))
+            case Verdict.DROP:
+                pass
+            case Verdict.RESUME:
+                self._reattach()
+
+    def _attaching(self, message: messages.BrowserAttaching) -> None:
+        if self._left:
+            self._detach(message.attachment)
+            return
+        start = self._track.begin(message.epoch, message.first, message.recovered)
+        lost = self._keyboard.resume(
+            message.input, same_life=message.epoch == self._epoch or not self._epoch, mine=message.driver
+        )
+        self._number, self._epoch, self._live = message.attachment, message.epoch, False
+        if start is not Start.CONTINUED:
+            self._feed.forget_numbers()
+        if self._seen.restart(message.first, continued=start is Start.CONTINUED):
+            self._report_soon()
+        if lost:
+            self._feed.put(events.InputLost(lost))
+        if start is Start.GAP:
+            self._feed.put(events.Gap())
+        if start is not Start.CONTINUED:
+            self._feed.put(events.Resized(message.columns, message.rows))
+
+    def _attached(self, message: messages.Attached) -> None:
+        if self._feed.overflown:
+            return
+        if self._track.misses(message.head):
+            self._reattach()
+            return
+        self._live = True
+        if self._interrupted:
+            self._interrupted = False
+            self._feed.put(events.Resumed())
+        self._keyboard.go_live()
+
+    def _detached(self, message: messages.Detached) -> None:
+        self._pause()
+        match message.reason:
+            case "machine-gone":
+                self._away("the machine is not connected")
+            case "gap":
+                self._reattach(self._random.uniform(0, GAP_SPREAD_SECONDS))
+            case "behind":
+                self._reattach()
+            case "forbidden":
+                self._end(Forbidden("your access to this machine was taken away"))
+            case "machine-revoked":
+                self._end(MachineRevoked("the machine was revoked"))
+            case "left":
+                self._end(NotFound("this attachment was ended"))
+
+    def _driver_changed(self, message: messages.DriverChanged) -> None:
+        if self._number is None:
+            return
+        self._keyboard.pass_to(mine=message.attachment == self._number)
+        operator = message.operator or messages.Operator(user="")
+        self._feed.put(events.KeyboardMoved(self._keyboard.mine, operator.user, operator.client))
+
+    # --- frames -----------------------------------------------------------------------------------------------------
+
+    def _deliver(self, header: Header, payload: bytes) -> None:
+        match header.kind:
+            case Kind.OUTPUT:
+                self._feed.put(
+                    events.Output(payload, bool(header.flags & frames.STDERR)), header.sequence, len(payload)
+                )
+            case Kind.RESIZED:
+                self._feed.put(events.Resized(*frames.SIZE.unpack(payload)), header.sequence)
+            case Kind.EXIT:
+                self._feed.put(read_exit(payload), header.sequence)
+                self._feed.close()
+                self._keyboard.close()
+        if self._feed.overflown:
+            self._live = False
+
+    def _handed(self, sequence: int, size: int) -> None:
+        if self._seen.handed(sequence, size):
+            self._report_seen()
+        else:
+            self._report_soon()
+
+    def _report_soon(self) -> None:
+        if self._seen_timer is None:
+            self._seen_timer = asyncio.get_running_loop().call_later(timing.SEEN_SECONDS, self._report_seen)
+
+    def _report_seen(self) -> None:
+        if self._seen_timer is not None:
+            self._seen_timer.cancel()
+            self._seen_timer = None
+        seen = self._seen.report() if self._number is not None else None
+        if seen is not None:
+            self._connection.post(frames.pack(self._header(Kind.SEEN, seen)))
+
+    def _send_input(self, entry: Entry) -> None:
+        self._connection.post(frames.pack(self._header(entry.kind, entry.sequence), entry.payload))
+
+    def _header(self, kind: Kind, sequence: int) -> Header:
+        assert self._number is not None, "frames are sent by those who are attached"
+        return Header(kind, 0, self._number, self._epoch, self._raw, sequence)
+
+    def _detach(self, number: int | None) -> None:
+        if number is not None:
+            self._post(messages.Detach(session=self.target.session, attachment=number))
+
+    def _post(self, message: messages.Message) -> None:
+        self._connection.post(messages.encode(message).decode())
+
+
+@asynccontextmanager
+async def attached(
+    connection: Connection, target: Target, manner: Manner | None = None, random: Random | None = None
+) -> AsyncIterator[Attachment]:
+    """An attachment that is answered when this begins and left when it ends; raises why it was refused."""
+    attachment = Attachment(connection, target, manner or Manner(), random)
+    connection.listen(target.session, attachment)
+    keeper = asyncio.create_task(attachment.keep())
+    try:
+        await attachment.started()
+        yield attachment
+    finally:
+        attachment.leave()
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        connection.unlisten(target.session)
+        if not keeper.cancelled():
+            keeper.result()
+
+
+def read_exit(payload: bytes) -> events.Exited:
+    """The last frame's payload; an unreadable one is an exit that says so."""
+    try:
+        told = json.loads(payload)
+        return events.Exited(told.get("code"), told.get("signal"), told.get("reason"))
+    except (ValueError, AttributeError):
+        return events.Exited(None, None, "the machine's exit report is not readable")

@@ -1,0 +1,352 @@
+"""Owns one browser-side place on the cluster: a socket that comes back on any node, requests, and who hears what."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from random import Random, SystemRandom
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from relay.client import dial
+from relay.client.dial import BackOff, Closed, ClosedForGood, Deadlines, Socket
+from relay.errors import Invalid, RelayError, TimedOut, Unavailable, from_body
+from relay.rules import frames, limits, messages, timing
+from relay.rules.frames import Header
+
+BACK_OFF_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)  # with full jitter; a person waits, and a lost node leaves others at once
+FLUSH_SECONDS = 1.0  # at the end, for what was posted last, such as a detach
+OPEN_SECONDS = 3.0  # for one node; a host that vanished must not hold a person up while others are alive
+ANSWER_SECONDS = timing.REQUEST_SECONDS + 2 * timing.HOP_SECONDS  # the machine's time, and the way there and back
+
+Outgoing = str | bytes
+
+
+class Options(NamedTuple):
+    """What a connection may be told beyond where to and as whom."""
+
+    label: str = ""  # shown to others beside the user's name
+    client: str | None = None  # names the input streams; random unless a test needs it
+    first_seconds: float = 0.0  # how long to look for the first node; 0: each of them once
+    patience_seconds: float | None = None  # without any node for this long later on it fails; None: try for ever
+    deadlines: Deadlines = Deadlines(open=OPEN_SECONDS)
+    tls: ssl.SSLContext | None = None
+    random: Random | None = None
+
+
+class Listener(Protocol):
+    """Somebody on a connection: told at once, in stream order, and never awaited."""
+
+    def on_connected(self) -> None:
+        """A node has welcomed us; nothing of the last socket is known there."""
+
+    def on_lost(self, end: RelayError) -> None:
+        """The socket is gone; the connection looks for another node."""
+
+    def on_frame(self, header: Header, frame: bytes) -> None:
+        """A frame of the session that this listener named."""
+
+    def on_message(self, message: messages.Message) -> None:
+        """A control message about the session or workspace that this listener named."""
+
+
+class Lost(Unavailable):
+    """The socket ended before the answer; nobody knows whether the request was carried out."""
+
+
+class _End(NamedTuple):
+    """How one socket ended, and whether it had been welcomed."""
+
+    closed: Closed
+    welcomed: bool
+
+
+class Connection:
+    """A place on the cluster that outlives its sockets; use `connected(...)` to get one."""
+
+    def __init__(self, urls: Sequence[str], token: str | None, options: Options) -> None:
+        self.client = options.client or secrets.token_urlsafe(12)
+        self.welcome: messages.BrowserWelcome | None = None
+        self.nodes: list[str] = list(urls)
+        self._token = token
+        self._options = options
+        self._random = options.random or SystemRandom()
+        self._back_off = BackOff(BACK_OFF_SECONDS, random=self._random)
+        self._listeners: dict[str, Listener] = {}
+        self._by_raw: dict[bytes, Listener] = {}
+        self._pending: dict[int, asyncio.Future[messages.Message]] = {}
+        self._slots = asyncio.Semaphore(limits.PENDING_PER_BROWSER)
+        self._ref = 0
+        self._outbox: deque[Outgoing] = deque()
+        self._outbox_filled = asyncio.Event()
+        self._outbox_empty = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._failure: RelayError | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._socket: Socket | None = None
+
+    # --- for those who use it ---------------------------------------------------------------------------------------
+
+    @property
+    def up(self) -> bool:
+        """Whether a node has welcomed us and the socket is open as far as we know."""
+        return self._ready.is_set() and self._failure is None
+
+    @property
+    def failure(self) -> RelayError | None:
+        """Why this connection ended for good, if it did."""
+        return self._failure
+
+    @property
+    def node(self) -> str | None:
+        """The address of the node that we are on."""
+        return self._socket.node if self._socket else None
+
+    async def ready(self) -> None:
+        """Return once a node has welcomed us; raises what made the connection fail for good."""
+        await self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    async def request(self, message: Any, seconds: float = ANSWER_SECONDS) -> messages.Message:
+        """Send a message with a `ref` and return its answer. Raises the error that the relay answered, `TimedOut`, or
+        `Unavailable` when the socket ends first: then nobody knows whether it was done."""
+        await self.ready()
+        async with self._slots:
+            self._ref += 1
+            ref = message.ref = self._ref
+            answer: asyncio.Future[messages.Message] = asyncio.get_running_loop().create_future()
+            self._pending[ref] = answer
+            try:
+                self.post(messages.encode(message).decode())
+                async with asyncio.timeout(seconds):
+                    return await answer
+            except TimeoutError:
+                raise TimedOut(f"no answer within {seconds:g} s") from None
+            finally:
+                self._pending.pop(ref, None)
+
+    def post(self, outgoing: Outgoing) -> None:
+        """Queue a control message (`str`) or a frame (`bytes`) for the socket that is open now; without one it is
+        dropped, because whoever sent it repeats what matters in `on_connected`."""
+        if self.up:
+            self._outbox.append(outgoing)
+            self._outbox_empty.clear()
+            self._outbox_filled.set()
+
+    def listen(self, subject: str, listener: Listener) -> None:
+        """Send everything about a session or workspace id to this listener; one listener per subject."""
+        assert subject not in self._listeners, f"{subject} has a listener"
+        self._listeners[subject] = listener
+        self._by_raw[bytes.fromhex(subject.replace("-", ""))] = listener
+
+    def listener(self, subject: str) -> Listener | None:
+        """Who listens to this id."""
+        return self._listeners.get(subject)
+
+    def unlisten(self, subject: str) -> None:
+        """Stop sending anything about this id to anybody."""
+        self._listeners.pop(subject, None)
+        self._by_raw.pop(bytes.fromhex(subject.replace("-", "")), None)
+
+    def drop(self) -> None:
+        """Lose the socket as if the network had; for tests and load tests."""
+        if self._socket:
+            self._socket.abort()
+
+    def own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something for as long as the connection lasts; when it fails unexpectedly, so does the connection."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or task.exception() is None:
+            self._tasks.discard(task)
+        else:
+            self._fail(RelayError("internal error"))
+
+    async def close(self) -> None:
+        """Send what is posted, then end everything that this connection owns; raises what one of its tasks did not
+        expect."""
+        if self.up and self._outbox:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._outbox_empty.wait()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    # --- the socket's life ------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep a socket open for as long as this runs, on whatever node; ends only when coming back is pointless."""
+        loop = asyncio.get_running_loop()
+        without_since = loop.time()
+        error: RelayError
+        while self._failure is None:
+            try:
+                socket = await self._open()
+                opened = loop.time()
+                end = await self._live(socket)
+                if end.welcomed:
+                    without_since = loop.time()
+                    self._back_off.connected_for(loop.time() - opened)
+                wait, error = self._back_off.after(end.closed), end.closed
+            except Unavailable as failure:
+                wait, error = self._back_off.next(), failure
+            except RelayError as failure:
+                self._fail(failure)
+                return
+            if isinstance(error, ClosedForGood):
+                self._fail(error.as_error())
+                return
+            patience = self._options.first_seconds if self.welcome is None else self._options.patience_seconds
+            if patience is not None and loop.time() + wait - without_since > patience:
+                self._fail(error)
+                return
+            await asyncio.sleep(wait)
+
+    async def _open(self) -> Socket:
+        return await dial.open_socket(
+            self.nodes,
+            dial.BROWSER_PATH,
+            self._token,
+            message_bytes=dial.BROWSER_MESSAGE_BYTES,
+            deadlines=self._options.deadlines,
+            tls=self._options.tls,
+            random=self._random,
+        )
+
+    async def _live(self, socket: Socket) -> _End:
+        """One socket from hello to its end, which is returned."""
+        writer: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(timing.HELLO_SECONDS):
+                hello = messages.BrowserHello(client=self.client, label=self._options.label)
+                await socket.send_text(messages.encode(hello))
+                first = _decoded(await socket.receive())
+            if not isinstance(first, messages.BrowserWelcome):
+                raise Invalid("the relay did not begin with a welcome")
+            self._admitted(socket, first)
+            writer = asyncio.create_task(self._write(socket))
+            while True:
+                self._hear(await socket.receive())
+        except Closed as closed:
+            end = _End(closed, writer is not None)
+        except TimeoutError:
+            end = _End(dial.closed(None, "no welcome"), False)
+        except Invalid as error:
+            end = _End(dial.closed(None, error.message), writer is not None)
+        finally:
+            if writer is not None:
+                writer.cancel()
+                await asyncio.wait([writer])
+            await socket.close()
+        self._lost(end.closed)
+        return end
+
+    async def _write(self, socket: Socket) -> None:
+        """Send what is posted, in order; the end of the socket is noticed by the reader."""
+        try:
+            while True:
+                await self._outbox_filled.wait()
+                self._outbox_filled.clear()
+                while self._outbox:
+                    outgoing = self._outbox.popleft()
+                    if isinstance(outgoing, str):
+                        await socket.send_text(outgoing)
+                    else:
+                        await socket.send_binary(outgoing)
+                self._outbox_empty.set()
+        except Closed:
+            return
+
+    def _admitted(self, socket: Socket, welcome: messages.BrowserWelcome) -> None:
+        self._socket = socket
+        self.welcome = welcome
+        self.nodes = list(dict.fromkeys([*welcome.nodes, *self.nodes]))[: dial.NODES_KEPT]
+        self._outbox.clear()
+        self._ready.set()
+        for listener in list(self._listeners.values()):
+            listener.on_connected()
+
+    def _lost(self, end: Closed) -> None:
+        was_up = self._ready.is_set()
+        self._socket = None
+        self._ready.clear()
+        self._outbox.clear()
+        for answer in list(self._pending.values()):
+            if not answer.done():
+                answer.set_exception(Lost("the connection to the relay was lost before the answer"))
+        if was_up:
+            for listener in list(self._listeners.values()):
+                listener.on_lost(end)
+
+    def _fail(self, error: RelayError) -> None:
+        self._failure = error
+        self._ready.set()
+        for listener in list(self._listeners.values()):
+            listener.on_lost(error)
+
+    # --- what comes in ----------------------------------------------------------------------------------------------
+
+    def _hear(self, incoming: str | bytes) -> None:
+        if isinstance(incoming, bytes):
+            header = frames.read_header(incoming, frames.FROM_AGENT)
+            listener = self._by_raw.get(header.session)
+            if listener is not None:
+                listener.on_frame(header, incoming)
+            return
+        message = _decoded(incoming)
+        if message is None:
+            return
+        subject = getattr(message, "session", None) or getattr(message, "workspace", None)
+        if subject in self._listeners:
+            self._listeners[subject].on_message(message)
+        ref = getattr(message, "ref", None)
+        answer = self._pending.get(ref) if ref is not None else None
+        if answer is not None and not answer.done():
+            if isinstance(message, messages.ErrorMessage):
+                answer.set_exception(from_body(_error_body(message)))
+            else:
+                answer.set_result(message)
+
+
+@asynccontextmanager
+async def connected(
+    urls: Sequence[str], token: str | None, options: Options | None = None
+) -> AsyncIterator[Connection]:
+    """A connection that is up when this begins and closed when it ends; raises why no node was reached in time."""
+    connection = Connection(urls, token, options or Options())
+    connection.own(connection.run())
+    try:
+        await connection.ready()
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _error_body(message: messages.ErrorMessage) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.to_builtins(message).items() if value is not None}
+
+
+def _decoded(incoming: str | bytes) -> messages.Message | None:
+    """A control message, or None for one of a newer relay that this version does not know."""
+    if isinstance(incoming, bytes):
+        raise Invalid("a frame where a message was due")
+    try:
+        return messages.to_browser(incoming)
+    except msgspec.ValidationError:
+        return None
+    except msgspec.DecodeError as error:
+        raise Invalid(str(error)) from None
