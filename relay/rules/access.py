@@ -94,6 +94,11 @@ def may(identity: Identity, action: Action, workspace: str, machine: Registered 
             return True
 
 
+def may_appoint(identity: Identity, workspace: str, before: Role | None, after: Role | None) -> bool:
+    """Whether `identity` may change a member's role, None being no member; whoever touches an owner must be one."""
+    return may(identity, "workspace" if "owner" in (before, after) else "members", workspace)
+
+
 def capabilities(identity: Identity, machine: Registered) -> list[str]:
     """What the outside is told it may do with a machine: some of "watch", "drive", "manage"."""
     shown: list[tuple[str, Action]] = [("watch", "watch"), ("drive", "drive"), ("manage", "rename")]
@@ -114,7 +119,8 @@ def choose_workspace(identity: Identity, asked: str | None) -> str:
     if not named:
         raise NotFound(f"no workspace matches {quote(asked)}")
     if len(named) > 1:
-        raise WorkspaceRequired(f"several workspaces are called {quote(asked)}: use an id", workspaces=_listed(identity))
+        message = f"several workspaces are called {quote(asked)}: use an id"
+        raise WorkspaceRequired(message, workspaces=_listed(identity))
     return named[0]
 
 

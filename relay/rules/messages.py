@@ -389,7 +389,7 @@ class BrowserAttaching(Attaching, tag="attaching", kw_only=True):
 
 
 class Detached(Message, tag="detached", kw_only=True):
-    """The attachment is over. After `machine-gone` or `gap` attach again (for the first, once the machine is connected);
+    """The attachment is over. After `machine-gone` or `gap` attach again (for the first once the machine is connected);
     after `forbidden`, `ended` or `machine-revoked` do not."""
 
     session: Id
