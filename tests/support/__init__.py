@@ -1,0 +1,1 @@
+"""Gathers what tests on several floors share: real servers, processes and clocks."""
