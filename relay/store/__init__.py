@@ -2,21 +2,15 @@
 
 from relay.store.bus import Bus
 from relay.store.claims import Claimed, Claims
-from relay.store.connection import Redis, answering, connect
+from relay.store.connection import answering, connect
 from relay.store.device_codes import Approved, DeviceCodes, Ended, Waiting
+from relay.store.heartbeats import Beat, Lost, Reannouncement
+from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import SHARDS, Keys
 from relay.store.leases import Lease, Leases, agree
-from relay.store.presence import (
-    Admitted,
-    Announcement,
-    Beat,
-    Lost,
-    Presence,
-    Readout,
-    Reannouncement,
-    Refused,
-)
+from relay.store.presence import Presence
 from relay.store.rates import Rate, Rates
+from relay.store.readout import Readout
 from relay.store.revocations import Revocations
 from relay.store.tickets import Tickets
 
@@ -40,7 +34,6 @@ __all__ = [
     "Rates",
     "Readout",
     "Reannouncement",
-    "Redis",
     "Refused",
     "Revocations",
     "Tickets",

@@ -5,18 +5,99 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-Redis = Any
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from relay.errors import Misconfigured, Unavailable
+
+CONNECTIONS = 64  # per process; a reconnect storm queues for them instead of failing
+POOL_WAIT_SECONDS = 5.0  # in that queue; half of a hello's deadline
+ANSWER_SECONDS = 3.0  # for any command; the slowest script takes milliseconds
+CONNECT_SECONDS = 2.0
+RETRIES = 1  # a pooled connection may have died with the server before; a second failure is news
+SENTINEL_PORT = 26379
+
+# What Redis answers when it is fine that we asked, but it cannot do it now: loading, read-only after a failover, full,
+# busy with a script, not persisting, without enough replicas, or no primary of a cluster.
+_NOT_NOW = ("LOADING", "READONLY", "OOM", "BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
 
 
-async def connect(url: str) -> Redis:
-    """A client with a bounded, blocking pool for redis, rediss, unix or redis+sentinel; raises `Misconfigured` for other
-    schemes and malformed URLs. It connects lazily: an unreachable Redis shows at the first command."""
-    raise NotImplementedError
+class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Asks the sentinels where the primary is, and queues when all connections are in use."""
+
+
+def connect(url: str) -> Redis:
+    """A client with a bounded, blocking pool for redis, rediss, unix or redis+sentinel; raises `Misconfigured` for
+    other schemes and malformed URLs. It connects lazily: an unreachable Redis shows at the first command."""
+    scheme = urlsplit(url).scheme
+    if scheme == "redis+sentinel":
+        return Redis.from_pool(_sentinel_pool(url))
+    if scheme not in {"redis", "rediss", "unix"}:
+        raise Misconfigured(
+            f"RELAY_REDIS_URL: {scheme or 'no'} scheme; expected redis://, rediss://, unix:// or redis+sentinel://"
+        )
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=CONNECTIONS, timeout=POOL_WAIT_SECONDS, **_connection_options()
+        )
+    except ValueError as error:
+        raise Misconfigured(f"RELAY_REDIS_URL: {error}") from None
+    return Redis.from_pool(pool)
 
 
 @contextmanager
 def answering() -> Iterator[None]:
     """Turns what redis-py raises when Redis does not answer, or cannot write now, into `Unavailable`."""
-    raise NotImplementedError
-    yield
+    try:
+        yield
+    except ResponseError as error:
+        if str(error).startswith(_NOT_NOW):
+            raise Unavailable("the relay's memory (Redis) cannot take this now") from error
+        raise  # we asked something wrong
+    except (RedisError, OSError, TimeoutError) as error:
+        raise Unavailable("the relay's memory (Redis) does not answer") from error
+
+
+def _connection_options() -> dict[str, Any]:
+    return {
+        "decode_responses": True,
+        "protocol": 3,
+        "socket_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "retry": Retry(NoBackoff(), RETRIES, supported_errors=(LostConnection,)),
+        # A vendor's handshake that plain Redis and Valkey answer with an error, at every connection.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+
+
+def _sentinel_pool(url: str) -> _SentinelPool:
+    """redis+sentinel://[user:password@]host:port,host:port/master[/database]; the password is the data servers'."""
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    name, _, database = parts.path.strip("/").partition("/")
+    addresses = []
+    for address in hosts.split(","):
+        host, colon, port = address.rpartition(":")
+        if not colon:
+            host, port = port, str(SENTINEL_PORT)
+        if not host or not port.isdigit():
+            raise Misconfigured(f"RELAY_REDIS_URL: {address!r} is not HOST:PORT of a sentinel")
+        addresses.append((host.strip("[]"), int(port)))
+    if not name or (database and not database.isdigit()):
+        raise Misconfigured("RELAY_REDIS_URL: redis+sentinel://HOST:PORT,HOST:PORT/MASTER[/DATABASE] is expected")
+    sentinels = Sentinel(
+        addresses, sentinel_kwargs={"socket_timeout": CONNECT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
+    )
+    options = _connection_options()
+    options.update(username=unquote(user) or None, password=unquote(password) or None, db=int(database or 0))
+    pool = _SentinelPool(name, sentinels, max_connections=CONNECTIONS, timeout=POOL_WAIT_SECONDS, **options)
+    pool.sentinel_manager = sentinels  # the pool refers to it weakly in some versions; it must live as long
+    return pool

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from redis.asyncio import Redis
 
-from relay.store.connection import Redis
 from relay.store.keys import Keys
 
 POLL_SECONDS = 5.0  # RFC 8628's default interval; each poll that comes sooner adds as much again

@@ -6,12 +6,13 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{pN}:fences       hash    machine -> FENCE while connected, or "FENCE REASON HEARD_MS DEADLINE_MS" once parted
     P:{pN}:deadlines    zset    machine -> when it is due to be offline, ms; a beat sets heard + 90 s
     P:{pN}:offline      zset    machine -> since when it is offline, ms; such rows are forgotten after two days
-    P:{pN}:places       hash    machine -> "WORKSPACE BOOT": whose it is and which node holds (or held) its socket
+    P:{pN}:places       hash    machine -> "WORKSPACE BOOT": whose it is and which node has (or had) its socket
     P:{pN}:infos        hash    machine -> JSON of rules.presence.Info
     P:{pN}:untold       zset    machine -> when a sweeper may next take it, ms; what SQL has not been told yet
-    P:{pN}:versions     hash    workspace -> a number that grows with each change of its machines; the letter to the bell
+    P:{pN}:versions     hash    workspace -> grows with each change of its machines: the letter to the bell
     P:{pN}:contests     hash    machine -> "MS MS MS": the latest times that a stranger took it over
-    P:{pN}:marker       hash    flushed -> ms of the last flush, settled -> ms from when silence proves something
+    P:{pN}:marker       hash    flushed -> ms of the last flush, settled -> ms from when silence proves
+                                something, by -> the node that flushed last
     P:{pN}:revoked      set     revoked machines; only ever grows
     P:{pN}:upto         string  all revocations up to this change number are in the set above
     P:{pN}:loading:T    string  how many parts of one long load are in; T is random
@@ -60,6 +61,11 @@ class Keys:
     def shard(self, workspace: str) -> int:
         """The shard of a workspace; the same in every process and version."""
         return crc32(workspace.encode()) % SHARDS
+
+    @property
+    def shards(self) -> range:
+        """All shards."""
+        return range(SHARDS)
 
     def of(self, shard: int, name: str) -> str:
         """One of the shard's keys, by its name in the schema."""

@@ -3,82 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
 
-from msgspec import Struct
+from redis.asyncio import Redis
 
+from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info, Record
-from relay.store.connection import Redis
+from relay.store import heartbeats, hello, readout
+from relay.store.connection import answering
+from relay.store.heartbeats import Beat, Lost, Reannouncement
+from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import Keys
+from relay.store.readout import Readout
+from relay.store.records import encode_info
+from relay.store.script import Argument
+from relay.store.shard import LEAVING, ShardScript, shard_keys
 
+# Makes atomic: comparing the fence and bringing the deadline forward, never back. A connection drops once.
+_DROP = ShardScript(f"""
+local machine, workspace, fence, age = unpack(ARGV)
+local value = redis.call('HGET', FENCES, machine)
+local stored = parse(value)
+if not stored or stored.fence ~= fence then return 0 end
+if value ~= fence then return 1 end
+local now = clock()
+local heard = (tonumber(redis.call('ZSCORE', DEADLINES, machine)) or now) - OFFLINE_MS
+if age ~= '' then heard = math.max(heard, now - age) end
+local deadline = math.min(now + DROPPED_MS, heard + OFFLINE_MS)
+redis.call('HSET', FENCES, machine, parted(fence, '{LEAVING}', heard, deadline))
+redis.call('ZADD', DEADLINES, int(deadline), machine)
+ring(now, {{[workspace] = {{machine}}}})
+keep(FENCES, DEADLINES)
+return 1
+""")
 
-class Announcement(Struct, frozen=True, kw_only=True):
-    """What a machine's hello claims: its next generation is minted from it."""
+# Makes atomic: comparing the fence and taking the machine offline as of now, with the note for SQL.
+_GOODBYE = ShardScript("""
+local machine, workspace, fence = unpack(ARGV)
+local stored = parse(redis.call('HGET', FENCES, machine))
+if not stored or stored.fence ~= fence then return 0 end
+if stored.reason == 'closed' then return 1 end
+local now = clock()
+redis.call('HSET', FENCES, machine, parted(fence, 'closed', now, now))
+redis.call('ZREM', DEADLINES, machine)
+redis.call('ZADD', OFFLINE, int(now), machine)
+redis.call('ZADD', UNTOLD, int(now), machine)
+ring(now, {[workspace] = {machine}})
+keep(FENCES, OFFLINE, UNTOLD)
+return 1
+""")
 
-    workspace: str
-    machine: str
-    token_version: int
-    connection: str
-    node: str  # boot id
-    known_generation: int = 0  # the generation the agent last held; ignored when more than an hour ahead
-    info: Info
-    revocations_upto: int = 0  # the node's own cursor in the table of changes
+# Makes atomic: comparing the fence and replacing the description.
+_DESCRIBE = ShardScript("""
+local machine, workspace, fence, info = unpack(ARGV)
+local stored = parse(redis.call('HGET', FENCES, machine))
+if not stored or stored.fence ~= fence then return 0 end
+redis.call('HSET', INFOS, machine, info)
+ring(clock(), {[workspace] = {machine}})
+keep(INFOS)
+return 1
+""")
 
+# Makes atomic: removing every trace, so that no reader sees half a machine.
+_FORGET = ShardScript("""
+local machine, workspace = unpack(ARGV)
+for _, key in ipairs({FENCES, PLACES, INFOS, CONTESTS}) do redis.call('HDEL', key, machine) end
+for _, key in ipairs({DEADLINES, OFFLINE, UNTOLD}) do redis.call('ZREM', key, machine) end
+ring(clock(), {[workspace] = {machine}})
+""")
 
-class Admitted(Struct, frozen=True, kw_only=True):
-    """The machine is this connection's now; `previous_*` name the connection that had it, if one was remembered."""
-
-    fence: Fence
-    previous_token_version: int = 0
-    previous_node: str | None = None
-    previous_connection: str | None = None
-    previous_generation: int = 0
-    previous_connected: bool = False  # its socket was not known to have dropped: it wants a kick
-
-
-class Refused(Struct, frozen=True):
-    """The hello changes nothing. `mirror-behind`: load the shard's revocations up to your cursor, then announce again."""
-
-    reason: Literal["revoked", "replaced", "rate-limited", "mirror-behind"]
-    fence: Fence | None = None  # of `replaced`: who has the machine
-
-
-class Beat(NamedTuple):
-    """A machine was heard `age_ms` ago (by a monotonic clock) on this connection."""
-
-    workspace: str
-    machine: str
-    fence: Fence
-    age_ms: int
-
-
-class Reannouncement(NamedTuple):
-    """A beat with all that Redis should know of the machine, after it said `unknown`."""
-
-    workspace: str
-    machine: str
-    fence: Fence
-    age_ms: int
-    info: Info
-
-
-class Lost(Struct, frozen=True):
-    """A beat that was not taken. `unknown`: re-announce if the connection is still here; `mirror-behind` (of
-    re-announcements only): load the shard's revocations first; `revoked` and `replaced`: close it."""
-
-    workspace: str
-    machine: str
-    reason: Literal["unknown", "revoked", "replaced", "mirror-behind"]
-    fence: Fence  # the stored one for `replaced`, else the beat's own
-
-
-class Readout(Struct, frozen=True):
-    """Presence as of one moment of Redis's clock; a machine without a record is not among `records`."""
-
-    now_ms: int
-    settled: bool
-    records: dict[str, Record]
-    version: int  # of the workspace: the same number means that no machine came, left or changed since
+# Makes atomic: a new version together with its bell.
+_RING = ShardScript("""
+local workspace = table.remove(ARGV, 1)
+ring(clock(), {[workspace] = ARGV})
+""")
 
 
 class Presence:
@@ -89,47 +86,58 @@ class Presence:
         self._keys = keys
 
     async def announce(self, announcement: Announcement) -> Admitted | Refused:
-        """Take the machine for a new connection under a generation that nobody held before: one script, one round trip."""
-        raise NotImplementedError
+        """Take the machine for a new connection under a generation that nobody held before, in one round trip."""
+        return await hello.announce(self._redis, self._keys, announcement)
 
     async def beat(self, node: str, beats: Sequence[Beat]) -> list[Lost]:
-        """Refresh the deadlines of the connections that still own their machines, mark every shard as flushed, and tell
-        which beats were not taken. To be called at each flush, also with no beats: the marks are what makes silence
-        trustworthy."""
-        raise NotImplementedError
+        """Refresh the deadlines of the connections that still own their machines, mark every shard as flushed, and
+        tell which beats were not taken. To be called at each flush, also with no beats: the marks are what makes
+        silence trustworthy."""
+        return await heartbeats.beat(self._redis, self._keys, node, beats)
 
     async def reannounce(self, node: str, revocations_upto: int, machines: Sequence[Reannouncement]) -> list[Lost]:
         """Put machines back under the fences they hold: adopted when nothing, the same or an older fence is stored."""
-        raise NotImplementedError
+        return await heartbeats.reannounce(self._redis, self._keys, node, revocations_upto, machines)
 
-    async def drop(self, workspace: str, machine: str, fence: Fence) -> bool:
-        """The socket was seen to drop: offline in 10 s unless it returns. Whether this fence still owned the machine."""
-        raise NotImplementedError
+    async def drop(self, workspace: str, machine: str, fence: Fence, age_ms: int | None = None) -> bool:
+        """The socket was seen to drop: offline in 10 s unless it returns. `age_ms` is since when the node had heard
+        nothing on it. Whether this fence still owned the machine."""
+        age: Argument = "" if age_ms is None else age_ms
+        return bool(await self._run(_DROP, workspace, machine, workspace, fence.text, age))
 
     async def goodbye(self, workspace: str, machine: str, fence: Fence) -> bool:
-        """The agent left on purpose: offline now. Whether this fence still owned the machine."""
-        raise NotImplementedError
+        """The agent left on purpose: offline now, and beats on this connection count no more. Whether this fence still
+        owned the machine."""
+        return bool(await self._run(_GOODBYE, workspace, machine, workspace, fence.text))
 
     async def describe(self, workspace: str, machine: str, fence: Fence, info: Info) -> bool:
         """Replace what the machine says of itself and ring. Whether this fence still owned the machine."""
-        raise NotImplementedError
+        return bool(await self._run(_DESCRIBE, workspace, machine, workspace, fence.text, encode_info(info)))
 
     async def forget(self, workspace: str, machine: str) -> None:
         """Remove every trace of the machine but its revocation, and ring; for revoked machines."""
-        raise NotImplementedError
+        await self._run(_FORGET, workspace, machine, workspace)
 
     async def read(self, workspace: str, machines: Iterable[str] | None = None) -> Readout:
         """The records of these machines, or of all the workspace's when None, in chunks that let the loop breathe."""
-        raise NotImplementedError
+        if machines is None:
+            machines = await readout.machines_of(self._redis, self._keys, workspace)
+        return await readout.read(self._redis, self._keys, workspace, list(machines))
 
     async def locate(self, workspace: str, machine: str) -> Record | None:
         """One machine's record: `node` holds its socket when `connected`. None when Redis does not know it."""
-        raise NotImplementedError
+        return (await self.read(workspace, [machine])).records.get(machine)
 
     async def version(self, workspace: str) -> int:
-        """The workspace's version; a cheap question whether a readout is still good (as far as transitions go)."""
-        raise NotImplementedError
+        """The workspace's version: a cheap question whether a readout still holds, as far as transitions go."""
+        shard = self._keys.shard(workspace)
+        with answering():
+            return int(await self._redis.execute_command("HGET", self._keys.of(shard, "versions"), workspace) or 0)
 
     async def ring(self, workspace: str, machines: Sequence[str]) -> None:
         """Raise the workspace's version and tell listeners to read these machines again (their SQL part changed)."""
-        raise NotImplementedError
+        for start in range(0, len(machines), SCRIPT_IDS):
+            await self._run(_RING, workspace, workspace, *machines[start : start + SCRIPT_IDS])
+
+    async def _run(self, script: ShardScript, workspace: str, *arguments: Argument) -> object:
+        return await script.run(self._redis, shard_keys(self._keys, self._keys.shard(workspace)), arguments)

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from relay.store.connection import Redis
+from redis.asyncio import Redis
+
 from relay.store.keys import Keys
+from relay.store.script import Script
+
+# Makes atomic: filling the bucket by the time that passed and taking from it, or telling how long to wait.
+_TAKE = Script("""
+local burst, per_second, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = clock()
+local bucket = redis.call('HMGET', KEYS[1], 'level', 'at')
+local level, at = tonumber(bucket[1]) or burst, tonumber(bucket[2]) or now
+level = math.min(burst, level + math.max(0, now - at) / 1000 * per_second)
+local wait = 0
+if level >= cost then level = level - cost else wait = (cost - level) / per_second end
+redis.call('HSET', KEYS[1], 'level', string.format('%.6f', level), 'at', int(now))
+keep(KEYS[1])
+return string.format('%.3f', wait)
+""")
 
 
 class Rate(NamedTuple):
@@ -25,4 +41,7 @@ class Rates:
 
     async def take(self, rate: Rate, subject: str, cost: int = 1) -> float:
         """Take from the subject's bucket: 0.0 when it was allowed, else the seconds after which it would be."""
-        raise NotImplementedError
+        assert 0 < cost <= rate.burst
+        assert rate.per_second > 0
+        key = self._keys.rate(rate.name, subject)
+        return float(await _TAKE.run(self._redis, (key,), (rate.burst, rate.per_second, cost)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from relay.store.connection import Redis
+from redis.asyncio import Redis
+
+from relay.rules.timing import TICKET_SECONDS
+from relay.store.connection import answering
 from relay.store.keys import Keys
 
 
@@ -14,9 +17,12 @@ class Tickets:
         self._keys = keys
 
     async def issue(self, ticket: str, stands_for: str) -> None:
-        """Remember what a freshly made ticket (`rly_tick_...`) stands for, such as a credential's id or a token hash."""
-        raise NotImplementedError
+        """Remember what a freshly made ticket (`rly_tick_...`) stands for, such as a credential's id or a hash."""
+        with answering():
+            await self._redis.set(self._keys.ticket(ticket), stands_for, px=int(TICKET_SECONDS * 1000))
 
     async def redeem(self, ticket: str) -> str | None:
         """What the ticket stood for, once; None when unknown, used or older than 30 s."""
-        raise NotImplementedError
+        with answering():
+            found: str | None = await self._redis.execute_command("GETDEL", self._keys.ticket(ticket))
+        return found

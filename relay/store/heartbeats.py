@@ -1,0 +1,194 @@
+"""Refreshes deadlines in batches, and puts machines back that Redis forgot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from relay.rules.limits import SCRIPT_IDS
+from relay.rules.presence import Fence, Info
+from relay.store.keys import SHARDS, Keys
+from relay.store.records import encode_info
+from relay.store.script import Argument, Call, run_all
+from relay.store.shard import ShardScript, shard_keys
+
+CALLS_AT_ONCE = 8  # scripts per pipeline: building and reading one keeps the loop for about a millisecond
+REANNOUNCED_AT_ONCE = 250  # half of SCRIPT_IDS: each carries a whole description
+
+# Makes atomic: comparing each fence and moving its deadline, with the shard's marker that says silence is watched.
+# A record that equals the beat's fence is connected and owned by it; everything else is rare and looked at closely.
+_BEAT = ShardScript("""
+local now = clock()
+local marker = redis.call('HMGET', MARKER, 'flushed', 'settled')
+local flushed, from = tonumber(marker[1]), tonumber(marker[2])
+if not flushed or not from or flushed > now or now - flushed > STALE_MS then from = now + UNSETTLED_MS end
+redis.call('HSET', MARKER, 'flushed', int(now), 'settled', int(from), 'by', ARGV[1])
+keep(FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MARKER, REVOKED, UPTO)
+if #ARGV == 1 then return {} end
+
+local ids = {}
+for at = 2, #ARGV, 3 do ids[#ids + 1] = ARGV[at] end
+local stored = redis.call('HMGET', FENCES, unpack(ids))
+local revoked = redis.call('SMISMEMBER', REVOKED, unpack(ids))
+local due, lost, back, changed = {}, {}, {}, {}
+local function lose(machine, reason, fence)
+    lost[#lost + 1], lost[#lost + 2], lost[#lost + 3] = machine, reason, fence
+end
+for index, machine in ipairs(ids) do
+    local fence, deadline = ARGV[index * 3], now - ARGV[index * 3 + 1] + OFFLINE_MS
+    if revoked[index] == 1 then
+        lose(machine, 'revoked', fence)
+    elseif stored[index] == fence then
+        due[#due + 1], due[#due + 2] = deadline, machine
+    else
+        local mine, theirs = parse(fence), parse(stored[index])
+        if not theirs or newer(mine, theirs) then
+            lose(machine, 'unknown', fence)
+        elseif theirs.fence ~= fence then
+            lose(machine, 'replaced', theirs.fence)
+        elseif theirs.reason == 'silent' or theirs.reason == 'node-lost' then
+            if deadline >= now then
+                due[#due + 1], due[#due + 2], back[#back + 1] = deadline, machine, machine
+                redis.call('HSET', FENCES, machine, fence)
+            end
+        elseif theirs.reason ~= 'closed' then
+            lose(machine, 'unknown', fence)
+        end
+    end
+end
+if #due > 0 then redis.call('ZADD', DEADLINES, unpack(due)) end
+if #back > 0 then
+    local places = redis.call('HMGET', PLACES, unpack(back))
+    redis.call('ZREM', OFFLINE, unpack(back))
+    for index, machine in ipairs(back) do
+        redis.call('ZADD', UNTOLD, int(now), machine)
+        if places[index] then note(changed, string.match(places[index], '^%S+'), machine) end
+    end
+    ring(now, changed)
+    keep(DEADLINES, UNTOLD)
+end
+return lost
+""")
+
+# Makes atomic: the revocation check against a complete mirror, and adopting each connection that is not older than
+# what is stored. A goodbye is final for its connection, so such a one is passed over.
+_REANNOUNCE = ShardScript("""
+local node, cursor = ARGV[1], tonumber(ARGV[2])
+local upto = tonumber(redis.call('GET', UPTO))
+if not upto or upto < cursor then return {'mirror-behind'} end
+local now = clock()
+local ids = {}
+for at = 3, #ARGV, 5 do ids[#ids + 1] = ARGV[at] end
+local stored = redis.call('HMGET', FENCES, unpack(ids))
+local revoked = redis.call('SMISMEMBER', REVOKED, unpack(ids))
+local lost, changed = {}, {}
+for index, machine in ipairs(ids) do
+    local workspace, fence, age, info = unpack(ARGV, index * 5 - 1, index * 5 + 2)
+    local mine, theirs = parse(fence), parse(stored[index])
+    local same = theirs and theirs.fence == fence
+    if revoked[index] == 1 then
+        lost[#lost + 1], lost[#lost + 2], lost[#lost + 3] = machine, 'revoked', fence
+    elseif theirs and not same and not newer(mine, theirs) then
+        lost[#lost + 1], lost[#lost + 2], lost[#lost + 3] = machine, 'replaced', theirs.fence
+    elseif not (same and theirs.reason == 'closed') then
+        redis.call('HSET', FENCES, machine, fence)
+        redis.call('ZADD', DEADLINES, int(now - age + OFFLINE_MS), machine)
+        redis.call('HSET', PLACES, machine, workspace .. ' ' .. node)
+        redis.call('HSET', INFOS, machine, info)
+        if redis.call('ZREM', OFFLINE, machine) == 1 or not theirs then
+            redis.call('ZADD', UNTOLD, int(now), machine)
+        end
+        note(changed, workspace, machine)
+    end
+end
+ring(now, changed)
+keep(FENCES, DEADLINES, PLACES, INFOS, UNTOLD)
+return lost
+""")
+
+
+class Beat(NamedTuple):
+    """A machine was heard `age_ms` ago (by a monotonic clock) on this connection."""
+
+    workspace: str
+    machine: str
+    fence: Fence
+    age_ms: int
+
+
+class Reannouncement(NamedTuple):
+    """A beat with all that Redis should know of the machine, after it said `unknown`."""
+
+    workspace: str
+    machine: str
+    fence: Fence
+    age_ms: int
+    info: Info
+
+
+class Lost(Struct, frozen=True):
+    """A beat that was not taken. `unknown`: re-announce if the connection is still here; `mirror-behind` (of
+    re-announcements only): load the shard's revocations first; `revoked` and `replaced`: close it."""
+
+    workspace: str
+    machine: str
+    reason: Literal["unknown", "revoked", "replaced", "mirror-behind"]
+    fence: Fence  # the stored one for `replaced`, else the beat's own
+
+
+async def beat(redis: Redis, keys: Keys, node: str, beats: Sequence[Beat]) -> list[Lost]:
+    """Send each shard its beats, and every other shard an empty batch that moves its marker; raises `Unavailable`."""
+    arguments: list[list[Argument]] = [[] for _ in range(SHARDS)]
+    workspaces = {}
+    for position, (workspace, machine, fence, age_ms) in enumerate(beats, 1):
+        arguments[keys.shard(workspace)] += (machine, fence.text, age_ms)
+        workspaces[machine] = workspace
+        if position % SCRIPT_IDS == 0:
+            await asyncio.sleep(0)  # fifty thousand beats take a while to sort
+    step = SCRIPT_IDS * 3
+    calls = [
+        Call(_BEAT, shard_keys(keys, shard), [node, *mine[start : start + step]])
+        for shard, mine in enumerate(arguments)
+        for start in range(0, max(len(mine), 1), step)
+    ]
+    lost: list[Lost] = []
+    for start in range(0, len(calls), CALLS_AT_ONCE):
+        for answer in await run_all(redis, calls[start : start + CALLS_AT_ONCE]):
+            lost += _lost(answer, workspaces)
+        await asyncio.sleep(0)  # answers that arrived together are read without a pause of their own
+    return lost
+
+
+async def reannounce(
+    redis: Redis, keys: Keys, node: str, revocations_upto: int, machines: Sequence[Reannouncement]
+) -> list[Lost]:
+    """Send each shard its machines; raises `Unavailable`."""
+    by_shard: dict[int, list[Reannouncement]] = {}
+    for machine in machines:
+        by_shard.setdefault(keys.shard(machine.workspace), []).append(machine)
+    lost: list[Lost] = []
+    for shard, mine in by_shard.items():
+        for start in range(0, len(mine), REANNOUNCED_AT_ONCE):
+            batch = mine[start : start + REANNOUNCED_AT_ONCE]
+            arguments: list[Argument] = [node, revocations_upto]
+            for workspace, machine_id, fence, age_ms, info in batch:
+                arguments += (machine_id, workspace, fence.text, age_ms, encode_info(info))
+            answer = (await run_all(redis, [Call(_REANNOUNCE, shard_keys(keys, shard), arguments)]))[0]
+            if answer == ["mirror-behind"]:
+                lost += [Lost(each.workspace, each.machine, "mirror-behind", each.fence) for each in batch]
+            else:
+                lost += _lost(answer, {each.machine: each.workspace for each in batch})
+    return lost
+
+
+def _lost(answer: list[str], workspaces: dict[str, str]) -> list[Lost]:
+    found = []
+    for at in range(0, len(answer), 3):
+        machine, reason, fence = answer[at : at + 3]
+        assert reason in ("unknown", "revoked", "replaced"), reason
+        found.append(Lost(workspaces[machine], machine, reason, Fence.parse(fence)))
+    return found

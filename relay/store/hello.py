@@ -1,0 +1,118 @@
+"""Takes a machine for a new connection, under a generation that nobody held before."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from relay.rules.presence import Fence, Info
+from relay.store.keys import Keys
+from relay.store.records import encode_info
+from relay.store.shard import ShardScript, shard_keys
+
+# Makes atomic: the revocation check against a complete mirror, the comparison with whoever owns the machine, and the
+# taking of it under a greater generation. So of two hellos at once exactly one ends up owning, and it knows the other.
+_ANNOUNCE = ShardScript("""
+local machine, workspace, node, connection, version, known, cursor, info = unpack(ARGV)
+version, known, cursor = tonumber(version), tonumber(known), tonumber(cursor)
+if redis.call('SISMEMBER', REVOKED, machine) == 1 then return {'revoked'} end
+local upto = tonumber(redis.call('GET', UPTO))
+if not upto or upto < cursor then return {'mirror-behind'} end
+
+local now = clock()
+local stored = parse(redis.call('HGET', FENCES, machine))
+if stored and stored.version > version then return {'replaced', stored.fence} end
+local deadline = tonumber(redis.call('ZSCORE', DEADLINES, machine))
+local held = stored and not stored.reason and deadline and deadline >= now and stored.connection ~= connection
+
+-- A newcomer that knows the current generation is the same agent on a new socket; a stranger contests the machine.
+if held and stored.generation ~= known then
+    local times = {}
+    for time in string.gmatch(redis.call('HGET', CONTESTS, machine) or '', '%d+') do
+        local age = now - tonumber(time)
+        if age >= 0 and age < CONTESTS_MS then times[#times + 1] = time end
+    end
+    if #times >= CONTESTS_MAX then return {'rate-limited'} end
+    times[#times + 1] = int(now)
+    redis.call('HSET', CONTESTS, machine, table.concat(times, ' '))
+end
+
+if known > now + AHEAD_MS then known = 0 end
+local generation = math.max(stored and stored.generation or 0, known, now) + 1
+local place = redis.call('HGET', PLACES, machine)
+redis.call('HSET', FENCES, machine, int(version) .. ':' .. int(generation) .. ':' .. connection)
+redis.call('ZADD', DEADLINES, int(now + OFFLINE_MS), machine)
+redis.call('HSET', PLACES, machine, workspace .. ' ' .. node)
+redis.call('HSET', INFOS, machine, info)
+if redis.call('ZREM', OFFLINE, machine) == 1 or not stored then redis.call('ZADD', UNTOLD, int(now), machine) end
+ring(now, {[workspace] = {machine}})
+keep(FENCES, DEADLINES, PLACES, INFOS, UNTOLD, CONTESTS)
+
+if not stored or stored.connection == connection then return {'admitted', int(generation)} end
+return {'admitted', int(generation), stored.fence, string.match(place or '', ' (%S+)$') or '', held and 1 or 0}
+""")
+
+
+class Announcement(Struct, frozen=True, kw_only=True):
+    """What a machine's hello claims: its next generation is minted from it."""
+
+    workspace: str
+    machine: str
+    token_version: int
+    connection: str
+    node: str  # boot id
+    known_generation: int = 0  # the generation the agent last held; ignored when more than an hour ahead
+    info: Info
+    revocations_upto: int = 0  # the node's own cursor in the table of changes
+
+
+class Admitted(Struct, frozen=True, kw_only=True):
+    """The machine is this connection's now; `previous_*` name the connection that had it, if one was remembered."""
+
+    fence: Fence
+    previous_token_version: int = 0
+    previous_node: str | None = None
+    previous_connection: str | None = None
+    previous_generation: int = 0
+    previous_connected: bool = False  # its socket was not known to have dropped: it wants a kick
+
+
+class Refused(Struct, frozen=True):
+    """The hello changed nothing. `mirror-behind`: load the shard's revocations to your cursor, then announce again."""
+
+    reason: Literal["revoked", "replaced", "rate-limited", "mirror-behind"]
+    fence: Fence | None = None  # of `replaced`: who has the machine
+
+
+async def announce(redis: Redis, keys: Keys, announcement: Announcement) -> Admitted | Refused:
+    """Run the script for one hello; raises `Unavailable`."""
+    asked = announcement
+    answer = await _ANNOUNCE.run(
+        redis,
+        shard_keys(keys, keys.shard(asked.workspace)),
+        (
+            asked.machine, asked.workspace, asked.node, asked.connection,
+            asked.token_version, asked.known_generation, asked.revocations_upto, encode_info(asked.info),
+        ),
+    )  # fmt: skip
+    match answer:
+        case ["admitted", generation]:
+            return Admitted(fence=Fence(asked.token_version, int(generation), asked.connection))
+        case ["admitted", generation, before, node, connected]:
+            previous = Fence.parse(before)
+            return Admitted(
+                fence=Fence(asked.token_version, int(generation), asked.connection),
+                previous_token_version=previous.token_version,
+                previous_node=node or None,
+                previous_connection=previous.connection,
+                previous_generation=previous.generation,
+                previous_connected=connected == 1,
+            )
+        case ["replaced", stored]:
+            return Refused("replaced", Fence.parse(stored))
+        case [("revoked" | "rate-limited" | "mirror-behind") as reason]:
+            return Refused(reason)
+        case _:
+            raise AssertionError(f"announce answered {answer!r}")

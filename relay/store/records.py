@@ -1,0 +1,56 @@
+"""Turns what Redis holds of a machine into the records that rules decide on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from relay.rules.presence import OFFLINE_MS, Fence, Info, OfflineReason, Record
+from relay.store.shard import STALE_MS
+
+_INFO = msgspec.json.Decoder(Info)
+_INFO_ENCODER = msgspec.json.Encoder()
+_REASONS: dict[str, OfflineReason] = {
+    "closed": "closed",
+    "dropped": "dropped",
+    "silent": "silent",
+    "node-lost": "node-lost",
+}  # a word that is not here is `leaving`: the socket dropped and the grace runs
+
+
+def encode_info(info: Info) -> str:
+    """An `Info` as it is kept in Redis."""
+    return _INFO_ENCODER.encode(info).decode()
+
+
+def parse_record(machine: str, value: str, deadline: float | None, place: str | None, info: str | None) -> Record:
+    """One machine's record from its fields; `deadline` is the score of a machine that is not offline yet."""
+    node = place.partition(" ")[2] if place else ""
+    described = _INFO.decode(info) if info else Info()
+    fence, _, parted = value.partition(" ")
+    if not parted:
+        deadline_ms = int(deadline or 0)
+        return Record(machine, _fence(fence), node, deadline_ms - OFFLINE_MS, deadline_ms, True, None, described)
+    reason, heard, due = parted.split(" ")
+    return Record(machine, _fence(fence), node, int(heard), int(due), False, _REASONS.get(reason), described)
+
+
+def is_settled(marker: Sequence[Any], now_ms: int) -> bool:
+    """Whether silence in a shard proves anything, from its marker's `flushed` and `settled`; as `settled` in Lua."""
+    flushed, settled_from = marker
+    if flushed is None or settled_from is None:
+        return False
+    return 0 <= now_ms - int(flushed) <= STALE_MS and now_ms >= int(settled_from)
+
+
+def milliseconds(time: Sequence[Any]) -> int:
+    """Redis's TIME answer as Unix milliseconds."""
+    seconds, microseconds = time
+    return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+def _fence(text: str) -> Fence:
+    version, generation, connection = text.split(":", 2)
+    return Fence(int(version), int(generation), connection)

@@ -1,0 +1,88 @@
+"""Owns what every script of a shard shares: its keys in one order, and the Lua that parses, rings and settles."""
+
+from __future__ import annotations
+
+from relay.rules import timing
+from relay.rules.presence import DROPPED_MS, GENERATION_AHEAD_MS, OFFLINE_MS
+from relay.store.keys import Keys
+from relay.store.script import Script
+
+STALE_MS = int(timing.MARKER_STALE_SECONDS * 1000)
+UNSETTLED_MS = int(timing.UNSETTLED_SECONDS * 1000)
+
+LEAVING = "leaving"  # the reason word of a record whose socket dropped, until its grace is over
+_NAMES = (
+    "fences", "deadlines", "offline", "places", "infos", "untold",
+    "versions", "contests", "marker", "revoked", "upto", "events",
+)  # fmt: skip
+
+# One order of KEYS for all scripts of a shard, the events channel among them: a cluster checks its slot like a key's.
+_SHARED = f"""
+local FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MARKER, REVOKED, UPTO, EVENTS
+    = unpack(KEYS)
+local OFFLINE_MS, DROPPED_MS, AHEAD_MS = {OFFLINE_MS}, {DROPPED_MS}, {GENERATION_AHEAD_MS}
+local STALE_MS, UNSETTLED_MS = {STALE_MS}, {UNSETTLED_MS}
+local CONTESTS_MAX, CONTESTS_MS = {timing.OWNER_CHANGES}, {int(timing.OWNER_CHANGES_SECONDS * 1000)}
+local CLAIM_MS, KEPT_MS = {int(timing.CLAIM_STALE_SECONDS * 1000)}, {timing.REDIS_KEPT_SECONDS * 1000}
+
+-- "FENCE" or "FENCE REASON HEARD DEADLINE" as a table, nil for nothing.
+local function parse(value)
+    if not value then return nil end
+    local version, generation, connection, rest = string.match(value, '^(%d+):(%d+):(%S+)(.*)$')
+    local record = {{
+        version = tonumber(version), generation = tonumber(generation), connection = connection,
+        fence = version .. ':' .. generation .. ':' .. connection,
+    }}
+    local reason, heard, deadline = string.match(rest, '^ (%S+) (%d+) (%d+)$')
+    if reason then
+        record.reason, record.heard, record.deadline = reason, tonumber(heard), tonumber(deadline)
+    end
+    return record
+end
+
+local function parted(fence, reason, heard, deadline)
+    return fence .. ' ' .. reason .. ' ' .. int(heard) .. ' ' .. int(deadline)
+end
+
+-- Whether one fence (a parsed record) is greater than another: by token version, then by generation.
+local function newer(mine, stored)
+    if mine.version ~= stored.version then return mine.version > stored.version end
+    return mine.generation > stored.generation
+end
+
+-- changed: workspace -> list of machines. A version is never given out twice, not even after a flush.
+local function ring(now, changed)
+    local rang = false
+    for workspace, machines in pairs(changed) do
+        local version = math.max(tonumber(redis.call('HGET', VERSIONS, workspace) or 0), now) + 1
+        redis.call('HSET', VERSIONS, workspace, int(version))
+        redis.call('SPUBLISH', EVENTS, cjson.encode({{workspace = workspace, machines = machines}}))
+        rang = true
+    end
+    if rang then keep(VERSIONS) end
+end
+
+local function note(changed, workspace, machine)
+    local machines = changed[workspace]
+    if machines then machines[#machines + 1] = machine else changed[workspace] = {{machine}} end
+end
+
+-- Whether silence in this shard proves anything: somebody has been flushing it, for long enough, by this clock.
+local function settled(now)
+    local marker = redis.call('HMGET', MARKER, 'flushed', 'settled')
+    local flushed, from = tonumber(marker[1]), tonumber(marker[2])
+    return flushed ~= nil and flushed <= now and now - flushed <= STALE_MS and now >= from
+end
+"""
+
+
+class ShardScript(Script):
+    """A script over the keys of one shard, given by `shard_keys`."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__(_SHARED + body)
+
+
+def shard_keys(keys: Keys, shard: int) -> tuple[str, ...]:
+    """KEYS of every `ShardScript`."""
+    return tuple(keys.of(shard, name) for name in _NAMES)
