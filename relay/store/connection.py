@@ -65,6 +65,12 @@ def answering() -> Iterator[None]:
         raise Unavailable("the relay's memory (Redis) does not answer") from error
 
 
+async def ask(redis: Redis, *words: str | int) -> Any:
+    """One command and its answer; raises `Unavailable`."""
+    with answering():
+        return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
 def _connection_options() -> dict[str, Any]:
     return {
         "decode_responses": True,
@@ -93,11 +99,10 @@ def _sentinel_pool(url: str) -> _SentinelPool:
         addresses.append((host.strip("[]"), int(port)))
     if not name or (database and not database.isdigit()):
         raise Misconfigured("RELAY_REDIS_URL: redis+sentinel://HOST:PORT,HOST:PORT/MASTER[/DATABASE] is expected")
-    sentinels = Sentinel(
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]
         addresses, sentinel_kwargs={"socket_timeout": CONNECT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
     )
     options = _connection_options()
     options.update(username=unquote(user) or None, password=unquote(password) or None, db=int(database or 0))
-    pool = _SentinelPool(name, sentinels, max_connections=CONNECTIONS, timeout=POOL_WAIT_SECONDS, **options)
-    pool.sentinel_manager = sentinels  # the pool refers to it weakly in some versions; it must live as long
-    return pool
+    bounds = {"max_connections": CONNECTIONS, "timeout": POOL_WAIT_SECONDS}
+    return _SentinelPool(name, sentinels, **bounds, **options)  # type: ignore[no-untyped-call]

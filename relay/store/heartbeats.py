@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -130,13 +130,16 @@ class Reannouncement(NamedTuple):
     info: Info
 
 
+LostReason = Literal["unknown", "revoked", "replaced", "mirror-behind"]
+
+
 class Lost(Struct, frozen=True):
     """A beat that was not taken. `unknown`: re-announce if the connection is still here; `mirror-behind` (of
     re-announcements only): load the shard's revocations first; `revoked` and `replaced`: close it."""
 
     workspace: str
     machine: str
-    reason: Literal["unknown", "revoked", "replaced", "mirror-behind"]
+    reason: LostReason
     fence: Fence  # the stored one for `replaced`, else the beat's own
 
 
@@ -189,6 +192,5 @@ def _lost(answer: list[str], workspaces: dict[str, str]) -> list[Lost]:
     found = []
     for at in range(0, len(answer), 3):
         machine, reason, fence = answer[at : at + 3]
-        assert reason in ("unknown", "revoked", "replaced"), reason
-        found.append(Lost(workspaces[machine], machine, reason, Fence.parse(fence)))
+        found.append(Lost(workspaces[machine], machine, cast(LostReason, reason), Fence.parse(fence)))
     return found

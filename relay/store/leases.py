@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from relay.errors import Misconfigured
 from relay.rules import timing
-from relay.store.connection import answering
+from relay.store.connection import answering, ask
 from relay.store.keys import Keys
 from relay.store.script import Call, Script, run_all
 
@@ -87,8 +87,8 @@ class Leases:
 
     async def live(self) -> list[Lease]:
         """All nodes with a lease, oldest first."""
+        boots = await ask(self._redis, "ZRANGE", self._keys.leases, 0, NODES - 1)
         with answering():
-            boots = await self._redis.execute_command("ZRANGE", self._keys.leases, 0, NODES - 1)
             pipeline = self._redis.pipeline(transaction=False)  # not MGET: in a cluster each lease has its own slot
             for boot in boots:
                 pipeline.execute_command("GET", self._keys.lease(boot))

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info, Record
 from relay.store import heartbeats, hello, readout
-from relay.store.connection import answering
+from relay.store.connection import ask
 from relay.store.heartbeats import Beat, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import Keys
@@ -131,8 +131,7 @@ class Presence:
     async def version(self, workspace: str) -> int:
         """The workspace's version: a cheap question whether a readout still holds, as far as transitions go."""
         shard = self._keys.shard(workspace)
-        with answering():
-            return int(await self._redis.execute_command("HGET", self._keys.of(shard, "versions"), workspace) or 0)
+        return int(await ask(self._redis, "HGET", self._keys.of(shard, "versions"), workspace) or 0)
 
     async def ring(self, workspace: str, machines: Sequence[str]) -> None:
         """Raise the workspace's version and tell listeners to read these machines again (their SQL part changed)."""

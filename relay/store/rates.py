@@ -17,7 +17,7 @@ local bucket = redis.call('HMGET', KEYS[1], 'level', 'at')
 local level, at = tonumber(bucket[1]) or burst, tonumber(bucket[2]) or now
 level = math.min(burst, level + math.max(0, now - at) / 1000 * per_second)
 local wait = 0
-if level >= cost then level = level - cost else wait = (cost - level) / per_second end
+if level >= cost then level = level - cost else wait = math.ceil((cost - level) / per_second * 1000) / 1000 end
 redis.call('HSET', KEYS[1], 'level', string.format('%.6f', level), 'at', int(now))
 keep(KEYS[1])
 return string.format('%.3f', wait)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Record
-from relay.store.connection import answering
+from relay.store.connection import answering, ask
 from relay.store.keys import Keys
 from relay.store.records import is_settled, milliseconds, parse_record
 
@@ -56,10 +56,7 @@ async def machines_of(redis: Redis, keys: Keys, workspace: str) -> list[str]:
     found: dict[str, None] = {}
     cursor = "0"
     while True:
-        with answering():
-            cursor, page = await redis.execute_command(
-                "HSCAN", keys.of(keys.shard(workspace), "places"), cursor, "COUNT", SCRIPT_IDS
-            )
+        cursor, page = await ask(redis, "HSCAN", keys.of(keys.shard(workspace), "places"), cursor, "COUNT", SCRIPT_IDS)
         found.update((machine, None) for machine, place in page.items() if place.startswith(workspace))
         if str(cursor) == "0":
             return list(found)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from relay.errors import Unavailable
 from relay.rules.limits import SCRIPT_IDS
-from relay.store.connection import answering
+from relay.store.connection import ask
 from relay.store.keys import Keys
 from relay.store.script import Call, Script, run_all
 
@@ -97,15 +97,13 @@ class Revocations:
 
     async def upto(self, shard: int) -> int | None:
         """To which change number the shard's mirror is complete; None when it was lost."""
-        with answering():
-            found = await self._redis.execute_command("GET", self._keys.of(shard, "upto"))
+        found = await ask(self._redis, "GET", self._keys.of(shard, "upto"))
         return None if found is None else int(found)
 
     async def holds(self, workspace: str, machine: str) -> bool:
         """Whether the mirror says that the machine is revoked."""
         key = self._keys.of(self._keys.shard(workspace), "revoked")
-        with answering():
-            return bool(await self._redis.execute_command("SISMEMBER", key, machine))
+        return bool(await ask(self._redis, "SISMEMBER", key, machine))
 
     async def _load(self, shard: int, ids: list[str], upto: int) -> bool:
         keys = (*self._mirror(shard), self._keys.loading(shard, secrets.token_hex(8)))

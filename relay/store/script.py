@@ -42,9 +42,9 @@ class Script:
         """Run alone, in one round trip once Redis has it; raises `Unavailable`."""
         with answering():
             try:
-                return await redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+                return await redis.evalsha(self.sha, len(keys), *keys, *arguments)
             except NoScriptError:
-                return await redis.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
+                return await redis.eval(self.text, len(keys), *keys, *arguments)
 
 
 class Call(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from relay.rules.timing import TICKET_SECONDS
-from relay.store.connection import answering
+from relay.store.connection import answering, ask
 from relay.store.keys import Keys
 
 
@@ -23,6 +23,5 @@ class Tickets:
 
     async def redeem(self, ticket: str) -> str | None:
         """What the ticket stood for, once; None when unknown, used or older than 30 s."""
-        with answering():
-            found: str | None = await self._redis.execute_command("GETDEL", self._keys.ticket(ticket))
+        found: str | None = await ask(self._redis, "GETDEL", self._keys.ticket(ticket))
         return found
