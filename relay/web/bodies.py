@@ -69,9 +69,9 @@ def printable(text: str) -> str:
 
 async def _read(request: Request) -> bytes:
     sentence = f"a body has at most {limits.BODY_BYTES} bytes"
-    if request.headers.get("content-length", "0").isdigit():
-        if int(request.headers.get("content-length", "0")) > limits.BODY_BYTES:
-            raise TooBig(sentence, limit="BODY_BYTES")
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limits.BODY_BYTES:
+        raise TooBig(sentence, limit="BODY_BYTES")
     parts = bytearray()
     async for chunk in request.stream():
         parts += chunk

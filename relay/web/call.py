@@ -15,6 +15,7 @@ from relay import errors
 from relay.errors import RelayError
 from relay.rules import access
 from relay.rules.access import Identity
+from relay.web.addresses import Addresses
 from relay.web.parts import Parts
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
@@ -46,6 +47,11 @@ class Ask:
         person = self.identity.person
         assert person is not None, "only a call for persons may ask for one"
         return person
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from, for limits that count by client."""
+        return Addresses(self.parts.settings.trusted_proxies).client(self.request.scope)
 
     def id(self, name: str) -> str:
         """An id from the path, canonical; raises `NotFound` for a text that cannot be anybody's id."""

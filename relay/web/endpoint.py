@@ -9,6 +9,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from relay.errors import Forbidden, MethodNotAllowed, RelayError, Unavailable
 from relay.rules.access import Identity
@@ -27,13 +28,18 @@ class Endpoint:
     def __init__(self, parts: Parts, measures: Measures, calls: Iterable[Call]) -> None:
         self._parts = parts
         self._measures = measures
-        self._calls = {call.method: call for call in calls}
+        self._calls: dict[str, Call] = {call.method: call for call in calls}
         if "GET" in self._calls:
-            self._calls["HEAD"] = self._calls["GET"]  # type: ignore[index] # served, and not documented apart
+            self._calls["HEAD"] = self._calls["GET"]  # served, and not documented apart
 
-    async def __call__(self, request: Request) -> Response:
-        """Answers one request; never raises but when it is cancelled."""
-        call = self._calls.get(request.method)  # type: ignore[call-overload]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, whatever its method."""
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        call = self._calls.get(request.method)
         if call is None:
             allowed = ", ".join(sorted(self._calls))
             return problem(MethodNotAllowed(f"this path takes {allowed}"), {"allow": allowed})
@@ -81,7 +87,5 @@ def routes(parts: Parts, measures: Measures, calls: Iterable[Call]) -> list[Rout
     by_path: dict[str, list[Call]] = {}
     for call in calls:
         by_path.setdefault(call.path, []).append(call)
-    return [
-        Route(path, Endpoint(parts, measures, found), methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"])
-        for path, found in by_path.items()
-    ]
+    # Without methods of its own, so that a wrong one gets our problem rather than the router's.
+    return [Route(path, Endpoint(parts, measures, found)) for path, found in by_path.items()]

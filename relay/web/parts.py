@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from relay.node.directory import Directory
+from relay.node.router import Router
 from relay.registry import Registry
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
-from relay.store import DeviceCodes, Presence, Rates, Revocations, Tickets
+from relay.store import DeviceCodes, Leases, Presence, Rates, Revocations, Tickets
 from relay.web.auth import Authenticator
 
 
@@ -26,8 +27,9 @@ class Parts:
     tickets: Tickets
     devices: DeviceCodes
     rates: Rates
-    directory: Any  # relay.node.directory.Directory
-    router: Any  # relay.node.router.Router
+    directory: Directory
+    router: Router
+    leases: Leases
     secrets: Secrets
     authenticator: Authenticator
     metrics: CollectorRegistry

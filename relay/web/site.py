@@ -5,11 +5,57 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
+from relay.errors import RelayError
+from relay.web import devices, health, keys, machines, me, members, registration, resolve, signin, workspaces
+from relay.web.call import WRITES, Call
+from relay.web.documents import documents
+from relay.web.endpoint import routes
+from relay.web.guards import KnownHosts, SecurityHeaders
+from relay.web.measures import Measures
 from relay.web.parts import Parts
+from relay.web.problems import on_http_error, on_relay_error, on_unexpected
+
+# The one table. Paths without parameters come before those with, as the router takes the first that fits.
+CALLS: tuple[Call, ...] = (
+    *registration.CALLS,
+    *machines.CALLS,
+    *resolve.CALLS,
+    *me.CALLS,
+    *signin.CALLS,
+    *devices.CALLS,
+    *workspaces.CALLS,
+    *members.CALLS,
+    *keys.CALLS,
+    *health.CALLS,
+)
 
 
 def create_web(parts: Parts, *, sockets: Sequence[BaseRoute] = (), page: Sequence[BaseRoute] = ()) -> Starlette:
     """The application: REST, documents and health, the given socket routes, and the page's routes last."""
-    raise NotImplementedError
+    settings = parts.settings
+    rest = routes(parts, Measures(parts.metrics), CALLS)
+    # A page whose node went away talks to another one: the listed origins may, with their cookie; nobody else may.
+    shared = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_credentials=True,
+        allow_methods=["GET", *sorted(WRITES)],
+        allow_headers=["authorization", "content-type", "if-none-match"],
+        expose_headers=["etag", "retry-after"],
+    )
+    app = Starlette(
+        routes=[*rest, *documents(CALLS, settings.public_url), *sockets, *page],
+        middleware=[
+            Middleware(SecurityHeaders, secure=settings.secure),
+            Middleware(KnownHosts, hosts=settings.allowed_hosts),
+            shared,
+        ],
+        exception_handlers={RelayError: on_relay_error, HTTPException: on_http_error, Exception: on_unexpected},
+    )
+    app.router.redirect_slashes = False  # one address for one thing
+    return app

@@ -1,0 +1,259 @@
+"""Lists, shows and changes machines."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
+from starlette.responses import Response
+
+from relay import errors
+from relay.errors import Close, Unavailable
+from relay.registry import Actor
+from relay.rules import access, limits, machine, resolver
+from relay.rules.machine import Labels, Machine, Registered, Visibility, iso
+from relay.rules.messages import Id
+from relay.web.bodies import Answer, Body, Moment, Query, answer, printable
+from relay.web.call import Ask, Call, nothing
+from relay.web.pages import AT_ONCE, read_cursor, unchanged, weak_tag, write_cursor, write_list
+
+Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARACTERS)]
+
+
+class ListMachines(Query):
+    """Which machines: of one workspace, only those online, those that the resolver would consider for `q`."""
+
+    workspace: str | None = None
+    online: bool = False
+    q: Annotated[str, Meta(max_length=limits.QUERY_CHARACTERS)] = ""
+    limit: Annotated[int, Meta(ge=1, le=limits.MACHINES_PER_WORKSPACE)] = limits.LIST_PAGE
+    cursor: Annotated[str, Meta(min_length=1, max_length=1_024)] | None = None
+
+
+class Rest(Answer):
+    """What a list says beside its machines."""
+
+    next: str | None  # the cursor of the page after this
+    now: Moment
+
+
+class Machines(Answer):
+    """A page of machines by workspace and name, the cursor of the next page, and the moment that ages refer to."""
+
+    machines: list[Machine]
+    next: str | None
+    now: Moment
+
+
+class ChangeMachine(Body):
+    """What to change; what is left out stays."""
+
+    name: Name | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
+
+
+class ChangeVisibility(Body):
+    """To whom the machine shall exist."""
+
+    visibility: Visibility
+
+
+class Revoked(Answer):
+    """A revocation, which is stored; how many sockets it closed, and which nodes have yet to confirm."""
+
+    id: Id
+    revoked_at: Moment
+    closed_connections: int
+    unconfirmed_nodes: list[str]
+
+
+class Kicked(Answer):
+    """How many sockets were closed; the agent comes back by itself."""
+
+    id: Id
+    closed_connections: int
+    unconfirmed_nodes: list[str]
+
+
+async def list_machines(ask: Ask) -> Response:
+    """The machines that the asker may see."""
+    query: ListMachines = ask.query
+    identity, directory = ask.identity, ask.parts.directory
+    asked = [access.choose_workspace(identity, query.workspace)] if query.workspace else sorted(identity.roles)
+    after = read_cursor(query.cursor, 3) if query.cursor else None
+    content, found = await directory.list(identity, asked)
+    tag = weak_tag(content, ask.request)
+    same = unchanged(ask.request, tag)
+    if same is not None:
+        return same
+    if query.online:
+        found = [each for each in found if each.online]
+    if query.q:
+        wanted = await _matching(ask, asked, query.q)
+        found = [each for each in found if each.id in wanted]
+    start = bisect_right(found, after, key=_position) if after else 0
+    page = found[start : start + query.limit]
+    more = start + query.limit < len(found)
+    rest = Rest(next=write_cursor(_position(page[-1])) if more else None, now=iso(ask.parts.clock()))
+    return await write_list("machines", page, rest, tag)
+
+
+async def get_machine(ask: Ask) -> Response:
+    """One machine."""
+    return answer(await ask.parts.directory.find(ask.identity, ask.id("machine")))
+
+
+async def change_machine(ask: Ask) -> Response:
+    """Another name, other labels."""
+    body: ChangeMachine = ask.body
+    row = await managed(ask, "rename")
+    machines, actor = ask.parts.registry.machines, Actor.of(ask.identity)
+    if body.labels is not UNSET:
+        for key, value in body.labels.items():
+            printable(key + value)
+    if body.name is not UNSET:
+        row = await machines.rename(row.id, body.name, actor, ask.parts.clock())
+    if body.labels is not UNSET:
+        row = await machines.relabel(row.id, body.labels, actor, ask.parts.clock())
+    return answer(await shown(ask, row))
+
+
+async def change_visibility(ask: Ask) -> Response:
+    """Shown to the workspace, or to the owner alone."""
+    body: ChangeVisibility = ask.body
+    row = await managed(ask, "visibility")
+    if body.visibility != row.visibility:
+        actor = Actor.of(ask.identity)
+        row = await ask.parts.registry.machines.set_visibility(row.id, body.visibility, actor, ask.parts.clock())
+    return answer(await shown(ask, row))
+
+
+async def revoke_machine(ask: Ask) -> Response:
+    """Stored first, then mirrored, then every node that may hold the socket is asked to close it."""
+    parts = ask.parts
+    row = await managed(ask, "revoke", revoked=True)
+    done = await parts.registry.machines.revoke(row.id, Actor.of(ask.identity), parts.clock())
+    try:
+        await parts.revocations.add(done.workspace, done.machine, done.number)
+        await parts.presence.forget(done.workspace, done.machine)
+    except Unavailable:
+        pass  # it is stored; each node's tail mirrors it when Redis is back, before any agent is admitted
+    closed, unconfirmed = await close_everywhere(ask, row.id, Close.MACHINE_REVOKED)
+    body = Revoked(id=row.id, revoked_at=iso(done.revoked_ms), closed_connections=closed, unconfirmed_nodes=unconfirmed)
+    return answer(body)
+
+
+async def kick_machine(ask: Ask) -> Response:
+    """The machine's socket closes, and its agent comes back."""
+    row = await managed(ask, "kick")
+    closed, unconfirmed = await close_everywhere(ask, row.id, Close.KICKED)
+    return answer(Kicked(id=row.id, closed_connections=closed, unconfirmed_nodes=unconfirmed))
+
+
+async def managed(ask: Ask, action: access.Action, *, revoked: bool = False) -> Registered:
+    """The machine of the path as stored this moment; raises `NotFound` for who may not see it and `Forbidden` for who
+    may not do this to it."""
+    try:
+        row = await ask.parts.registry.machines.get(ask.id("machine"), revoked=revoked)
+    except errors.NotFound:
+        raise nothing() from None
+    if not access.may(ask.identity, "see", row.workspace, row):
+        raise nothing()
+    if not access.may(ask.identity, action, row.workspace, row):
+        raise errors.Forbidden("your role does not allow this on a machine that is not yours")
+    return row
+
+
+async def shown(ask: Ask, row: Registered) -> Machine:
+    """A machine as just stored, with its presence; without Redis nothing worse than `degraded` is said of it."""
+    can = access.capabilities(ask.identity, row)
+    try:
+        readout = await ask.parts.presence.read(row.workspace, [row.id])
+    except Unavailable:
+        return machine.describe(row, None, ask.parts.clock(), False, can)
+    return machine.describe(row, readout.records.get(row.id), readout.now_ms, readout.settled, can)
+
+
+async def close_everywhere(ask: Ask, id: str, code: Close) -> tuple[int, list[str]]:
+    """Close a machine's sockets on all nodes; without Redis the others are unknown, and find out by themselves."""
+    router = ask.parts.router
+    try:
+        nodes = [lease.boot for lease in await ask.parts.leases.live()]
+    except Unavailable:
+        closed, unconfirmed = await router.close_machine(id, code, [])
+        return closed, [*unconfirmed, "unknown"]
+    return await router.close_machine(id, code, nodes)
+
+
+async def _matching(ask: Ask, workspaces: list[str], q: str) -> set[str]:
+    found: set[str] = set()
+    for workspace in workspaces:
+        view = await ask.parts.directory.machines(workspace)
+        rows = list(view.rows.values())
+        for start in range(0, len(rows), AT_ONCE):
+            some = [resolver.candidate(row, view.former.get(row.id, ())) for row in rows[start : start + AT_ONCE]]
+            found.update(each.id for each in resolver.search(q, some))
+            await asyncio.sleep(0)
+    return found
+
+
+def _position(each: Machine) -> tuple[str, str, str]:
+    return each.workspace_id, each.name, each.id
+
+
+CALLS = (
+    Call(
+        method="GET",
+        path="/api/machines",
+        does="Lists the machines that you may see, in all your workspaces or in one; with your ETag, only if it changed.",
+        handle=list_machines,
+        answer=Machines,
+        query=ListMachines,
+        errors=(errors.NotFound, errors.WorkspaceRequired),
+        statuses=(200, 304),
+    ),
+    Call(
+        method="GET",
+        path="/api/machines/{machine}",
+        does="Shows one machine.",
+        handle=get_machine,
+        answer=Machine,
+    ),
+    Call(
+        method="PATCH",
+        path="/api/machines/{machine}",
+        does="Renames a machine or replaces its labels; the old name resolves for 24 hours more.",
+        handle=change_machine,
+        answer=Machine,
+        body=ChangeMachine,
+        errors=(errors.NameTaken,),
+        changes=True,
+    ),
+    Call(
+        method="PATCH",
+        path="/api/machines/{machine}/visibility",
+        does="Shows a machine to its workspace, or to its owner alone, which drops other people's attachments at once.",
+        handle=change_visibility,
+        answer=Machine,
+        body=ChangeVisibility,
+        errors=(errors.NameTaken, errors.Conflict),
+        changes=True,
+    ),
+    Call(
+        method="DELETE",
+        path="/api/machines/{machine}",
+        does="Revokes a machine for good and closes its socket wherever it is; again gives the same answer.",
+        handle=revoke_machine,
+        answer=Revoked,
+        changes=True,
+    ),
+    Call(
+        method="POST",
+        path="/api/machines/{machine}/kick",
+        does="Closes a machine's socket without revoking it; its agent comes back within seconds.",
+        handle=kick_machine,
+        answer=Kicked,
+    ),
+)

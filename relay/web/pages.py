@@ -1,0 +1,69 @@
+"""Cuts long lists into pages by cursor, and answers 304 to those who have the list already."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import zlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from relay.errors import Invalid
+from relay.web.bodies import JSON
+
+AT_ONCE = 250  # items encoded without giving the loop back: about 1 ms
+
+
+def write_cursor(position: Sequence[str]) -> str:
+    """Where a page ended, as an opaque text."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+
+
+def read_cursor(text: str, parts: int) -> tuple[str, ...]:
+    """The position that `write_cursor` wrote; raises `Invalid` for anything else."""
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        found = msgspec.json.decode(raw, type=tuple[str, ...])
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        raise Invalid("this is not a cursor of ours") from None
+    if len(found) != parts:
+        raise Invalid("this is not a cursor of this list")
+    return found
+
+
+def weak_tag(tag: str, request: Request) -> str:
+    """The weak ETag of one way to ask for a list whose content has `tag`."""
+    return f'W/"{tag}-{zlib.crc32(request.url.query.encode()):08x}"'
+
+
+def unchanged(request: Request, tag: str) -> Response | None:
+    """A 304 for a caller who has the list with this tag, else None."""
+    have = [word.strip() for line in request.headers.getlist("if-none-match") for word in line.split(",")]
+    if "*" in have or any(word.removeprefix("W/") == tag.removeprefix("W/") for word in have):
+        return Response(status_code=304, headers={"etag": tag, "cache-control": "no-cache"})
+    return None
+
+
+async def write_list(name: str, items: Sequence[Struct], rest: Struct, tag: str) -> Response:
+    """An answer with many items under `name` beside the fields of `rest`, encoded a bit at a time, so that nobody else
+    on the loop waits."""
+    chunks = [b'{"' + name.encode() + b'":[']
+    for start in range(0, len(items), AT_ONCE):
+        encoded = msgspec.json.encode(items[start : start + AT_ONCE])[1:-1]
+        chunks.append(b"," + encoded if start else encoded)
+        await asyncio.sleep(0)
+    chunks.append(b"]," + msgspec.json.encode(rest)[1:])
+    headers = {"etag": tag, "cache-control": "no-cache", "content-length": str(sum(map(len, chunks)))}
+    if len(items) <= AT_ONCE:
+        return Response(b"".join(chunks), headers=headers, media_type=JSON)
+    return StreamingResponse(_each(chunks), headers=headers, media_type=JSON)
+
+
+async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
