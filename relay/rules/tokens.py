@@ -37,7 +37,7 @@ class Secret:
     __slots__ = ("_value", "id")
 
     def __init__(self, value: str) -> None:
-        self._value = value.encode()
+        self._value = _bytes(value)
         self.id = hashlib.sha256(self._value).hexdigest()[: 2 * SECRET_ID_BYTES]
 
     def __repr__(self) -> str:
@@ -141,8 +141,13 @@ def read_machine(secrets: Secrets, text: str) -> MachineToken:
     return MachineToken(ids.text(workspace), ids.text(machine), token_version)
 
 
+def _bytes(text: str) -> bytes:
+    """The text as bytes whatever it is: environments and peers may hold text that is no UTF-8."""
+    return text.encode(errors="surrogatepass")
+
+
 def _hashed(secret: Secret, token: str) -> str:
-    return f"{secret.id}:{secret.mac(_HASH_PURPOSE, token.encode()).hex()}"
+    return f"{secret.id}:{secret.mac(_HASH_PURPOSE, _bytes(token)).hex()}"
 
 
 def _base62(value: int, characters: int) -> str:
