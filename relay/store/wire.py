@@ -11,7 +11,6 @@ import hiredis
 import structlog
 from redis.asyncio.connection import AbstractConnection
 
-
 CHANNELS_AT_ONCE = 500  # per subscribe command
 
 # redis-py's own pub/sub costs an await per message (6-10 µs) and reconnects without a word. So redis-py opens the
@@ -121,7 +120,8 @@ class Wire(asyncio.Protocol):
 
     def _command(self, name: bytes, words: list[bytes]) -> None:
         for start in range(0, len(words), CHANNELS_AT_ONCE):
-            self._send(hiredis.pack_command((name, *words[start : start + CHANNELS_AT_ONCE]))  # type: ignore[arg-type])
+            command = (name, *words[start : start + CHANNELS_AT_ONCE])
+            self._send(hiredis.pack_command(command))  # type: ignore[arg-type]
 
     def _send(self, *pieces: bytes) -> None:
         if self._transport is None:
