@@ -31,9 +31,10 @@ from relay.registry.machines import Machines
 from relay.registry.members import Member, Removed
 from relay.registry.migrate import migrate
 from relay.registry.people import Person
-from relay.registry.registration import IsOnline, NewMachine, Registration, Settled
+from relay.registry.registration import IsOnline, NewMachine, Registration
 from relay.registry.registry import Registry
 from relay.registry.revocation import Revocation, Revoked, RevokedMachine
+from relay.registry.settling import Settled
 from relay.registry.sightings import Mark
 from relay.registry.workspaces import Founded, NameTakeover, Workspace
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from msgspec import Struct
+from sqlalchemy import or_, select
 
 from relay.registry.database import Database
+from relay.registry.tables import audit
 from relay.rules import limits
 from relay.rules.access import Identity
 
@@ -57,4 +60,27 @@ class Audit:
     ) -> AuditPage:
         """A page of a workspace's trail as the person `viewer` may see it: what concerns a PRIVATE machine is shown to
         its owner alone. `cursor` is a page's `next`."""
-        raise NotImplementedError
+        wanted = (
+            select(audit)
+            .where(audit.c.workspace == workspace, or_(audit.c.visible_to.is_(None), audit.c.visible_to == viewer))
+            .order_by(audit.c.number.desc())
+            .limit(limit + 1)  # one more tells whether there is a next page
+        )
+        if cursor is not None:
+            wanted = wanted.where(audit.c.number < cursor)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(wanted)).all()
+        entries = [_entry(row) for row in rows[:limit]]
+        return AuditPage(entries, entries[-1].number if len(rows) > limit else None)
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(
+        number=row.number,
+        at_ms=row.at_ms,
+        workspace=row.workspace,
+        actor=Actor(row.actor_kind, row.actor_id, row.actor_name),
+        action=row.action,
+        subject=row.subject,
+        detail=msgspec.json.decode(row.detail),
+    )

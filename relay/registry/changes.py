@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
+from sqlalchemy import delete, select
 
 from relay.registry.database import Database
+from relay.registry.tables import changes, counters
+
+COUNTER = "changes"  # the row that numbers them
 
 Kind = Literal["machine", "machine-revoked", "member", "credential", "workspace"]
 
@@ -15,8 +20,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """One change of access. Numbers have no holes, so a tail that meets one fell behind the clean-up: start afresh.
 
     `subject` is the id of a machine, a person ("member"), a credential or a workspace. `detail["action"]` says more:
-    registered, renamed, relabelled, hostname, visibility, shadowed, unshadowed, owner; role, removed, joined, renamed;
-    ended; created, updated.
+    registered, changed, renamed, relabelled, hostname, visibility, shadowed, unshadowed, owner; revoked; joined, role,
+    removed, renamed; ended; created, updated.
     """
 
     number: int
@@ -34,12 +39,28 @@ class Changes:
 
     async def latest(self) -> int:
         """The number of the last change, 0 before the first."""
-        raise NotImplementedError
+        wanted = select(counters.c.value).where(counters.c.name == COUNTER)
+        async with self._database.read() as connection:
+            number: int = (await connection.execute(wanted)).scalar_one()
+        return number
 
     async def since(self, number: int, limit: int = 1_000) -> list[Change]:
         """Changes after `number` in order, at most `limit`."""
-        raise NotImplementedError
+        wanted = select(changes).where(changes.c.number > number).order_by(changes.c.number).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(wanted)).all()
+        return [
+            Change(
+                number=row.number,
+                kind=row.kind,
+                workspace=row.workspace,
+                subject=row.subject,
+                detail=msgspec.json.decode(row.detail),
+            )
+            for row in rows
+        ]
 
     async def clean(self, before_ms: int) -> int:
-        """Forget changes from before `before_ms`, keeping the last one; the answer is how many."""
-        raise NotImplementedError
+        """Forget changes from before `before_ms`; the answer is how many. Keep days: a tail is seconds behind."""
+        async with self._database.exclusive() as connection:
+            return (await connection.execute(delete(changes).where(changes.c.at_ms < before_ms))).rowcount

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
-from relay.registry.audit import Actor
+from sqlalchemy import delete, select
+
+from relay.errors import NotFound
+from relay.registry import description, reading, registration, revocation, settling, sightings
+from relay.registry.audit import SYSTEM, Actor
 from relay.registry.database import Database
-from relay.registry.registration import IsOnline, NewMachine, Registration, Settled
+from relay.registry.registration import IsOnline, NewMachine, Registration
 from relay.registry.revocation import Revocation, Revoked
+from relay.registry.settling import Settled
 from relay.registry.sightings import Mark
+from relay.registry.tables import former_names, machines
+from relay.registry.writing import commit
 from relay.rules.access import Identity
 from relay.rules.machine import Registered, Visibility
 
@@ -27,64 +35,87 @@ class Machines:
         `is_online` is asked about the holder of the name, outside any transaction. Nothing that is visible of an
         existing machine changes before `settle`. Raises `NameTaken`, `Conflict` (a key and PRIVATE), `MachineRevoked`
         (410, without `again`), `Forbidden` (no longer a member), `LimitReached`."""
-        raise NotImplementedError
+        return await registration.register(self._database, workspace, identity, new, is_online, now_ms)
 
     async def settle(self, machine: str, token_version: int, now_ms: int) -> Settled:
         """The agent said hello with this token version for the first time: what it registered becomes visible, and
         it takes its name from whoever holds it. Again, or with an older version than settled, nothing happens.
         Raises `NotFound`, `MachineRevoked`."""
-        raise NotImplementedError
+        return await settling.settle(self._database, machine, token_version, now_ms)
 
     async def get(self, machine: str, *, revoked: bool = False) -> Registered:
         """One machine; raises `NotFound`, also for revoked ones unless asked for."""
-        raise NotImplementedError
+        async with self._database.read() as connection:
+            found = await reading.one(connection, machine)
+        if found.revoked_ms is not None and not revoked:
+            raise NotFound("no such machine")
+        return found
 
-    async def get_many(self, machines: Sequence[str]) -> dict[str, Registered]:
+    async def get_many(self, ids: Sequence[str]) -> dict[str, Registered]:
         """Those of these machines that exist and are not revoked, by id."""
-        raise NotImplementedError
-
-    async def list(self, workspaces: Sequence[str]) -> list[Registered]:
-        """All machines of these workspaces, revoked ones aside; 10,000 without holding the event loop over 5 ms."""
-        raise NotImplementedError
+        query = reading.shown(machines.c.id.in_(ids), machines.c.revoked_ms.is_(None))
+        async with self._database.read() as connection:
+            return {found.id: found for found in await reading.many(connection, query)}
 
     async def former(self, workspace: str, now_ms: int) -> dict[str, tuple[str, ...]]:
         """Names and hostnames given up in the last 24 hours, by machine."""
-        raise NotImplementedError
+        query = (
+            select(former_names.c.machine, former_names.c.name)
+            .where(former_names.c.workspace == workspace, former_names.c.until_ms > now_ms)
+            .order_by(former_names.c.until_ms.desc(), former_names.c.name)
+        )
+        found: dict[str, tuple[str, ...]] = {}
+        async with self._database.read() as connection:
+            for machine, name in await connection.execute(query):
+                found[machine] = (*found.get(machine, ()), name)
+        return found
 
     async def rename(self, machine: str, name: str, actor: Actor, now_ms: int) -> Registered:
         """Give a machine another name; the old one resolves for 24 hours more. Raises `NotFound`, `NameTaken`,
         `Invalid`."""
-        raise NotImplementedError
+        return await commit(self._database, actor, now_ms, lambda write: description.rename(write, machine, name))
 
     async def relabel(self, machine: str, labels: dict[str, str], actor: Actor, now_ms: int) -> Registered:
         """Replace a machine's labels; raises `NotFound`."""
-        raise NotImplementedError
+        return await commit(self._database, actor, now_ms, lambda write: description.relabel(write, machine, labels))
 
     async def set_visibility(self, machine: str, visibility: Visibility, actor: Actor, now_ms: int) -> Registered:
         """Show a machine to its workspace or to its owner alone. Raises `NotFound`, `NameTaken` if the name is held
         there, `Conflict` for PRIVATE without an owner."""
-        raise NotImplementedError
+        work = partial(description.set_visibility, machine=machine, visibility=visibility)
+        return await commit(self._database, actor, now_ms, work)
 
     async def set_hostname(self, machine: str, hostname: str, now_ms: int) -> Registered:
         """The agent's OS changed its hostname: the old one resolves for 24 hours more, and the name follows if nobody
         ever chose one and the new one is free. Raises `NotFound`."""
-        raise NotImplementedError
+        work = partial(description.set_hostname, machine=machine, text=hostname)
+        return await commit(self._database, SYSTEM, now_ms, work)
 
-    async def revoke(self, machine: str, actor: Actor, now_ms: int) -> Revocation:
+    async def revoke(self, machine: str, actor: Actor, now_ms: int, *, left: bool = False) -> Revocation:
         """Take a machine's registration away for good and free its name; again gives the first answer with `first`
-        False. Raises `NotFound`."""
-        raise NotImplementedError
+        False. With `left` an ephemeral machine removes itself, and its installation may register again unasked.
+        Raises `NotFound`."""
+        return await commit(self._database, actor, now_ms, lambda write: revocation.revoke(write, machine, left=left))
 
     async def revoked(self, since: int, limit: int = 10_000) -> Revoked:
         """Machines revoked by changes after number `since`, for the mirror."""
-        raise NotImplementedError
+        async with self._database.read() as connection:
+            return await revocation.listed(connection, since, limit)
 
     async def mark(self, marks: Iterable[Mark], now_ms: int) -> list[str]:
         """Store what a sweeper found, in one transaction. A mark with an older fence than stored, or older than what
         is stored under its own, changes nothing; the answer is the ids of machines that changed between online and
         offline by it, each once however often a mark arrives. Writes no `changes` row: presence has its own bell."""
-        raise NotImplementedError
+        found = tuple(marks)
+        return await self._database.attempt(lambda connection: sightings.mark(connection, found))
 
     async def clean(self, now_ms: int) -> int:
         """Forget names and hostnames whose 24 hours are over; the answer is how many."""
-        raise NotImplementedError
+        async with self._database.exclusive() as connection:
+            return (await connection.execute(delete(former_names).where(former_names.c.until_ms <= now_ms))).rowcount
+
+    async def list(self, workspaces: Sequence[str]) -> list[Registered]:
+        """All machines of these workspaces, revoked ones aside; 10,000 without holding the event loop over 5 ms."""
+        query = reading.shown(machines.c.workspace.in_(workspaces), machines.c.revoked_ms.is_(None))
+        async with self._database.read() as connection:
+            return await reading.many(connection, query)

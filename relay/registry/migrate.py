@@ -2,15 +2,92 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.errors import Misconfigured, Unavailable
 from relay.registry.database import Database
+
+HEAD = "0001"  # the newest file in migrations/versions; revisions are numbers, so that newer is simply greater
+MIGRATIONS = Path(__file__).parent / "migrations"
+ADVISORY_LOCK = 0x72656C6179  # "relay": PostgreSQL knows locks by number
+WAL_ATTEMPTS = 50  # SQLite does not queue those who switch a new file to WAL at once: they ask again
+WAL_RETRY_SECONDS = 0.1
 
 
 async def migrate(url: str) -> None:
     """Upgrade the registry at `url`, creating it if need be. Any number of processes may do so at once. Raises
     `Misconfigured` if the registry was made by newer code, `Unavailable` if the database does not answer."""
-    raise NotImplementedError
+    database = Database(url)
+    try:
+        if database.sqlite:
+            await asyncio.to_thread(_use_wal, str(database.url.database))
+        async with database.exclusive() as connection:
+            if not database.sqlite:  # SQLite's BEGIN IMMEDIATE keeps the others waiting already
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            found = await _version(connection)
+            if found != HEAD:
+                _refuse_newer(found)
+                await connection.run_sync(_upgrade)
+    finally:
+        await database.close()
 
 
 async def check_version(database: Database) -> None:
     """Raise `Misconfigured` unless the schema is exactly the one that this code expects."""
-    raise NotImplementedError
+    async with database.read() as connection:
+        found = await _version(connection)
+    _refuse_newer(found)
+    if found != HEAD:
+        raise Misconfigured(
+            f"the registry is at version {found or 'none'} and this code needs {HEAD}: migrate it first"
+        )
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found > HEAD:
+        raise Misconfigured(
+            f"the registry was made by a newer Relay: it is at version {found} and this code knows {HEAD}; "
+            "install the newer Relay here"
+        )
+
+
+async def _version(connection: AsyncConnection) -> str | None:
+    if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
+        return None
+    found = await connection.execute(text("SELECT version_num FROM alembic_version"))
+    version: str | None = found.scalar_one_or_none()
+    return version
+
+
+def _upgrade(connection: Connection) -> None:
+    # Imported here: a start on an up-to-date registry, which is nearly every start, never needs it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _use_wal(path: str) -> None:
+    """WAL is a property of the file: readers never wait for a writer, nor a writer for readers."""
+    for _ in range(WAL_ATTEMPTS):
+        try:
+            with closing(sqlite3.connect(path, timeout=WAL_RETRY_SECONDS)) as connection:
+                if connection.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",):
+                    return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise Misconfigured(f"RELAY_DATABASE_URL names {path}, which cannot be used: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise Misconfigured(f"RELAY_DATABASE_URL names {path}, which is no registry: {error}") from None
+        time.sleep(WAL_RETRY_SECONDS)
+    raise Unavailable("the registry's file cannot be switched to write-ahead logging")

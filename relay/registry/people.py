@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from uuid import uuid4
 
+from msgspec import Struct
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.errors import NotFound
 from relay.registry.audit import Actor
 from relay.registry.database import Database
+from relay.registry.tables import members, people
+from relay.registry.writing import Write, commit
 
 
 class Person(Struct, frozen=True):
@@ -23,12 +30,39 @@ class People:
 
     async def get(self, person: str) -> Person:
         """The person with this id; raises `NotFound`."""
-        raise NotImplementedError
+        async with self._database.read() as connection:
+            return await find(connection, person)
 
     async def create(self, name: str, now_ms: int) -> Person:
         """A new person without any workspace."""
-        raise NotImplementedError
+        async with self._database.exclusive() as connection:
+            return await add(connection, name, now_ms)
 
     async def rename(self, person: str, name: str, actor: Actor, now_ms: int) -> Person:
         """Give a person another name, shown wherever they own something; raises `NotFound`."""
-        raise NotImplementedError
+        return await commit(self._database, actor, now_ms, lambda write: rename(write, person, name))
+
+
+async def find(connection: AsyncConnection, person: str) -> Person:
+    """The person with this id; raises `NotFound`."""
+    row = (await connection.execute(select(people).where(people.c.id == person))).one_or_none()
+    if row is None:
+        raise NotFound("no such person")
+    return Person(row.id, row.name)
+
+
+async def add(connection: AsyncConnection, name: str, now_ms: int) -> Person:
+    """A new person, inside somebody's transaction."""
+    person = Person(str(uuid4()), name)
+    await connection.execute(insert(people).values(id=person.id, name=name, created_ms=now_ms))
+    return person
+
+
+async def rename(write: Write, person: str, name: str) -> Person:
+    """Change the name and tell every workspace that shows it; raises `NotFound`."""
+    before = await find(write.connection, person)
+    await write.connection.execute(update(people).where(people.c.id == person).values(name=name))
+    for workspace in await write.connection.scalars(select(members.c.workspace).where(members.c.person == person)):
+        write.change("member", workspace, person, "renamed")
+    write.note("person.renamed", None, person, before=before.name, name=name)
+    return Person(person, name)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.errors import NotFound
+from relay.registry import naming
+from relay.registry.changes import COUNTER
+from relay.registry.tables import counters, former_names, machines, registrations, revoked_installations
+from relay.registry.writing import Write
 
 
 class Revocation(Struct, frozen=True, kw_only=True):
@@ -29,3 +39,89 @@ class Revoked(Struct, frozen=True):
     machines: list[RevokedMachine]
     upto: int
     more: bool
+
+
+async def revoke(write: Write, machine: str, *, left: bool) -> Revocation:
+    """Revoke one machine, or answer how it was revoked before; raises `NotFound`."""
+    row = await naming.lock(write, machine)
+    if row is None:
+        raise NotFound("no such machine")
+    first = row.revoked_ms is None
+    if first:
+        await take_away(write, row.workspace, [machine], left=left)
+        row = (await write.connection.execute(select(machines).where(machines.c.id == machine))).one()
+    return Revocation(
+        machine=machine,
+        workspace=row.workspace,
+        revoked_ms=row.revoked_ms,
+        number=row.revoked_number,
+        first=first,
+    )
+
+
+async def take_away(write: Write, workspace: str, ids: Sequence[str], *, left: bool = False) -> None:
+    """Revoke unrevoked machines of one locked workspace. `left`: they removed themselves, so their installations may
+    register again unasked. Numbers the changes, so it comes last in its transaction."""
+    these = machines.c.id.in_(ids)
+    rows = (await write.connection.execute(select(machines).where(these).order_by(machines.c.id))).all()
+    if not left:
+        await _remember_installations(write, workspace, ids)
+    values = {"revoked_ms": write.now_ms, "name_held": False, "shadowed_by": None}
+    await write.connection.execute(update(machines).where(these).values(**values))
+    await write.connection.execute(delete(former_names).where(former_names.c.machine.in_(ids)))
+    for row in rows:
+        if row.name_held:
+            await naming.hand_back(write, workspace, row.scope, row.folded)
+        write.change("machine-revoked", workspace, row.id, "revoked")
+        visible_to = row.owner if row.visibility == "PRIVATE" else None
+        action = "machine.left" if left else "machine.revoked"
+        write.note(action, workspace, row.id, visible_to=visible_to, name=row.name, hostname=row.hostname)
+    numbers = await write.flush()
+    await write.connection.execute(
+        update(machines).where(machines.c.id == bindparam("revoked")).values(revoked_number=bindparam("change")),
+        [{"revoked": id, "change": numbers[id]} for id in ids],
+    )
+
+
+async def listed(connection: AsyncConnection, since: int, limit: int) -> Revoked:
+    """Machines revoked by changes after `since`. The counter is read first: what it counts is visible already."""
+    latest: int = (await connection.execute(select(counters.c.value).where(counters.c.name == COUNTER))).scalar_one()
+    wanted = (
+        select(machines.c.id, machines.c.workspace, machines.c.revoked_number)
+        .where(machines.c.revoked_number > since, machines.c.revoked_number <= latest)
+        .order_by(machines.c.revoked_number)
+        .limit(limit)
+    )
+    found = [RevokedMachine(*row) for row in await connection.execute(wanted)]
+    more = len(found) == limit
+    return Revoked(found, found[-1].number if more else latest, more)
+
+
+async def _remember_installations(write: Write, workspace: str, ids: Sequence[str]) -> None:
+    """Every installation that was ever one of these machines, unless it is another machine by now."""
+    was = select(registrations.c.instance, registrations.c.machine).where(registrations.c.machine.in_(ids))
+    instances = {row.instance: row.machine for row in await write.connection.execute(was)}
+    elsewhere = select(machines.c.instance).where(
+        machines.c.workspace == workspace,
+        machines.c.instance.in_(list(instances)),
+        machines.c.revoked_ms.is_(None),
+        machines.c.id.not_in(ids),
+    )
+    for instance in await write.connection.scalars(elsewhere):
+        instances.pop(instance, None)
+    if not instances:
+        return
+    await forget_installations(write, workspace, list(instances))
+    rows = [
+        {"workspace": workspace, "instance": instance, "machine": machine, "revoked_ms": write.now_ms}
+        for instance, machine in instances.items()
+    ]
+    await write.connection.execute(insert(revoked_installations), rows)
+
+
+async def forget_installations(write: Write, workspace: str, instances: Sequence[str]) -> None:
+    """These installations may register again."""
+    these = revoked_installations.c.instance.in_(instances)
+    await write.connection.execute(
+        delete(revoked_installations).where(revoked_installations.c.workspace == workspace, these)
+    )

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Iterable
+from typing import Any
 
+from msgspec import Struct
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.registry.tables import machines
 from relay.rules.machine import OfflineReason
+from relay.rules.presence import Fence
+
+MARKS_AT_ONCE = 500  # rows that one transaction locks
 
 
 class Mark(Struct, frozen=True):
@@ -14,3 +23,64 @@ class Mark(Struct, frozen=True):
     last_seen_ms: int
     reason: OfflineReason | None
     fence: str  # as text: "tokenversion:generation:connection"
+
+
+async def mark(connection: AsyncConnection, marks: Iterable[Mark]) -> list[str]:
+    """Store marks inside a transaction; the answer is who changed between online and offline by it."""
+    newest: dict[str, Mark] = {}
+    for found in marks:
+        if is_news(found, newest.get(found.machine)):
+            newest[found.machine] = found
+    ids = sorted(newest)  # two sweepers lock in one order, so neither waits for the other for ever
+    changed: list[str] = []
+    for start in range(0, len(ids), MARKS_AT_ONCE):
+        changed += await _mark(connection, [newest[id] for id in ids[start : start + MARKS_AT_ONCE]])
+    return changed
+
+
+def is_news(found: Mark, stored: Mark | None) -> bool:
+    """Whether a mark says more than the stored one. Who was last heard at the same moment can only have left since, so
+    a repeated or late "online" never undoes an "offline", and the first reason stays."""
+    if stored is None:
+        return True
+    match Fence.parse(found.fence).relation(Fence.parse(stored.fence)):
+        case "newer":
+            return True
+        case "older":
+            return False
+        case "same":
+            left = found.reason is not None and stored.reason is None
+            return found.last_seen_ms > stored.last_seen_ms or (found.last_seen_ms == stored.last_seen_ms and left)
+
+
+async def _mark(connection: AsyncConnection, marks: list[Mark]) -> list[str]:
+    wanted = (
+        select(machines.c.id, machines.c.last_seen_ms, machines.c.offline_reason, machines.c.fence)
+        .where(machines.c.id.in_([found.machine for found in marks]), machines.c.revoked_ms.is_(None))
+        .order_by(machines.c.id)
+        .with_for_update(key_share=True)
+    )
+    rows = {row.id: row for row in await connection.execute(wanted)}
+    news = [found for found in marks if found.machine in rows and is_news(found, _stored(rows[found.machine]))]
+    if news:
+        storing = (
+            update(machines)
+            .where(machines.c.id == bindparam("machine"))
+            .values(last_seen_ms=bindparam("seen"), offline_reason=bindparam("reason"), fence=bindparam("by"))
+        )
+        await connection.execute(
+            storing,
+            [
+                {"machine": found.machine, "seen": found.last_seen_ms, "reason": found.reason, "by": found.fence}
+                for found in news
+            ],
+        )
+    return [found.machine for found in news if _was_online(rows[found.machine]) != (found.reason is None)]
+
+
+def _stored(row: Any) -> Mark | None:
+    return None if row.fence is None else Mark(row.id, row.last_seen_ms, row.offline_reason, row.fence)
+
+
+def _was_online(row: Any) -> bool:
+    return row.last_seen_ms is not None and row.offline_reason is None

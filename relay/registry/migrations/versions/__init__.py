@@ -1,0 +1,1 @@
+"""Numbers the steps: one file each, never changed once it was released."""

@@ -1,0 +1,104 @@
+"""Moves names between machines, inside transactions that have locked the workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.registry import reading
+from relay.registry.tables import former_names, machines
+from relay.registry.writing import Write
+from relay.rules import timing
+from relay.rules.machine import Registered
+from relay.rules.names import SHARED_SCOPE
+
+FORMER_MS = timing.FORMER_NAME_HOURS * 3_600_000
+
+
+def called(workspace: str, scope: str, folded: str) -> ColumnElement[bool]:
+    """The machines of this name in this scope, whether they hold it or lost it; revoked ones have no name."""
+    return and_(
+        machines.c.workspace == workspace,
+        machines.c.scope == scope,
+        machines.c.folded == folded,
+        machines.c.revoked_ms.is_(None),
+    )
+
+
+async def holder(connection: AsyncConnection, workspace: str, scope: str, folded: str) -> Registered | None:
+    """Who holds a name now."""
+    query = reading.shown(called(workspace, scope, folded), machines.c.name_held)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else reading.registered([row])[0]
+
+
+async def lock(write: Write, machine: str) -> Any:
+    """A machine's own row with its workspace locked before it, so that its name cannot move meanwhile; None if there
+    is no such machine."""
+    workspace = await write.connection.scalar(select(machines.c.workspace).where(machines.c.id == machine))
+    if workspace is None:
+        return None
+    await write.lock_workspace(workspace)
+    locking = select(machines).where(machines.c.id == machine).with_for_update(key_share=True)
+    return (await write.connection.execute(locking)).one()
+
+
+async def shadow(write: Write, loser: Registered, winner: str) -> None:
+    """Take the name from its holder; whoever had lost it before is shadowed by the winner too."""
+    row = (await write.connection.execute(select(machines).where(machines.c.id == loser.id))).one()
+    lost = machines.c.shadowed_by.is_not(None)
+    everybody = await write.connection.scalars(
+        select(machines.c.id).where(called(row.workspace, row.scope, row.folded), lost, machines.c.id != winner)
+    )
+    losers = [loser.id, *everybody]
+    await write.connection.execute(
+        update(machines).where(machines.c.id.in_(losers)).values(name_held=False, shadowed_by=winner)
+    )
+    for machine in losers:
+        write.change("machine", row.workspace, machine, "shadowed", by=winner)
+    visible_to = None if row.scope == SHARED_SCOPE else row.scope
+    write.note("name.taken-over", row.workspace, winner, visible_to=visible_to, name=row.name, loser=loser.id)
+
+
+async def hand_back(write: Write, workspace: str, scope: str, folded: str) -> None:
+    """A name became free: of those who had lost it, the newest has it again and shadows the others."""
+    waiting = select(machines.c.id, machines.c.name).where(
+        called(workspace, scope, folded), machines.c.shadowed_by.is_not(None)
+    )
+    rows = (await write.connection.execute(waiting.order_by(machines.c.named_ms.desc(), machines.c.id))).all()
+    if not rows:
+        return
+    heir, *others = rows
+    await write.connection.execute(
+        update(machines).where(machines.c.id == heir.id).values(name_held=True, shadowed_by=None)
+    )
+    write.change("machine", workspace, heir.id, "unshadowed")
+    visible_to = None if scope == SHARED_SCOPE else scope
+    write.note("name.returned", workspace, heir.id, visible_to=visible_to, name=heir.name)
+    if others:
+        ids = [row.id for row in others]
+        await write.connection.execute(update(machines).where(machines.c.id.in_(ids)).values(shadowed_by=heir.id))
+        for id in ids:
+            write.change("machine", workspace, id, "shadowed", by=heir.id)
+
+
+async def remember_changes(write: Write, before: Any, after: Any) -> None:
+    """A name or hostname that a machine gave up by itself resolves for 24 hours more; one it has now needs no memory,
+    and one that was taken from it leads to the taker."""
+    given_up = set()
+    if before.hostname != after.hostname:
+        given_up.add(before.hostname)
+    if before.name_held and before.folded != after.folded:
+        given_up.add(before.name)
+    until_ms = write.now_ms + FORMER_MS
+    insert = sqlite.insert if write.connection.dialect.name == "sqlite" else postgresql.insert
+    for name in sorted(given_up - {after.name, after.hostname}):
+        adding = insert(former_names).values(machine=after.id, workspace=after.workspace, name=name, until_ms=until_ms)
+        again = adding.on_conflict_do_update(index_elements=["machine", "name"], set_={"until_ms": until_ms})
+        await write.connection.execute(again)
+    if given_up:
+        current = former_names.c.name.in_([after.name, after.hostname])
+        await write.connection.execute(delete(former_names).where(former_names.c.machine == after.id, current))
