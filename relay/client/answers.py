@@ -1,4 +1,4 @@
-"""Turns a node's HTTP answer into data or into the error that it names, and says which failures another node may heal."""
+"""Reads a node's HTTP answer: data, or the error that it names; and says which failures another node may heal."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def target(path: str, query: Mapping[str, object] | None) -> str:
 
 
 def elsewhere(method: str, status: int) -> bool:
-    """Whether the same request may be tried on another node after this status: that one is draining or without Redis."""
+    """Whether another node may be asked the same after this status: this one drains, or has no Redis."""
     return status in (502, 503, 504) and method in IDEMPOTENT

@@ -1,4 +1,4 @@
-"""Calls REST from an event loop, on any of several nodes, for programs that make many calls; one pool of connections."""
+"""Calls REST from an event loop, on any of several nodes, for programs that make many calls; one connection pool."""
 
 from __future__ import annotations
 
