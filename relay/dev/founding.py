@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from relay.client.profile import Login, Profile, canonical_url, replace_file
+from relay.errors import Conflict
 from relay.registry.audit import SYSTEM
 from relay.registry.credentials import NewSignIn
 from relay.registry.migrate import migrate
@@ -41,11 +42,18 @@ class Founder:
 
     async def found(self, workspace: str | None, owner: str | None) -> Founded:
         """The first workspace and its owner, made if there is none yet."""
-        founded = await self._registry.workspaces.first()
+        workspaces = self._registry.workspaces
+        founded = await workspaces.first()
         if founded is not None:
             return founded
         person = owner or user_name()
-        return await self._registry.workspaces.bootstrap(workspace or f"{person}'s machines", person, _now_ms())
+        try:
+            return await workspaces.bootstrap(workspace or f"{person}'s machines", person, _now_ms())
+        except Conflict:
+            # Somebody else founded it in this very moment.
+            founded = await workspaces.first()
+            assert founded is not None
+            return founded
 
     async def sign_in_link(self, url: str, founded: Founded) -> str:
         """A link that signs the owner in, once, within an hour; its secret stands in the fragment."""
