@@ -1,7 +1,7 @@
 """Owns what this computer remembers of each cluster: `credentials.json` and `machine.json`, 0600, keyed by URL.
 
 `credentials.json` is `{"current": URL, URL: {"token", "user", "workspace", "nodes"}}`, and `machine.json` is
-`{URL: {"machineId", "machineToken", "instanceId", "generation", "revoked", "nodes"}}`. Both are replaced whole, never
+`{URL: {"machineId", "machineToken", "instanceId", "generation", "revoked", "nodes", "asked"}}`. Both are replaced whole, never
 written in place, so a crash leaves the old file or the new one. Only light modules are imported, because `relay list`
 reads these files.
 """
@@ -46,6 +46,7 @@ class Enrolment(NamedTuple):
     generation: int = 0
     revoked: bool = False
     nodes: tuple[str, ...] = ()
+    asked: str = ""  # the name, visibility and labels it registered with, so that a restart need not ask again
 
 
 def config_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -149,6 +150,7 @@ class Profile:
                 "generation": entry.generation,
                 "revoked": entry.revoked,
                 "nodes": list(entry.nodes),
+                "asked": entry.asked,
             }
 
     def forget_enrolment(self, url: str) -> bool:
@@ -230,4 +232,5 @@ def _enrolment(url: str, entry: dict[str, Any]) -> Enrolment:
         generation=int(entry.get("generation") or 0),
         revoked=bool(entry.get("revoked")),
         nodes=tuple(entry.get("nodes") or ()),
+        asked=str(entry.get("asked") or ""),
     )

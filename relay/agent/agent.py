@@ -1,0 +1,303 @@
+"""Runs the agent: keeps it connected to some node of its cluster, and its sessions alive whatever happens to that."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from typing import NamedTuple, Protocol
+
+import structlog
+
+from relay import VERSION
+from relay.agent.history import History
+from relay.agent.link import Link, Surroundings
+from relay.agent.outlet import Switch
+from relay.agent.requests import Requests, fitting
+from relay.agent.sessions import Sessions
+from relay.agent.verdict import Leave, Park, Return, judge
+from relay.client.dial import AGENT_PATH, BackOff, Closed, Socket, open_socket
+from relay.client.profile import Enrolment, Profile
+from relay.errors import Exit, Invalid, LimitReached, RelayError
+from relay.rules import limits
+from relay.rules import messages as m
+
+TICK_SECONDS = 1.0  # how late a keyboard may become free, or a stalled command end
+RECORD_SECONDS = 2.0  # output that a crash of this computer may cost the history
+HELLO_BYTES = limits.CONTROL_BYTES - 4 * limits.KIB  # for sessions in a hello; the others follow one by one
+PENDING_REQUESTS = 256  # as many as there can be sessions
+MOVE_ATTEMPTS = 3  # after that the node that asked will close the socket, and that starts over
+KNOWN_NODES = 64  # addresses that a welcome may teach us
+
+
+class Dial(Protocol):
+    """Opens a socket to one of these nodes; `relay.client.dial.open_socket` outside of tests."""
+
+    async def __call__(self, urls: list[str], path: str, token: str | None) -> Socket:
+        """Raises what `open_socket` raises."""
+
+
+class Wiring(NamedTuple):
+    """The parts that an agent is made of."""
+
+    profile: Profile
+    sessions: Sessions
+    history: History
+    switch: Switch  # the outlet that the sessions were given
+    surroundings: Surroundings
+
+
+class Agent:
+    """The program on a machine, registered already. One `run` is its whole life."""
+
+    def __init__(
+        self, enrolment: Enrolment, urls: list[str], parts: Wiring, *, ephemeral: bool = False, dial: Dial = open_socket
+    ) -> None:
+        self._enrolment = enrolment
+        self._urls = urls
+        self._profile, self._sessions, self._history, self._switch, self._surroundings = parts
+        self._requests = Requests(self._sessions, self._history)
+        self._ephemeral = ephemeral
+        self._dial = dial
+        self._tasks: asyncio.TaskGroup | None = None
+        self._link: Link | None = None
+        self._moving: asyncio.Task[Link | None] | None = None
+        self._parked = False
+        self._pending = 0
+
+    # --- the life of the agent ---------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event) -> Leave:
+        """Serve until `stop` is set or the relay says to leave; why, and with which exit code."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._sessions.run_in(tasks)
+                chores = [tasks.create_task(self._tick()), tasks.create_task(self._record_often())]
+                serving = tasks.create_task(self._serve())
+                stopping = tasks.create_task(stop.wait())
+                await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+                leave = serving.result() if serving.done() else await self._say_goodbye(serving)
+                for task in (*chores, serving, stopping):
+                    task.cancel()
+                await self._sessions.end_all()
+        finally:
+            self._sessions.kill_all()  # nothing is left of a normal end; after a fault nothing must be left either
+        await self._record()
+        return leave
+
+    async def _say_goodbye(self, serving: asyncio.Task[Leave]) -> Leave:
+        link = self._link
+        moving, self._moving = self._moving, None
+        if moving is not None and moving.done():
+            link = moving.result() or link
+            if link is not self._link and link is not None:  # the relay has us there already, so that is where to leave
+                serving.cancel()
+                assert self._tasks is not None
+                self._tasks.create_task(link.run())
+        elif moving is not None:
+            moving.cancel()
+        if link is None:
+            return Leave(Exit.REPLACED if self._parked else Exit.OK, "stopped")
+        link.tell(m.Bye(remove=self._ephemeral))
+        await link.leave("bye")
+        if self._ephemeral:
+            await asyncio.to_thread(self._profile.forget_enrolment, self._enrolment.url)
+        return Leave(Exit.OK, "stopped")
+
+    async def _serve(self) -> Leave:
+        """Connect, stay, and do what the end of the connection says."""
+        clock = self._surroundings.clock
+        back_off = BackOff(random=self._surroundings.random)
+        while True:
+            end: RelayError
+            try:
+                link = await self._connect([*self._urls, *self._enrolment.nodes])
+            except RelayError as error:
+                end = error
+            else:
+                end = await self._stay(link, back_off)
+            match judge(end):
+                case Leave() as leave:
+                    if leave.revoked:
+                        await self._forget_token()
+                    return leave
+                case Park(line=line):
+                    self._parked = True
+                    structlog.get_logger().error(line)
+                    await asyncio.get_running_loop().create_future()  # until we are told to stop
+                case Return():
+                    wait = back_off.after(end) if isinstance(end, Closed) else back_off.next()
+                    structlog.get_logger().warning("not connected", why=end.message, again_in=f"{wait:.1f} s")
+                    await clock.sleep(wait)
+
+    async def _stay(self, link: Link, back_off: BackOff) -> Closed:
+        """Serve on this connection and on those that follow it by `move`; how the last one ended."""
+        clock = self._surroundings.clock
+        while True:
+            since = clock.monotonic()
+            self._adopt(link)
+            try:
+                end = await link.run()
+            finally:
+                link.abort()
+                self._link = self._switch.current = None
+                self._sessions.disconnected()
+            back_off.connected_for(clock.monotonic() - since)
+            structlog.get_logger().info("disconnected", node=link.node, code=end.close_code, reason=end.close_reason)
+            moved = await self._moved(end)
+            if moved is None:
+                return end
+            link = moved
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    async def _connect(self, nodes: list[str]) -> Link:
+        """A link that was welcomed; raises what dialling and greeting raise."""
+        socket = await self._dial(list(dict.fromkeys(nodes)), AGENT_PATH, self._enrolment.machine_token)
+        link = Link(socket, self._surroundings, self)
+        try:
+            welcome = await link.greet(
+                m.AgentHello(
+                    instance=self._enrolment.instance_id,
+                    hostname=self._surroundings.hostname(),
+                    version=VERSION,
+                    pid=os.getpid(),
+                    generation=self._enrolment.generation,
+                    sessions=fitting(self._sessions.announced(), HELLO_BYTES),
+                )
+            )
+            await self._remember(welcome)
+        except BaseException:
+            socket.abort()
+            raise
+        structlog.get_logger().info(
+            "connected",
+            node=link.node,
+            name=welcome.machine.get("name"),
+            workspace=welcome.machine.get("workspaceName"),
+            visibility=welcome.machine.get("visibility"),
+        )
+        return link
+
+    def _adopt(self, link: Link) -> None:
+        """From now on this is the connection; tell it what has changed since its hello."""
+        self._link = self._switch.current = link
+        told = {session.id: session for session in link.sessions}
+        now = {session.id: session for session in self._sessions.announced()}
+        for id, session in now.items():
+            if told.get(id) != session:
+                link.tell(m.SessionChanged(session=session))
+        for id in told.keys() - now.keys():
+            gone = told[id]
+            gone.ended_at, gone.ended = self._surroundings.clock.unix(), "exit"
+            link.tell(m.SessionChanged(session=gone))
+
+    async def _move(self, old: Link, nodes: list[str]) -> Link | None:
+        """Connect elsewhere and only then let go of the old connection; None if nobody there takes us."""
+        back_off = BackOff(random=self._surroundings.random)
+        for _ in range(MOVE_ATTEMPTS):
+            try:
+                link = await self._connect([node for node in nodes if node != old.node])
+            except RelayError as error:
+                structlog.get_logger().warning("cannot move yet", why=error.message)
+                await self._surroundings.clock.sleep(back_off.next())
+            else:
+                assert self._tasks is not None
+                self._tasks.create_task(old.leave("moved"))
+                return link
+        return None
+
+    async def _moved(self, end: Closed) -> Link | None:
+        """The connection that `move` made, if one did and the end of the old one does not forbid it."""
+        moving, self._moving = self._moving, None
+        if moving is None:
+            return None
+        if isinstance(judge(end), Return):
+            return await moving
+        moving.cancel()
+        if moving.done() and not moving.cancelled() and (link := moving.result()) is not None:
+            link.abort()
+        return None
+
+    async def _remember(self, welcome: m.AgentWelcome) -> None:
+        nodes = tuple(welcome.nodes[:KNOWN_NODES]) or self._enrolment.nodes
+        self._enrolment = self._enrolment._replace(generation=welcome.generation, nodes=nodes)
+        await asyncio.to_thread(self._profile.save_enrolment, self._enrolment)
+
+    async def _forget_token(self) -> None:
+        self._enrolment = self._enrolment._replace(machine_token=None, revoked=True)
+        await asyncio.to_thread(self._profile.save_enrolment, self._enrolment)
+
+    # --- what the relay says -----------------------------------------------------------------------------------------
+
+    def told(self, link: Link, message: m.ToAgent) -> None:
+        """A control message of the relay."""
+        if link is not self._link:
+            return  # what the connection that we are leaving still says is about attachments that are gone
+        match message:
+            case m.AgentAttach():
+                self._sessions.attach(message)
+            case m.AgentDetach():
+                self._sessions.detach(message)
+            case m.Take():
+                self._sessions.take(message)
+            case m.Request():
+                self._asked(link, message)
+            case m.Move(nodes=nodes):
+                if self._moving is None or self._moving.done():
+                    assert self._tasks is not None
+                    structlog.get_logger().info("asked to move", nodes=len(nodes))
+                    self._moving = self._tasks.create_task(self._move(link, nodes))
+            case m.Notice(code=code, message=text):
+                structlog.get_logger().warning(text, code=code)
+            case m.ErrorMessage(code=code, message=text):
+                structlog.get_logger().warning("the relay refused a message", code=code, why=text)
+            case m.AgentWelcome():
+                raise Invalid("a second welcome")
+
+    def given(self, link: Link, frame: bytes) -> None:
+        """A frame of an attachment."""
+        if link is self._link:
+            self._sessions.frame(frame)
+
+    def pressed(self) -> None:
+        """The connection became full, or has room again."""
+        self._sessions.pressed()
+
+    def _asked(self, link: Link, request: m.Request) -> None:
+        if self._pending >= PENDING_REQUESTS:
+            error = LimitReached("this machine has too many requests to answer", limit="PENDING_REQUESTS")
+            link.tell(m.Answer(ref=request.ref, error=error.body()))
+            return
+        assert self._tasks is not None
+        self._pending += 1
+        self._tasks.create_task(self._answer(link, request))
+
+    async def _answer(self, link: Link, request: m.Request) -> None:
+        try:
+            link.tell(await self._requests.answer(request))
+        finally:
+            self._pending -= 1
+
+    # --- chores ------------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        while True:
+            await self._surroundings.clock.sleep(TICK_SECONDS)
+            self._sessions.tick()
+
+    async def _record_often(self) -> None:
+        while True:
+            await self._surroundings.clock.sleep(RECORD_SECONDS)
+            await self._record()
+
+    async def _record(self) -> None:
+        entries = self._sessions.unwritten()
+        if not entries:
+            return
+        try:
+            await self._history.keep(entries, self._surroundings.clock.unix())
+        except sqlite3.Error as error:
+            # Sessions matter more than their history: a full disk must not end them.
+            structlog.get_logger().error("the history cannot be written", why=str(error))

@@ -1,0 +1,62 @@
+"""Decides whether a session's program may go on writing, and when one that nobody reads must end."""
+
+from __future__ import annotations
+
+from relay.rules import limits, timing
+from relay.rules.frames import HEADER_BYTES
+
+# What stays free in the ring of a lossless session: two streams read at once, and the frames of resize and exit.
+_RESERVE_BYTES = 2 * (limits.CHUNK_BYTES + HEADER_BYTES) + limits.KIB
+
+
+class Flow:
+    """Follows how far the driver is behind. A terminal waits for a driver that is there (or kept), and for nobody else;
+    a lossless session never overwrites what its driver has not seen, and ends if that takes too long."""
+
+    def __init__(self, *, lossless: bool) -> None:
+        self.lossless = lossless
+        self._seen_at = 0  # the driver's position in bytes
+        self._driven = False
+        self._attached_once = False
+        self._stalled_since: float | None = None  # monotonic seconds of the last progress while it is stalled
+
+    def attached(self, now: float) -> None:
+        """Somebody is there to read: from now on a stall may end the session."""
+        self._attached_once = True
+        self._progress(now)
+
+    def driven(self, position: int, now: float) -> None:
+        """Somebody has the keyboard and has seen the output up to here."""
+        self._driven = True
+        self._seen_at = position
+        self._progress(now)
+
+    def free(self) -> None:
+        """Nobody has the keyboard any more."""
+        self._driven = False
+
+    def may_read(self, end: int, now: float) -> bool:
+        """Whether the program's output may be read on, when the ring ends at this position."""
+        behind = end - self._seen_at
+        if self.lossless:
+            may = behind <= limits.RING_BYTES - _RESERVE_BYTES
+        else:
+            may = not self._driven or behind <= limits.DRIVER_WINDOW_BYTES
+        if may:
+            self._stalled_since = None
+        elif self._stalled_since is None:
+            self._stalled_since = now
+        return may
+
+    def given_up(self, now: float) -> bool:
+        """Whether a lossless session that somebody attached to has made no progress for too long."""
+        return (
+            self.lossless
+            and self._attached_once
+            and self._stalled_since is not None
+            and now - self._stalled_since > timing.LOSSLESS_STALL_SECONDS
+        )
+
+    def _progress(self, now: float) -> None:
+        if self._stalled_since is not None:
+            self._stalled_since = now

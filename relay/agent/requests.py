@@ -1,0 +1,67 @@
+"""Answers what people ask of this machine: to open a session, to end one, to list them."""
+
+from __future__ import annotations
+
+import structlog
+from msgspec import to_builtins
+
+from relay.agent.history import History
+from relay.agent.sessions import Opening, Sessions
+from relay.errors import RelayError
+from relay.rules import limits
+from relay.rules import messages as m
+
+LISTED_SESSIONS = 200  # what one list may name; more than anybody reads
+LIST_BYTES = limits.CONTROL_BYTES - 4 * limits.KIB  # an answer is one control message
+
+
+class Ending(m.Message, kw_only=True):
+    """Which session to end."""
+
+    session: m.Id
+
+
+class Requests:
+    """Turns each request into its answer; never raises, because the person at the other end must hear something."""
+
+    def __init__(self, sessions: Sessions, history: History) -> None:
+        self._sessions = sessions
+        self._history = history
+
+    async def answer(self, request: m.Request) -> m.Answer:
+        """The answer to a request: a result, or an error with a code and a sentence."""
+        try:
+            return m.Answer(ref=request.ref, result=await self._result(request))
+        except RelayError as error:
+            return m.Answer(ref=request.ref, error=error.body())
+        except Exception:
+            structlog.get_logger().exception("request failed", operation=request.operation)
+            return m.Answer(ref=request.ref, error={"code": "internal", "message": "internal error"})
+
+    async def _result(self, request: m.Request) -> dict[str, object]:
+        match request.operation:
+            case "open":
+                opened = await self._sessions.open(m.checked(Opening, request.body), request.operator)
+                return {"session": to_builtins(opened)}
+            case "end":
+                ended = await self._sessions.end(m.checked(Ending, request.body).session)
+                return {"session": to_builtins(ended)}
+            case "sessions":
+                return {"sessions": [to_builtins(session) for session in await self._list()]}
+
+    async def _list(self) -> list[m.Session]:
+        here = self._sessions.remembered()
+        known = {session.id for session in here}
+        before = [session for session in await self._history.sessions(LISTED_SESSIONS) if session.id not in known]
+        return fitting([*here, *before][:LISTED_SESSIONS], LIST_BYTES)
+
+
+def fitting(sessions: list[m.Session], room_bytes: int) -> list[m.Session]:
+    """As many of the first sessions as fit into a message with so much room."""
+    taken = []
+    for session in sessions:
+        room_bytes -= len(m.encode(session)) + 1
+        if room_bytes < 0:
+            break
+        taken.append(session)
+    return taken

@@ -1,0 +1,325 @@
+"""Joins one session's program, ring, attachments, keyboard and flow; outlives every socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from relay.agent.audience import Audience, Viewer
+from relay.agent.clock import Clock
+from relay.agent.driver import Driver
+from relay.agent.flow import Flow
+from relay.agent.inputs import Inputs
+from relay.agent.outlet import Outlet
+from relay.agent.program import Program
+from relay.agent.ring import Ring
+from relay.rules import frames, ids, limits
+from relay.rules import messages as m
+from relay.rules.frames import Header, Kind
+from relay.rules.resume import decide_replay
+
+END_GRACE_SECONDS = 5.0  # between "please end" and "end": enough for an editor to save its swap file
+ENDED_UNSEEN_SECONDS = 60.0  # an end that its driver has not seen is kept ready: a lost node costs browsers up to 40 s
+INPUT_PENDING_BYTES = 2 * limits.INPUT_WINDOW_BYTES  # what a program has not taken: of this driver and of the last one
+SIGNALLED = 128  # shells add the number of the signal to it
+
+
+class Session:
+    """One session. Everything but `run` and `end` returns at once."""
+
+    def __init__(self, described: m.Session, outlet: Outlet, clock: Clock, ring: Ring | None = None) -> None:
+        self.id = described.id
+        self.raw = ids.raw(described.id)
+        self.ring = ring or Ring(self.raw, described.epoch)
+        self.written = 0  # up to here the history has it
+        self.changed = True  # the history does not know the description yet
+        self._untold = False  # the relay does not know the size yet
+        self._described = described
+        self._outlet = outlet
+        self._clock = clock
+        self._audience = Audience(described.id, self.ring, outlet, self._left_behind)
+        self._driver = Driver()
+        self._inputs = Inputs()
+        self._flow = Flow(lossless=described.kind == "exec")
+        self._program: Program | None = None
+        self._ending: str | None = None  # why we end it, if it does not end by itself
+        self._ended = asyncio.Event()
+        self._ended_at = clock.monotonic() if described.ended_at is not None else 0.0
+        self._told_ended = described.ended_at is not None
+        if described.ended_at is not None:
+            self._ended.set()
+
+    # --- what others see ---------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether its program still runs, or has output to read."""
+        return not self._ended.is_set()
+
+    def describe(self) -> m.Session:
+        """The session as it is."""
+        return msgspec.structs.replace(self._described, attached=len(self._audience))
+
+    def announce(self) -> m.Session:
+        """The session as the relay is to know it: one that ended counts as there until its end has been seen."""
+        described = self.describe()
+        if described.ended_at is not None and not self._told_ended:
+            return msgspec.structs.replace(described, ended_at=None, ended=None, exit_code=None)
+        return described
+
+    @property
+    def forgettable(self) -> bool:
+        """Whether nobody needs it in memory any more."""
+        return self._told_ended and not len(self._audience) and not self.changed and self.written == self.ring.head
+
+    # --- the program -------------------------------------------------------------------------------------------------
+
+    async def run(self, program: Program) -> None:
+        """Bring the program's output out until it has ended."""
+        self._program = program
+        self._regulate()
+        status = await program.ended()
+        self.finish(status)
+
+    def received(self, data: bytes, flags: int) -> None:
+        """The program wrote something."""
+        self._audience.publish(self.ring.append(Kind.OUTPUT, data, flags))
+        self._regulate()
+
+    def finish(self, status: int) -> None:
+        """The program ended with this status, as `subprocess` counts it, and all its output is in the ring."""
+        by = -status if status < 0 else None
+        code = SIGNALLED - status if status < 0 else status
+        exited = json.dumps({"code": code, "signal": by, "reason": self._ending}).encode()
+        self._audience.publish(self.ring.append(Kind.EXIT, exited))
+        self._program = None
+        self._described = msgspec.structs.replace(
+            self._described, ended_at=self._clock.unix(), ended=self._ending or "exit", exit_code=code
+        )
+        self._ended_at = self._clock.monotonic()
+        self._ended.set()
+        self.changed = True
+
+    async def end(self, reason: str) -> None:
+        """End the program: hang up, and if that does not help, kill; returns when it has ended."""
+        if self._ending is None:
+            self._ending = reason
+        self._regulate()
+        if self._program is not None:
+            self._program.signal(signal.SIGHUP)
+            self._program.signal(signal.SIGCONT)  # a stopped job could not even hang up
+        try:
+            async with asyncio.timeout(END_GRACE_SECONDS):
+                await self._ended.wait()
+        except TimeoutError:
+            self.kill()
+            await self._ended.wait()
+
+    def kill(self) -> None:
+        """End the program at once, with everything that it has not written yet."""
+        if self._program is not None:
+            self._program.signal(signal.SIGKILL)
+            self._program.abandon()
+
+    # --- attachments -------------------------------------------------------------------------------------------------
+
+    def attach(self, ask: m.AgentAttach) -> None:
+        """Somebody wants the output after what they have: replay it to them, then let common frames apply."""
+        now = self._clock.monotonic()
+        moved = False
+        if ask.mode == "drive":
+            moved = self._driver.attached(ask.client, ask.attachment, ask.operator, take=ask.take)
+        drives = self._driver.attachment == ask.attachment
+        if drives and ask.columns and ask.rows:
+            self._resize(ask.columns, ask.rows)  # before the replay, so that the replay includes it
+        replay = decide_replay(ask.after, self.ring.epoch, self.ring.first, self.ring.head)
+        viewer = self._audience.join(ask, replay.first)
+        self._flow.attached(now)
+        self._outlet.tell(
+            m.Attaching(
+                session=self.id,
+                attachment=ask.attachment,
+                epoch=self.ring.epoch,
+                first=replay.first,
+                recovered=replay.recovered,
+                driver=drives,
+                columns=self._described.columns,
+                rows=self._described.rows,
+                input=self._inputs.joined(ask.client),
+            )
+        )
+        if moved:
+            self._keyboard_moved(viewer)
+        self._audience.replay(viewer)
+        self._regulate()
+
+    def detach(self, number: int, *, dropped: bool) -> None:
+        """An attachment left, or its socket was lost."""
+        viewer = self._audience.leave(number)
+        if viewer is not None:
+            self._gone(viewer, dropped=dropped)
+            self._regulate()
+
+    def disconnected(self) -> None:
+        """The agent's own socket is gone, and all attachments with it; who comes back finds everything as it was."""
+        for viewer in self._audience.all():
+            self._audience.leave(viewer.number)
+            self._gone(viewer, dropped=True)
+        self._regulate()
+
+    def take(self, number: int) -> None:
+        """An attachment takes the keyboard."""
+        viewer = self._audience.find(number)
+        if viewer is not None and self.live:
+            if self._driver.give(viewer.ask.client, number, viewer.ask.operator):
+                self._keyboard_moved(viewer)
+            if viewer.size is not None:
+                self._resize(*viewer.size)
+            self._regulate()
+
+    def frame(self, header: Header, payload: bytes) -> None:
+        """An attachment typed, resized, or reports what it has seen."""
+        viewer = self._audience.find(header.attachment)
+        if viewer is None or header.epoch != self.ring.epoch:
+            return  # it left, or speaks of another life of this session
+        if header.kind != Kind.SEEN:
+            self._input(viewer, header, payload)
+        elif self._audience.saw(viewer.number, header.sequence):
+            if viewer.number == self._driver.attachment:
+                self._flow.driven(viewer.seen_at, self._clock.monotonic())
+            self._regulate()
+
+    def pressed(self) -> None:
+        """The connection to the relay became full, or has room again."""
+        if not self._outlet.pressed:
+            self._audience.replay_on()
+        self._regulate()
+
+    def tick(self) -> bool:
+        """Do what is due by time alone; says whether the session must be ended, because nobody reads it."""
+        now = self._clock.monotonic()
+        if self._driver.expire(now):
+            self._keyboard_moved(None)
+        self._inputs.expire(now)
+        self._regulate()
+        if self._untold:  # once a second at most, because a window is resized in many small steps
+            self._untold = False
+            self._outlet.tell(m.SessionChanged(session=self.announce()))
+        if not self.live and not self._told_ended and now - self._ended_at > ENDED_UNSEEN_SECONDS:
+            self._tell_ended()
+        return self.live and self._ending is None and self._flow.given_up(now)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _input(self, viewer: Viewer, header: Header, payload: bytes) -> None:
+        client = viewer.ask.client
+        match self._inputs.judge(client, header.sequence):
+            case "hole":
+                return  # what came before was lost or refused; the client sends both again, or neither
+            case "duplicate":
+                self._written(lambda: self._acknowledge(client, header.sequence))
+                return
+            case "apply":
+                pass
+        if header.kind != Kind.RESIZE:
+            refusal = self._refusal(viewer, payload)
+            if refusal is not None:
+                self._outlet.tell(
+                    m.InputRefused(session=self.id, attachment=viewer.number, sequence=header.sequence, reason=refusal)
+                )
+                return  # the number stays free: the client numbers on from what was refused
+        self._inputs.apply(client, header.sequence)
+        if header.kind == Kind.RESIZE:
+            self._resized(viewer, payload)
+        self._written(lambda: self._acknowledge(client, header.sequence), payload if header.kind == Kind.INPUT else b"")
+        if header.kind == Kind.END_INPUT and self._program is not None:
+            self._program.end_input()
+
+    def _refusal(self, viewer: Viewer, payload: bytes) -> str | None:
+        """Why this attachment may not type now; a keyboard that nobody holds goes to who may drive and types first."""
+        if self._program is None:
+            return "ended"
+        if self._driver.client is None and viewer.ask.mode == "drive":
+            self._driver.give(viewer.ask.client, viewer.number, viewer.ask.operator)
+            self._keyboard_moved(viewer)
+        if not self._driver.holds(viewer.ask.client):
+            return "not-driver"
+        if self._program.unwritten_bytes + len(payload) > INPUT_PENDING_BYTES:
+            return "too-much-input"
+        return None
+
+    def _written(self, then: Callable[[], None], data: bytes = b"") -> None:
+        """Give the program input and go on when it has taken it, and everything before it."""
+        if self._program is None:
+            then()
+        else:
+            self._program.write(data, then)
+
+    def _acknowledge(self, client: str, sequence: int) -> None:
+        viewer = self._audience.newest_of(client)
+        if viewer is not None:
+            self._outlet.send(frames.pack(Header(Kind.ACK, 0, viewer.number, self.ring.epoch, self.raw, sequence)))
+
+    def _resized(self, viewer: Viewer, payload: bytes) -> None:
+        if len(payload) != frames.SIZE.size:
+            return
+        columns, rows = frames.SIZE.unpack(payload)
+        if 0 < columns <= limits.TERMINAL_COLUMNS and 0 < rows <= limits.TERMINAL_ROWS:
+            viewer.size = (columns, rows)
+            if self._driver.holds(viewer.ask.client):
+                self._resize(columns, rows)
+
+    def _resize(self, columns: int, rows: int) -> None:
+        if (columns, rows) == (self._described.columns, self._described.rows) or self._program is None:
+            return
+        self._program.resize(columns, rows)
+        self._described = msgspec.structs.replace(self._described, columns=columns, rows=rows)
+        self.changed = self._untold = True
+        self._audience.publish(self.ring.append(Kind.RESIZED, frames.SIZE.pack(columns, rows)))
+
+    def _left_behind(self, viewer: Viewer) -> None:
+        self._gone(viewer, dropped=True)
+
+    def _gone(self, viewer: Viewer, *, dropped: bool) -> None:
+        now = self._clock.monotonic()
+        if viewer.number == self._audience.exempt:
+            self._audience.exempt = 0
+        if self._driver.left(viewer.number, dropped=dropped, now=now):
+            self._keyboard_moved(None)
+        if self._audience.newest_of(viewer.ask.client) is None:
+            self._inputs.left(viewer.ask.client, now)
+
+    def _keyboard_moved(self, viewer: Viewer | None) -> None:
+        """Everybody is told; from now on it is this viewer, or nobody, whom the program waits for."""
+        if viewer is None:
+            self._flow.free()
+        else:
+            self._flow.driven(viewer.seen_at, self._clock.monotonic())
+        self._audience.exempt = viewer.number if viewer is not None else 0
+        self._outlet.tell(
+            m.DriverChanged(session=self.id, attachment=self._audience.exempt, operator=self._driver.operator)
+        )
+
+    def _regulate(self) -> None:
+        """Let the program write, or hold it up; and once its end was seen, say that it ended."""
+        if self._program is not None:
+            may = self._flow.may_read(self.ring.end, self._clock.monotonic())
+            if self._ending is not None or (may and not (self._outlet.pressed and len(self._audience))):
+                self._program.resume()
+            else:
+                self._program.pause()
+        elif not self.live and not self._told_ended:
+            driver = self._audience.find(self._driver.attachment)
+            waited_for = [driver] if self._driver.client is not None else self._audience.all()
+            if any(viewer is not None and viewer.seen >= self.ring.head for viewer in waited_for):
+                self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        self._told_ended = True
+        structlog.get_logger().info("session ended", session=self.id, exit_code=self._described.exit_code)
+        self._outlet.tell(m.SessionChanged(session=self.describe()))
