@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -79,26 +79,28 @@ class Registration:
         structlog.get_logger().info("registered", name=machine["name"], machine=machine["id"], url=self._url)
         return entry
 
-    async def _ask(self, entry: Enrolment, wish: Wish, workspace: str | None) -> dict[str, object]:
+    async def _ask(self, entry: Enrolment, wish: Wish, workspace: str | None) -> dict[str, Any]:
+        asked = {
+            "name": wish.name,
+            "visibility": "PRIVATE" if wish.private else None,
+            "labels": dict(wish.labels) or None,
+            "ephemeral": wish.ephemeral or None,
+            "again": wish.again or None,
+        }
+        body = {
+            "hostname": self._surroundings.hostname(),
+            "version": VERSION,
+            "instanceId": entry.instance_id,
+            **{name: value for name, value in asked.items() if value is not None},
+        }
         back_off = BackOff(random=self._surroundings.random)
         while True:
             try:
-                return await self._api.request(
-                    "POST",
-                    "/api/machines",
-                    {"workspace": workspace},
-                    {
-                        "hostname": self._surroundings.hostname(),
-                        "version": VERSION,
-                        "instanceId": entry.instance_id,
-                        **({"name": wish.name} if wish.name else {}),
-                        **({"visibility": "PRIVATE"} if wish.private else {}),
-                        **({"labels": dict(wish.labels)} if wish.labels else {}),
-                        **({"ephemeral": True} if wish.ephemeral else {}),
-                        **({"again": True} if wish.again else {}),
-                    },
-                )
+                answer = await self._api.request("POST", "/api/machines", {"workspace": workspace}, body)
             except (Unavailable, LimitReached) as error:
                 wait = back_off.next()
                 structlog.get_logger().warning("not registered yet", why=error.message, again_in=f"{wait:.1f} s")
                 await self._surroundings.clock.sleep(wait)
+            else:
+                assert isinstance(answer, dict)
+                return answer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -14,7 +13,7 @@ from relay.agent.audience import Audience, Viewer
 from relay.agent.clock import Clock
 from relay.agent.driver import Driver
 from relay.agent.flow import Flow
-from relay.agent.inputs import Inputs
+from relay.agent.intake import Intake
 from relay.agent.outlet import Outlet
 from relay.agent.program import Program
 from relay.agent.ring import Ring
@@ -25,7 +24,6 @@ from relay.rules.resume import decide_replay
 
 END_GRACE_SECONDS = 5.0  # between "please end" and "end": enough for an editor to save its swap file
 ENDED_UNSEEN_SECONDS = 60.0  # an end that its driver has not seen is kept ready: a lost node costs browsers up to 40 s
-INPUT_PENDING_BYTES = 2 * limits.INPUT_WINDOW_BYTES  # what a program has not taken: of this driver and of the last one
 SIGNALLED = 128  # shells add the number of the signal to it
 
 
@@ -44,15 +42,18 @@ class Session:
         self._clock = clock
         self._audience = Audience(described.id, self.ring, outlet, self._left_behind)
         self._driver = Driver()
-        self._inputs = Inputs()
+        self._intake = Intake(self.ring, self._audience, outlet)
         self._flow = Flow(lossless=described.kind == "exec")
-        self._program: Program | None = None
         self._ending: str | None = None  # why we end it, if it does not end by itself
         self._ended = asyncio.Event()
         self._ended_at = clock.monotonic() if described.ended_at is not None else 0.0
         self._told_ended = described.ended_at is not None
         if described.ended_at is not None:
             self._ended.set()
+
+    @property
+    def _program(self) -> Program | None:
+        return self._intake.program
 
     # --- what others see ---------------------------------------------------------------------------------------------
 
@@ -81,7 +82,7 @@ class Session:
 
     async def run(self, program: Program) -> None:
         """Bring the program's output out until it has ended."""
-        self._program = program
+        self._intake.program = program
         self._regulate()
         status = await program.ended()
         self.finish(status)
@@ -97,7 +98,7 @@ class Session:
         code = SIGNALLED - status if status < 0 else status
         exited = json.dumps({"code": code, "signal": by, "reason": self._ending}).encode()
         self._audience.publish(self.ring.append(Kind.EXIT, exited))
-        self._program = None
+        self._intake.program = None
         self._described = msgspec.structs.replace(
             self._described, ended_at=self._clock.unix(), ended=self._ending or "exit", exit_code=code
         )
@@ -150,7 +151,7 @@ class Session:
                 driver=drives,
                 columns=self._described.columns,
                 rows=self._described.rows,
-                input=self._inputs.joined(ask.client),
+                input=self._intake.inputs.joined(ask.client),
             )
         )
         if moved:
@@ -205,7 +206,7 @@ class Session:
         now = self._clock.monotonic()
         if self._driver.expire(now):
             self._keyboard_moved(None)
-        self._inputs.expire(now)
+        self._intake.inputs.expire(now)
         self._regulate()
         if self._untold:  # once a second at most, because a window is resized in many small steps
             self._untold = False
@@ -217,53 +218,16 @@ class Session:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _input(self, viewer: Viewer, header: Header, payload: bytes) -> None:
-        client = viewer.ask.client
-        match self._inputs.judge(client, header.sequence):
-            case "hole":
-                return  # what came before was lost or refused; the client sends both again, or neither
-            case "duplicate":
-                self._written(lambda: self._acknowledge(client, header.sequence))
-                return
-            case "apply":
-                pass
-        if header.kind != Kind.RESIZE:
-            refusal = self._refusal(viewer, payload)
-            if refusal is not None:
-                self._outlet.tell(
-                    m.InputRefused(session=self.id, attachment=viewer.number, sequence=header.sequence, reason=refusal)
-                )
-                return  # the number stays free: the client numbers on from what was refused
-        self._inputs.apply(client, header.sequence)
+        if not self._intake.fresh(viewer, header):
+            return
         if header.kind == Kind.RESIZE:
+            self._intake.note(viewer, header)
             self._resized(viewer, payload)
-        self._written(lambda: self._acknowledge(client, header.sequence), payload if header.kind == Kind.INPUT else b"")
-        if header.kind == Kind.END_INPUT and self._program is not None:
-            self._program.end_input()
-
-    def _refusal(self, viewer: Viewer, payload: bytes) -> str | None:
-        """Why this attachment may not type now; a keyboard that nobody holds goes to who may drive and types first."""
-        if self._program is None:
-            return "ended"
-        if self._driver.client is None and viewer.ask.mode == "drive":
-            self._driver.give(viewer.ask.client, viewer.number, viewer.ask.operator)
+            return
+        if self._driver.client is None and viewer.ask.mode == "drive" and self.live:
+            self._driver.give(viewer.ask.client, viewer.number, viewer.ask.operator)  # free: who types first has it
             self._keyboard_moved(viewer)
-        if not self._driver.holds(viewer.ask.client):
-            return "not-driver"
-        if self._program.unwritten_bytes + len(payload) > INPUT_PENDING_BYTES:
-            return "too-much-input"
-        return None
-
-    def _written(self, then: Callable[[], None], data: bytes = b"") -> None:
-        """Give the program input and go on when it has taken it, and everything before it."""
-        if self._program is None:
-            then()
-        else:
-            self._program.write(data, then)
-
-    def _acknowledge(self, client: str, sequence: int) -> None:
-        viewer = self._audience.newest_of(client)
-        if viewer is not None:
-            self._outlet.send(frames.pack(Header(Kind.ACK, 0, viewer.number, self.ring.epoch, self.raw, sequence)))
+        self._intake.type(viewer, header, payload, may=self._driver.holds(viewer.ask.client))
 
     def _resized(self, viewer: Viewer, payload: bytes) -> None:
         if len(payload) != frames.SIZE.size:
@@ -292,7 +256,7 @@ class Session:
         if self._driver.left(viewer.number, dropped=dropped, now=now):
             self._keyboard_moved(None)
         if self._audience.newest_of(viewer.ask.client) is None:
-            self._inputs.left(viewer.ask.client, now)
+            self._intake.inputs.left(viewer.ask.client, now)
 
     def _keyboard_moved(self, viewer: Viewer | None) -> None:
         """Everybody is told; from now on it is this viewer, or nobody, whom the program waits for."""

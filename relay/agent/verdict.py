@@ -61,9 +61,7 @@ def judge(end: RelayError) -> Verdict:
         case Forbidden():
             return Leave(Exit.DENIED, f"the relay refuses this machine: {end.message}")
         case UnsupportedVersion():
-            return Leave(
-                Exit.CONFIGURATION, f"the relay does not speak this version; upgrade relay here ({end.message})"
-            )
+            return Leave(Exit.CONFIGURATION, f"the relay does not speak this version: {end.message}")
         case Misconfigured():
             return Leave(Exit.CONFIGURATION, end.message)
         case _:

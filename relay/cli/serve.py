@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+Labels = tuple[tuple[str, str], ...]
+
 
 def _labels(
     _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
@@ -30,7 +32,7 @@ def serve(
     ephemeral: bool,
     register_again: bool,
     url: str | None,
-    labels: tuple[tuple[str, str], ...],
+    labels: Labels,
 ) -> int:
     """Serve this machine: make it reachable through the relay until you stop it with Ctrl-C.
 
