@@ -1,0 +1,1 @@
+"""Checks what the store remembers, on a real Valkey."""

@@ -1,0 +1,42 @@
+"""Hands the store's parts, on the test's Valkey, to each test that asks for them."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import Redis
+
+from relay.store import Claims, Keys, Presence, Revocations
+from tests.store.cluster import Cluster
+from tests.support.valkey import Valkey, _moving_valkey, _valkey, keys, moving_redis, moving_valkey, redis, valkey
+
+__all__ = ["_moving_valkey", "_valkey", "keys", "moving_redis", "moving_valkey", "redis", "valkey"]
+
+
+@pytest.fixture
+def cluster(redis: Redis, keys: Keys) -> Cluster:
+    """Nodes, machines and sweepers on a Redis whose clock runs as it does."""
+    return Cluster(redis, keys)
+
+
+@pytest.fixture
+def moving(moving_redis: Redis, moving_valkey: Valkey, keys: Keys) -> Cluster:
+    """The same on a Redis whose clock the test moves with `later`."""
+    return Cluster(moving_redis, keys, moving_valkey)
+
+
+@pytest.fixture
+def presence(redis: Redis, keys: Keys) -> Presence:
+    """Presence on the test's Valkey."""
+    return Presence(redis, keys)
+
+
+@pytest.fixture
+def claims(redis: Redis, keys: Keys) -> Claims:
+    """Claims on the test's Valkey."""
+    return Claims(redis, keys)
+
+
+@pytest.fixture
+def revocations(redis: Redis, keys: Keys) -> Revocations:
+    """The mirror on the test's Valkey."""
+    return Revocations(redis, keys)

@@ -1,0 +1,1 @@
+"""Checks the sweeper, on a real Valkey and a real registry."""
