@@ -193,7 +193,7 @@ class Directory:
             raise NotFound("there is nothing here that you may see")
         return found
 
-    async def resolve(self, identity: Identity, workspace: str, query: str) -> tuple[Machine, str]:
+    async def resolve(self, identity: Identity, workspace: str, query: str) -> tuple[Machine, resolver.MatchedBy]:
         """The one machine that a person means, and which tier matched; raises what `rules.resolver.resolve` raises."""
         view = await self.machines(workspace)
         seen = [row for row in view.rows.values() if access.may(identity, "see", workspace, row)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from relay.errors import Invalid, RelayError
+from relay.errors import Close, Invalid, RelayError
 from relay.node.hub import Agent, Attachment, Browser, Hub, Route
 from relay.node.lanes import Lanes
 from relay.rules import frames, ids
@@ -23,11 +23,12 @@ class Fanout:
         self._overflow = overflow
 
     def from_agent(self, agent: Agent, frame: bytes) -> None:
-        """Pass an agent's frame on; raises `Invalid` for a bad header or a session that it did not announce."""
+        """Pass an agent's frame on; raises `Invalid` for a bad header."""
         header = frames.read_header(frame, FROM_AGENT)
         route = agent.sessions.get(header.session)
         if route is None:
-            raise Invalid("this frame is of a session that was not announced")
+            agent.send(m.ErrorMessage(code="not-found", message="no such session", session=ids.text(header.session)))
+            return
         if header.attachment == EVERYBODY:
             if header.kind not in OUTPUT_KINDS:
                 raise Invalid("only output goes to everybody")
@@ -95,7 +96,7 @@ class Fanout:
             return
         agent = self._hub.agents.get(attachment.machine)
         if agent is not None:
-            agent.socket.send_binary(frame)
+            self._to_agent(agent, frame)
 
     def input_from_lane(self, sender: str, machine: bytes, frame: bytes) -> None:
         """Pass a frame of another node's browser to an agent here, if that node holds the attachment."""
@@ -104,7 +105,11 @@ class Fanout:
         route = agent.sessions.get(header.session) if agent is not None else None
         holder = route.holders.get(header.attachment) if route is not None else None
         if agent is not None and holder is not None and holder.boot == sender:
-            agent.socket.send_binary(frame)
+            self._to_agent(agent, frame)
+
+    def _to_agent(self, agent: Agent, frame: bytes) -> None:
+        if not agent.socket.send_binary(frame):
+            agent.socket.close(Close.SLOW_CONSUMER)  # dropping what people typed is worse than a reconnect
 
 
 class NotAttached(RelayError):

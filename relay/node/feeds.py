@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -11,7 +11,7 @@ import structlog
 
 from relay.errors import LimitReached, NotFound, RelayError
 from relay.node.directory import Directory, View, essence
-from relay.node.hub import Browser, Hub
+from relay.node.hub import Browser
 from relay.registry import Change
 from relay.rules import messages as m
 from relay.rules import presence
@@ -55,9 +55,9 @@ class Watched:
 class Feeds:
     """All subscriptions of this node. A doorbell or a change names machines; each feed is told what differs for it."""
 
-    def __init__(self, hub: Hub, directory: Directory) -> None:
-        self._hub = hub
+    def __init__(self, directory: Directory, listen: Callable[[str], None]) -> None:
         self._directory = directory
+        self._listen = listen  # to the doorbells of a workspace
         self._watched: dict[str, Watched] = {}
         self._rung = asyncio.Event()
 
@@ -73,6 +73,7 @@ class Feeds:
         feed = Feed(browser, ask.workspace)
         browser.feeds[ask.workspace] = feed
         watched = self._watched.setdefault(ask.workspace, Watched())
+        self._listen(ask.workspace)
         watched.feeds.add(feed)  # first in, then read: a change in between marks machines that the next tick compares
         await self._snapshot(feed, ask.ref)
 

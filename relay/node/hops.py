@@ -120,6 +120,14 @@ class CloseHop(Hop, tag="close", kw_only=True):
     instance: str | None = None
 
 
+class NoticeHop(Hop, tag="notice", kw_only=True):
+    """Tell your agent of this machine a fact."""
+
+    machine: str
+    code: str
+    text: str
+
+
 class GapHop(Hop, tag="gap", kw_only=True):
     """I missed batches of yours: what your browsers typed may be lost, so they must attach again."""
 
@@ -132,7 +140,7 @@ class InterestHop(Hop, tag="interest", kw_only=True):
 
 AnyHop = (
     AttachHop | NumberedHop | DetachHop | TakeHop | TellHop | TellAllHop | UnknownAttachmentHop | MachineGoneHop
-    | RequestHop | TakenHop | AnswerHop | CloseHop | GapHop | InterestHop
+    | RequestHop | TakenHop | AnswerHop | CloseHop | NoticeHop | GapHop | InterestHop
 )  # fmt: skip
 
 _DECODER: msgspec.json.Decoder[AnyHop] = msgspec.json.Decoder(AnyHop)

@@ -11,6 +11,8 @@ from relay.rules import messages as m
 from relay.rules.access import Identity
 from relay.rules.presence import Fence
 
+NUMBERS = 65_535  # what the header's 16 bits hold, 0 aside
+
 Told = m.Attaching | m.Attached | m.Behind | m.InputRefused  # what an agent says to one attachment
 Reason = Literal["machine-gone", "gap", "behind", "forbidden", "machine-revoked", "left"]
 
@@ -117,11 +119,13 @@ class Audience:
 class Holder:
     """Who holds an attachment number of a session whose agent is here: another node, or an attachment of ours."""
 
-    __slots__ = ("boot", "seen")
+    __slots__ = ("boot", "operator", "seen", "since_ms")
 
-    def __init__(self, boot: str | None, seen: float) -> None:
+    def __init__(self, boot: str | None, operator: m.Operator, seen: float, since_ms: int) -> None:
         self.boot = boot  # None: here
+        self.operator = operator
         self.seen = seen  # monotonic seconds when the holder last said that it lives
+        self.since_ms = since_ms  # Unix milliseconds
 
 
 class Route:
@@ -136,12 +140,12 @@ class Route:
         self.holders: dict[int, Holder] = {}
         self.last = 0
 
-    def number(self, boot: str | None, now: float) -> int:
+    def hold(self, holder: Holder) -> int:
         """A free attachment number, not reused before all others were, so that late frames find nobody."""
         while True:
-            self.last = self.last % 65_535 + 1
+            self.last = self.last % NUMBERS + 1
             if self.last not in self.holders:
-                self.holders[self.last] = Holder(boot, now)
+                self.holders[self.last] = holder
                 return self.last
 
     def release(self, number: int) -> Holder | None:

@@ -18,6 +18,10 @@ class Mirror:
         self._keys = keys
         self._loading: dict[int, asyncio.Lock] = {}
 
+    def shard(self, workspace: str) -> int:
+        """The shard of a workspace."""
+        return self._keys.shard(workspace)
+
     async def load(self, shard: int, upto: int) -> None:
         """Make a shard complete up to change `upto` or beyond; of many who ask one loads. Raises `Unavailable`."""
         async with self._loading.setdefault(shard, asyncio.Lock()):

@@ -27,13 +27,21 @@ Locate = Callable[[str, str], Awaitable[Record | None]]  # (workspace, machine) 
 class Router:
     """One node's deliveries. What comes in is acted on at once; only questions to other nodes wait."""
 
-    def __init__(self, boot: str, hub: Hub, lanes: Lanes, locate: Locate) -> None:
+    def __init__(
+        self,
+        boot: str,
+        hub: Hub,
+        lanes: Lanes,
+        locate: Locate,
+        unix_ms: Callable[[], int],
+        changed: Callable[[Agent], None],
+    ) -> None:
         self.boot = boot
         self.hub = hub
         self._lanes = lanes
         self._locate = locate
         self._calls = Calls()
-        self.sessions = Sessions(hub, lanes)
+        self.sessions = Sessions(hub, lanes, unix_ms, changed)
         self.attachments = Attachments(hub, lanes, self._calls, self.sessions)
         self.fanout = Fanout(hub, lanes, self._overflow)
         self.requests = Requests(hub, lanes, self._calls)
@@ -134,6 +142,14 @@ class Router:
             closed += 1
         return closed
 
+    def notify(self, machine: str, boot: str, code: str, text: str) -> None:
+        """Tell the agent of a machine a fact, on whichever node it is; a hint, which nothing depends on."""
+        agent = self.hub.agents.get(machine)
+        if agent is not None:
+            agent.send(m.Notice(code=code, message=text))
+        elif boot != self.boot:
+            self._lanes.send_hop(boot, hops.NoticeHop(machine=machine, code=code, text=text))
+
     # --- from other nodes --------------------------------------------------------------------------------------
 
     def output_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
@@ -177,6 +193,8 @@ class Router:
             case hops.CloseHop():
                 closed = self.close_here(hop.machine, Close(hop.code), below=hop.generation, instance=hop.instance)
                 self._lanes.send_hop(sender, hops.AnswerHop(call=hop.call, result={"closed": closed}))
+            case hops.NoticeHop():
+                self.notify(hop.machine, self.boot, hop.code, hop.text)
             case hops.GapHop():
                 self.attachments.lane_broken(sender)
             case hops.InterestHop():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from relay.errors import Conflict, LimitReached, NotFound, RelayError
 from relay.node import hops
-from relay.node.hub import Agent, Attachment, Hub, Told
+from relay.node.hub import Agent, Attachment, Holder, Hub, Told
 from relay.node.hub import Route as SessionRoute
 from relay.node.lanes import Lanes
 from relay.rules import ids
@@ -18,9 +19,11 @@ from relay.rules.timing import INTEREST_FORGET_SECONDS
 class Sessions:
     """The agent's side of attachments. Sessions belong to the connection that announced them and end with it."""
 
-    def __init__(self, hub: Hub, lanes: Lanes) -> None:
+    def __init__(self, hub: Hub, lanes: Lanes, unix_ms: Callable[[], int], changed: Callable[[Agent], None]) -> None:
         self._hub = hub
         self._lanes = lanes
+        self._unix_ms = unix_ms
+        self._changed = changed  # what is shown of this agent, its sessions or who is on, is different now
 
     def announced(self, agent: Agent, session: m.Session) -> None:
         """The agent has this session now, changed it, or ended it; raises `LimitReached`."""
@@ -28,16 +31,23 @@ class Sessions:
         route = agent.sessions.get(raw)
         if route is not None:
             route.described = session
-        elif len(agent.sessions) >= SESSIONS_PER_MACHINE:
-            raise LimitReached("too many sessions on one machine", limit="SESSIONS_PER_MACHINE")
         else:
+            if len(agent.sessions) >= SESSIONS_PER_MACHINE:
+                self._drop_one_ended(agent)
             agent.sessions[raw] = SessionRoute(session)
-        if session.ended_at is not None and not agent.sessions[raw].holders:
-            del agent.sessions[raw]
+        self._changed(agent)
+
+    def _drop_one_ended(self, agent: Agent) -> None:
+        """Ended sessions stay attachable, because a command may end before anybody could attach; but not for ever."""
+        for raw, route in agent.sessions.items():
+            if route.described.ended_at is not None and not route.holders:
+                del agent.sessions[raw]
+                return
+        raise LimitReached("too many sessions on one machine", limit="SESSIONS_PER_MACHINE")
 
     def attach_here(self, agent: Agent, attachment: Attachment) -> None:
         """Give an attachment here its number and pass it on; raises `NotFound`, `Conflict`, `LimitReached`."""
-        route, number = self._number(agent, attachment.session, None)
+        route, number = self._number(agent, attachment.session, None, attachment.browser.operator)
         attachment.number = number
         if attachment.key in attachment.browser.attachments:
             route.release(number)
@@ -65,7 +75,7 @@ class Sessions:
         try:
             if agent is None:
                 raise NotFound("this node does not hold the machine any more")
-            _route, number = self._number(agent, ids.raw(hop.session), sender)
+            _route, number = self._number(agent, ids.raw(hop.session), sender, hop.operator)
         except RelayError as error:
             self._lanes.send_hop(sender, hops.AnswerHop(call=hop.call, error=error.body()))
             return
@@ -85,13 +95,15 @@ class Sessions:
             )
         )
 
-    def _number(self, agent: Agent, session: bytes, boot: str | None) -> tuple[SessionRoute, int]:
+    def _number(self, agent: Agent, session: bytes, boot: str | None, operator: m.Operator) -> tuple[SessionRoute, int]:
         route = agent.sessions.get(session)
         if route is None:
             raise NotFound("no such session on this machine")
         if len(route.holders) >= ATTACHMENTS_PER_SESSION:
             raise LimitReached("too many attachments to one session", limit="ATTACHMENTS_PER_SESSION")
-        return route, route.number(boot, asyncio.get_running_loop().time())
+        number = route.hold(Holder(boot, operator, asyncio.get_running_loop().time(), self._unix_ms()))
+        self._changed(agent)
+        return route, number
 
     def told(self, agent: Agent, message: Told) -> None:
         """The agent speaks to one attachment; what changes here changes at once, in the order of its stream."""
@@ -108,6 +120,7 @@ class Sessions:
             self._lanes.send_hop(holder.boot, hop)
         if isinstance(message, m.Behind):
             route.release(message.attachment)
+            self._changed(agent)
 
     def told_all(self, agent: Agent, message: m.DriverChanged) -> None:
         """The agent speaks to everybody attached to a session."""
@@ -130,8 +143,7 @@ class Sessions:
         route.release(number)
         route.audience.leave(number)
         agent.send(m.AgentDetach(session=route.described.id, attachment=number, dropped=dropped))
-        if route.described.ended_at is not None and not route.holders:
-            del agent.sessions[session]
+        self._changed(agent)
 
     def take(self, machine: str, session: bytes, number: int, boot: str | None) -> None:
         """An attachment held by `boot` takes the keyboard."""

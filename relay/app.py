@@ -1,0 +1,272 @@
+"""Wires a node: builds its objects, hands them to whoever needs them, runs them, and drains them at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+
+from relay.errors import Misconfigured, RelayError
+from relay.node.beats import Beats
+from relay.node.changes import Tail
+from relay.node.directory import Directory
+from relay.node.drain import drain
+from relay.node.feeds import Feeds
+from relay.node.hub import Hub
+from relay.node.infos import Infos, info_of
+from relay.node.lanes import Lanes
+from relay.node.membership import Membership
+from relay.node.mirror import Mirror
+from relay.node.reactions import Reactions
+from relay.node.router import Router
+from relay.registry import Change, Registry, migrate
+from relay.rules import timing
+from relay.rules.tokens import Secrets
+from relay.settings import Settings
+from relay.store import Bus, DeviceCodes, Keys, Leases, Presence, Rates, Revocations, Tickets, agree, connect
+from relay.web.agent_socket import agent_conversation
+from relay.web.auth import Authenticator
+from relay.web.browser_socket import browser_conversation
+from relay.web.measures import create_metrics
+from relay.web.page import Page
+from relay.web.parts import Parts
+from relay.web.server import DrainingServer, configure
+from relay.web.site import create_web
+from relay.web.sockets import Bucket, Doors, routes
+
+AGREED = {name: float(value) for name, value in vars(timing).items() if isinstance(value, int | float)}
+
+
+def unix_ms() -> int:
+    """The wall clock, for what people read and what SQL keeps; presence never uses it."""
+    return time.time_ns() // 1_000_000
+
+
+class Node:
+    """One node's objects over an open registry and Redis. Nothing happens before `run`."""
+
+    def __init__(self, settings: Settings, registry: Registry, redis: Redis) -> None:
+        self.settings = settings
+        self.boot = str(uuid4())
+        self.keys = Keys(settings.redis_prefix)
+        self.metrics = CollectorRegistry()
+        self.bus = Bus(settings.redis_url, self.keys, on_restored=self._restored)
+        self.hub = Hub()
+        self.presence = Presence(redis, self.keys)
+        self.tail = Tail(registry)
+        self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)
+        self.directory = Directory(registry, self.presence, self.tail, unix_ms)
+        self.feeds = Feeds(self.directory, self._listen)
+        self.infos = Infos(self.presence)
+        self.beats = Beats(self.boot, self.hub, self.presence, info_of, self._load_mirror)
+        self.lanes = Lanes(self.boot, self._publish, asyncio.get_running_loop())
+        self.router = Router(self.boot, self.hub, self.lanes, self.presence.locate, unix_ms, self.infos.changed)
+        self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys))
+        self.authenticator = Authenticator(registry.credentials, Secrets.parse(settings.secret), unix_ms)
+        self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
+        self.tail.listen(self._changes, self._fresh_start)
+        self.parts = self._parts(registry, redis)
+
+    def _parts(self, registry: Registry, redis: Redis) -> Parts:
+        return Parts(
+            settings=self.settings,
+            registry=registry,
+            presence=self.presence,
+            revocations=Revocations(redis, self.keys),
+            tickets=Tickets(redis, self.keys),
+            devices=DeviceCodes(redis, self.keys),
+            rates=Rates(redis, self.keys),
+            directory=self.directory,
+            router=self.router,
+            leases=Leases(redis, self.keys),
+            secrets=Secrets.parse(self.settings.secret),
+            authenticator=self.authenticator,
+            metrics=self.metrics,
+            clock=unix_ms,
+            randomness=secrets.token_bytes,
+            changed=self._changed,
+            readiness=self.readiness,
+            nodes=self.membership.urls,
+        )
+
+    def web(self) -> Starlette:
+        """The application that this node serves."""
+        doors = Doors(
+            boot=self.boot,
+            parts=self.parts,
+            hub=self.hub,
+            router=self.router,
+            feeds=self.feeds,
+            infos=self.infos,
+            tail=self.tail,
+            mirror=self.mirror,
+            membership=self.membership,
+            bucket=Bucket(self.settings.handshakes, self.settings.sockets),
+        )
+        page = Page(self.membership.urls)
+        return create_web(
+            self.parts, sockets=routes(doors, agent_conversation, browser_conversation), page=page.routes()
+        )
+
+    # --- what parts tell each other ----------------------------------------------------------------------------
+
+    def _publish(self, other: str, data: bytes) -> None:
+        self.bus.publish(self.keys.inbox(other), data)
+
+    def _listen(self, workspace: str) -> None:
+        self.bus.subscribe(self.keys.events(self.keys.shard(workspace)), self.feeds.rung)
+
+    async def _load_mirror(self, workspace: str) -> int:
+        upto = self.tail.number
+        await self.mirror.load(self.keys.shard(workspace), upto)
+        return upto
+
+    async def _changed(self) -> None:
+        await self.tail.catch_up()
+        try:
+            self.bus.publish(self.keys.changes_bell, b"")
+        except RelayError as error:
+            structlog.get_logger().info("the bell for changes did not ring", why=error.message)
+
+    def _changes(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            self.authenticator.forget(change.subject)
+            if change.workspace is not None and change.kind in ("member", "workspace"):
+                self.authenticator.forget(change.workspace)
+        self.feeds.changed(changes)
+        self.reactions.changed(changes)
+
+    def _fresh_start(self) -> None:
+        self.authenticator.clear()
+        self.feeds.again()
+        self.reactions.missed()
+
+    def _restored(self) -> None:
+        """The bus was away and is back: read every letter whose bell may have been missed."""
+        self.router.bus_restored()
+        self.tail.ring()
+        self.feeds.again()
+
+    def readiness(self) -> list[str]:
+        """Why this node should get no newcomers; empty when it should."""
+        reasons = {
+            "draining": self.membership.draining,
+            "bus-deaf": self.bus.deaf,
+            "lease-lapsed": self.membership.lapsed,
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Do everything that nobody asks for, until cancelled: beats, lease, tail, feeds, lanes."""
+        await self.tail.begin()
+        self.bus.subscribe(self.keys.inbox(self.boot), self.lanes.received)
+        self.bus.subscribe(self.keys.changes_bell, self.tail.ring)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.bus.run())
+            for part in (self.beats, self.membership, self.tail, self.feeds, self.infos, self.reactions):
+                group.create_task(part.run())
+            group.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        repeated_at = loop.time()
+        while True:
+            await asyncio.sleep(timing.LANE_TICK_SECONDS)
+            now = loop.time()
+            due = now - repeated_at >= timing.INTEREST_SECONDS
+            if due:
+                repeated_at = now
+            self.router.tick(now, repeat_interest=due)
+
+
+@asynccontextmanager
+async def open_node(settings: Settings) -> AsyncIterator[Node]:
+    """A node over a migrated registry and a Redis whose cluster keeps the same times. Raises `Misconfigured` or
+    `Unavailable`; closes what it opened."""
+    await migrate(settings.database_url)
+    registry = await Registry.open(settings.database_url)
+    try:
+        redis = await connect(settings.redis_url)
+        try:
+            await agree(redis, Keys(settings.redis_prefix), AGREED)
+            yield Node(settings, registry, redis)
+        finally:
+            await redis.aclose()
+    finally:
+        await registry.close()
+
+
+async def serve_node(settings: Settings) -> None:
+    """Run one node until a signal has drained it; raises `Misconfigured` for a port that is taken."""
+    async with open_node(settings) as node:
+        server = DrainingServer(configure(node.web(), settings.host, settings.port))
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(node.run())]
+            if settings.metrics_port:
+                metrics = uvicorn.Server(configure(create_metrics(node.metrics), settings.host, settings.metrics_port))
+                background.append(group.create_task(metrics.serve()))
+            background.append(group.create_task(_drain_when_asked(node, server)))
+            gc.collect()
+            gc.freeze()  # what start-up made stays; collections look at connections only
+            try:
+                await _listen(server, settings)
+            finally:
+                await node.membership.leave()
+                for task in background:
+                    task.cancel()
+
+
+async def _listen(server: DrainingServer, settings: Settings) -> None:
+    try:
+        await server.serve()
+    except SystemExit:  # uvicorn's way to say that it could not bind
+        raise Misconfigured(f"cannot listen on {settings.host}:{settings.port}: is the port taken?") from None
+
+
+async def _drain_when_asked(node: Node, server: DrainingServer) -> None:
+    await server.asked_to_stop.wait()
+    await drain(node.hub, node.membership, node.settings.drain_seconds)
+    server.should_exit = True
+
+
+def serve(settings: Settings) -> None:
+    """What `relay node` does; raises `Misconfigured` or `Unavailable`."""
+    configure_logs(settings)
+    try:
+        uvicorn_loop = uvicorn.Config("", loop="auto").get_loop_factory()
+        with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
+            runner.run(serve_node(settings))
+    except* RelayError as group:
+        raise group.exceptions[0] from None
+
+
+def configure_logs(settings: Settings) -> None:
+    """One line per event on standard error, as JSON or as text; nothing of a frame or a secret is ever an event."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    text = settings.log_format == "text"
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False) if text else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

@@ -1,0 +1,35 @@
+"""Empties a node before it stops: its peers are sent to other nodes, spread over a window, agents first."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from relay.errors import Close, RelayError
+from relay.node.hub import Hub, Socket
+from relay.node.membership import Membership
+from relay.rules import messages as m
+
+AGENTS_SHARE = 0.6  # of the window; sessions follow their agents, so browsers that come later come once
+
+
+async def drain(hub: Hub, membership: Membership, seconds: float) -> None:
+    """Turn away newcomers, then close everybody with 4200 over `seconds`, evenly."""
+    membership.draining = True
+    try:
+        await membership.renew()  # others stop naming this node
+    except RelayError as error:
+        structlog.get_logger().warning("nobody can be told of the drain", why=error.message)
+    agents = list(hub.agents.values())
+    structlog.get_logger().info("draining", agents=len(agents), browsers=len(hub.browsers), seconds=seconds)
+    for agent in agents:
+        agent.send(m.Move(nodes=membership.urls(), within_seconds=seconds * AGENTS_SHARE))
+    await _close_evenly([agent.socket for agent in agents], seconds * AGENTS_SHARE)
+    await _close_evenly([browser.socket for browser in list(hub.browsers)], seconds * (1 - AGENTS_SHARE))
+
+
+async def _close_evenly(sockets: list[Socket], seconds: float) -> None:
+    for socket in sockets:
+        await asyncio.sleep(seconds / len(sockets))
+        socket.close(Close.DRAINING)

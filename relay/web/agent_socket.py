@@ -1,0 +1,261 @@
+"""Talks with one agent: hello, admission under a fence, beats, and everything its sessions say."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+from uuid import uuid4
+
+import structlog
+from starlette.websockets import WebSocket
+
+from relay.errors import Close, Invalid, MachineRevoked, NotFound, RelayError, Replaced, Unavailable
+from relay.node.hub import Agent
+from relay.node.infos import info_of
+from relay.registry import SYSTEM
+from relay.rules import messages as m
+from relay.rules import timing, tokens
+from relay.rules.presence import Fence, Info
+from relay.rules.tokens import MachineToken
+from relay.store import Admitted, Announcement, Refused
+from relay.web.auth import bearer_token
+from relay.web.pump import Pump
+from relay.web.sockets import Doors
+
+
+async def agent_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> None:
+    """One agent connection from its token to its end; raises `BadToken` before anything is said."""
+    token = tokens.read_machine(doors.parts.secrets, bearer_token(websocket.headers) or "")
+    conversation = AgentConversation(doors, pump, token)
+    log = structlog.get_logger().bind(machine=token.machine, workspace=token.workspace)
+    code, reason = int(Close.INTERNAL), ""
+    try:
+        code, reason = await pump.run(conversation.text, conversation.binary, conversation.begin)
+    finally:
+        await conversation.end()
+        log.info("an agent left", code=code, reason=reason)
+
+
+class AgentConversation:
+    """One agent connection: `hello` until it said who it is, `admitting` while Redis is asked, then `admitted`."""
+
+    def __init__(self, doors: Doors, pump: Pump, token: MachineToken) -> None:
+        self._doors = doors
+        self._pump = pump
+        self._token = token
+        self._loop = asyncio.get_running_loop()
+        self._state: Literal["hello", "admitting", "admitted"] = "hello"
+        self._agent: Agent | None = None
+
+    def begin(self) -> None:
+        """Start the clock on the hello."""
+        self._pump.spawn(self._expect_hello())
+
+    async def _expect_hello(self) -> None:
+        await asyncio.sleep(timing.HELLO_SECONDS)
+        if self._state == "hello":
+            raise Invalid("no hello in time")
+
+    # --- what arrives ------------------------------------------------------------------------------------------
+
+    def text(self, text: str) -> None:
+        """A control message; raises `Invalid` for one that is malformed or not due."""
+        message = m.from_agent(text)
+        if self._state == "hello":
+            if not isinstance(message, m.AgentHello):
+                raise Invalid("the first message is hello")
+            self._hello(message)
+            return
+        agent = self._admitted()
+        agent.heard = self._loop.time()
+        if agent.fence is not None:
+            self._act(agent, message)
+
+    def binary(self, frame: bytes) -> None:
+        """A frame of a session."""
+        agent = self._admitted()
+        agent.heard = self._loop.time()
+        self._doors.router.fanout.from_agent(agent, frame)
+
+    def _admitted(self) -> Agent:
+        if self._state != "admitted" or self._agent is None:
+            raise Invalid("nothing but hello is due before the welcome")
+        return self._agent
+
+    def _act(self, agent: Agent, message: m.FromAgent) -> None:
+        router = self._doors.router
+        match message:
+            case m.Beat():
+                if message.hostname is not None and message.hostname != agent.hello.hostname:
+                    agent.hello.hostname = message.hostname
+                    self._pump.spawn(self._rehost(agent, message.hostname))
+            case m.SessionChanged():
+                router.sessions.announced(agent, message.session)
+            case m.Attaching() | m.Attached() | m.Behind() | m.InputRefused():
+                router.sessions.told(agent, message)
+            case m.DriverChanged():
+                router.sessions.told_all(agent, message)
+            case m.Answer():
+                router.requests.answered(agent, message)
+            case m.Bye():
+                agent.bye = True
+                if message.remove:
+                    self._pump.spawn(self._remove(agent))
+            case m.AgentHello():
+                raise Invalid("a second hello")
+
+    # --- admission ---------------------------------------------------------------------------------------------
+
+    def _hello(self, hello: m.AgentHello) -> None:
+        self._state = "admitting"
+        token = self._token
+        agent = Agent(self._pump, token.workspace, token.machine, hello, self._loop.time())
+        self._agent = agent
+        self._doors.hub.knocking.add(agent)  # first in, then checked: a revocation in between finds it
+        self._pump.spawn(self._admit(agent))
+
+    async def _admit(self, agent: Agent) -> None:
+        doors = self._doors
+        admitted = await self._announce(agent)
+        agent.fence = admitted.fence
+        if self._token.token_version > admitted.previous_token_version:
+            await self._settle(agent)
+        row = await doors.parts.directory.row(agent.workspace, agent.machine)
+        if self._pump.closing is not None:
+            return  # somebody decided otherwise meanwhile
+        older = doors.router.agent_admitted(agent)
+        if older is not None:
+            same = older.hello.instance == agent.hello.instance
+            older.socket.close(Close.DRAINING if same else Close.REPLACED)
+        elif admitted.previous_connected and admitted.previous_node not in (None, doors.boot):
+            self._pump.spawn(self._close_previous(agent, str(admitted.previous_node)))
+        self._state = "admitted"
+        agent.heard = self._loop.time()
+        agent.send(
+            m.AgentWelcome(
+                connection=admitted.fence.connection,
+                generation=admitted.fence.generation,
+                beat_seconds=timing.BEAT_SECONDS,
+                nodes=doors.membership.urls(),
+                machine={
+                    "id": row.id,
+                    "name": row.name,
+                    "hostname": row.hostname,
+                    "workspaceId": row.workspace,
+                    "workspaceName": row.workspace_name,
+                    "visibility": row.visibility,
+                },
+            )
+        )
+        doors.infos.changed(agent)
+        log = structlog.get_logger()
+        log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
+        if row.hostname != agent.hello.hostname:
+            self._pump.spawn(self._rehost(agent, agent.hello.hostname))
+
+    async def _announce(self, agent: Agent) -> Admitted:
+        """Take the machine; raises what a refusal means to the agent."""
+        doors = self._doors
+        connection = str(uuid4())
+        for attempt in range(2):
+            upto = doors.tail.number
+            answer = await doors.parts.presence.announce(
+                Announcement(
+                    workspace=agent.workspace,
+                    machine=agent.machine,
+                    token_version=self._token.token_version,
+                    connection=connection,
+                    node=doors.boot,
+                    known_generation=agent.hello.generation,
+                    info=_first_info(agent),
+                    revocations_upto=upto,
+                )
+            )
+            if isinstance(answer, Admitted):
+                return answer
+            if answer.reason != "mirror-behind" or attempt:
+                raise _refusal(answer)
+            await doors.mirror.load(doors.mirror.shard(agent.workspace), upto)
+        raise AssertionError("the second attempt is answered or refused")
+
+    async def _settle(self, agent: Agent) -> None:
+        """The first hello of a registration: what it asked for becomes true now, the name above all."""
+        parts = self._doors.parts
+        try:
+            settled = await parts.registry.machines.settle(agent.machine, self._token.token_version, parts.clock())
+        except NotFound:
+            raise MachineRevoked("this machine is not registered") from None
+        await parts.changed()
+        if settled.shadowed is None:
+            return
+        name, other = settled.machine.name, settled.shadowed
+        agent.send(m.Notice(code="name-taken-over", message=f"the name {name} was taken over from {other.id}"))
+        record = await parts.presence.locate(other.workspace, other.id)
+        if record is not None and record.connected:
+            text = f"the name {name} was taken over by {settled.machine.id}; this machine goes on by id and hostname"
+            self._doors.router.notify(other.id, record.node, "shadowed", text)
+
+    async def _close_previous(self, agent: Agent, node: str) -> None:
+        await self._doors.router.close_machine(
+            agent.machine, Close.REPLACED, [node], below=agent.generation, instance=agent.hello.instance
+        )
+
+    async def _rehost(self, agent: Agent, hostname: str) -> None:
+        """The machine calls itself something else now: the id stays."""
+        parts = self._doors.parts
+        try:
+            await parts.registry.machines.set_hostname(agent.machine, hostname, parts.clock())
+            await parts.changed()
+        except RelayError as error:
+            structlog.get_logger().warning("a hostname is not stored", machine=agent.machine, why=error.message)
+        self._doors.infos.changed(agent)
+
+    async def _remove(self, agent: Agent) -> None:
+        """An ephemeral machine leaves for good; any other only says goodbye."""
+        parts = self._doors.parts
+        row = await parts.directory.row(agent.workspace, agent.machine)
+        if row.ephemeral:
+            await parts.registry.machines.revoke(agent.machine, SYSTEM, parts.clock())
+            await parts.changed()  # the tail closes this socket, as it does for every revocation
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    async def end(self) -> None:
+        """Let go of the machine, under this connection's own fence: a newer connection is not touched by it."""
+        agent, doors = self._agent, self._doors
+        if agent is None:
+            return
+        revoked = self._pump.closing is Close.MACHINE_REVOKED
+        doors.router.agent_left(agent, revoked=revoked)
+        if agent.fence is None or revoked:
+            return
+        try:
+            await self._let_go(agent, agent.fence)
+        except RelayError as error:
+            structlog.get_logger().warning("a departure is not stored", machine=agent.machine, why=error.message)
+
+    async def _let_go(self, agent: Agent, fence: Fence) -> None:
+        presence = self._doors.parts.presence
+        if agent.bye:
+            await presence.goodbye(agent.workspace, agent.machine, fence)
+        elif not self._doors.membership.draining:
+            await presence.drop(agent.workspace, agent.machine, fence)
+
+
+def _first_info(agent: Agent) -> Info:
+    hello = agent.hello
+    info = info_of(agent)
+    info.sessions = sum(session.ended_at is None for session in hello.sessions)
+    return info
+
+
+def _refusal(answer: Refused) -> RelayError:
+    match answer.reason:
+        case "revoked":
+            return MachineRevoked("this machine was revoked")
+        case "replaced":
+            return Replaced("another instance of this machine took over")
+        case "rate-limited":
+            return Unavailable("too many changes of owner")
+        case "mirror-behind":
+            return Unavailable("revocations are being loaded")

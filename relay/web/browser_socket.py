@@ -1,0 +1,240 @@
+"""Talks with one browser: hello, subscriptions to workspaces, sessions, and the frames of its attachments."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.websockets import WebSocket
+
+from relay import PROTOCOL
+from relay.errors import BadToken, Close, Forbidden, Invalid, LimitReached, Offline, RelayError
+from relay.node.hub import Attachment, Browser
+from relay.rules import access, ids, timing
+from relay.rules import messages as m
+from relay.rules.access import Action, Identity
+from relay.rules.limits import PENDING_PER_BROWSER
+from relay.rules.machine import Registered, iso
+from relay.web.auth import COOKIE, bearer_token
+from relay.web.origin import check_listed
+from relay.web.pump import Pump
+from relay.web.sockets import Doors
+
+
+async def browser_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> None:
+    """One browser connection from its credential to its end; raises `BadToken` or `Forbidden` at the door."""
+    identity, claim = await _who(doors, websocket)
+    browser = Browser(pump, identity, claim)
+    conversation = BrowserConversation(doors, pump, browser)
+    log = structlog.get_logger().bind(user=identity.id)
+    code, reason = int(Close.INTERNAL), ""
+    try:
+        code, reason = await pump.run(conversation.text, conversation.binary, conversation.begin)
+    finally:
+        conversation.end()
+        log.info("a browser left", code=code, reason=reason)
+
+
+async def _who(doors: Doors, websocket: WebSocket) -> tuple[Identity, str]:
+    """Who is at the door, by bearer token, ticket, or cookie with an exact Origin; and what finds them again."""
+    parts = doors.parts
+    bearer = bearer_token(websocket.headers)
+    if bearer is not None:
+        return await parts.authenticator.by_token(bearer), parts.authenticator.claim(bearer)
+    tickets = [word for word in websocket.scope.get("subprotocols", []) if word != PROTOCOL]
+    if tickets:
+        claim = await parts.tickets.redeem(tickets[0])
+        if claim is None:
+            raise BadToken("this ticket is unknown, used or expired")
+        return await parts.authenticator.by_claim(claim), claim
+    cookie = websocket.cookies.get(COOKIE)
+    if cookie is None:
+        raise BadToken("sign in first")
+    check_listed(websocket.headers, parts.settings.allowed_origins)
+    return await parts.authenticator.identity({}, {COOKIE: cookie}), parts.authenticator.claim(cookie)
+
+
+class BrowserConversation:
+    """One browser connection: `hello` first, then requests, each answered under its `ref`."""
+
+    def __init__(self, doors: Doors, pump: Pump, browser: Browser) -> None:
+        self._doors = doors
+        self._pump = pump
+        self._browser = browser
+
+    def begin(self) -> None:
+        """Start the clock on the hello."""
+        self._pump.spawn(self._expect_hello())
+
+    async def _expect_hello(self) -> None:
+        await asyncio.sleep(timing.HELLO_SECONDS)
+        if not self._browser.client:
+            raise Invalid("no hello in time")
+
+    # --- what arrives ------------------------------------------------------------------------------------------
+
+    def text(self, text: str) -> None:
+        """A control message; raises `Invalid` for one that is malformed or not due."""
+        message = m.from_browser(text)
+        if not self._browser.client:
+            if not isinstance(message, m.BrowserHello):
+                raise Invalid("the first message is hello")
+            self._hello(message)
+            return
+        self._act(message)
+
+    def binary(self, frame: bytes) -> None:
+        """A frame for a session."""
+        if not self._browser.client:
+            raise Invalid("the first message is hello")
+        self._doors.router.fanout.from_browser(self._browser, frame)
+
+    def _hello(self, hello: m.BrowserHello) -> None:
+        browser, doors = self._browser, self._doors
+        browser.client, browser.label = hello.client, hello.label
+        doors.hub.browsers.add(browser)
+        identity = browser.identity
+        browser.send(
+            m.BrowserWelcome(
+                user={"id": identity.id, "name": identity.name},
+                workspaces=[
+                    {"id": id, "name": identity.workspaces.get(id, ""), "role": role}
+                    for id, role in identity.roles.items()
+                ],
+                nodes=doors.membership.urls(),
+                node=doors.boot,
+            )
+        )
+        structlog.get_logger().info("a browser joined", user=identity.id)
+
+    def _act(self, message: m.FromBrowser) -> None:
+        browser, doors = self._browser, self._doors
+        match message:
+            case m.Subscribe():
+                self._request(message.ref, doors.feeds.subscribe(browser, message))
+            case m.Unsubscribe():
+                doors.feeds.unsubscribe(browser, message.workspace)
+            case m.Visible():
+                doors.feeds.visible(browser, message)
+            case m.Open():
+                self._request(message.ref, self._open(message))
+            case m.Attach():
+                self._request(message.ref, self._attach(message))
+            case m.End():
+                self._request(message.ref, self._end_session(message))
+            case m.ListSessions():
+                self._request(message.ref, self._list_sessions(message))
+            case m.Detach():
+                attachment = self._attachment(message)
+                if attachment is not None:
+                    doors.router.attachments.end(attachment, "left")
+            case m.Take():
+                self._take(message)
+            case m.Ping():
+                browser.send(m.Pong(at=message.at))
+            case m.BrowserHello():
+                raise Invalid("a second hello")
+
+    def _attachment(self, message: m.Detach | m.Take) -> Attachment | None:
+        return self._browser.attachments.get((ids.raw(message.session), message.attachment))
+
+    def _take(self, message: m.Take) -> None:
+        attachment = self._attachment(message)
+        if attachment is None:
+            error = m.ErrorMessage(code="not-attached", message="this socket holds no such attachment")
+            self._browser.send(error)
+        elif attachment.ask.mode == "watch":
+            self._browser.send(m.ErrorMessage(code="forbidden", message="a watcher cannot take the keyboard"))
+        else:
+            self._doors.router.attachments.take(attachment)
+
+    # --- requests ----------------------------------------------------------------------------------------------
+
+    def _request(self, ref: int, work: Coroutine[Any, Any, None]) -> None:
+        """Run a request on behalf of the browser, as many at a time as the limit allows."""
+        browser = self._browser
+        if browser.pending >= PENDING_PER_BROWSER:
+            work.close()
+            limit = LimitReached("too many requests without an answer", limit="PENDING_PER_BROWSER")
+            browser.send(error_message(limit, ref))
+            return
+        browser.pending += 1
+        self._pump.spawn(self._answer(ref, work))
+
+    async def _answer(self, ref: int, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except RelayError as error:
+            self._browser.send(error_message(error, ref))
+        except Exception:
+            structlog.get_logger().exception("a request failed")
+            self._browser.send(m.ErrorMessage(code="internal", message="internal error", ref=ref))
+        finally:
+            self._browser.pending -= 1
+
+    async def _allowed(self, machine: str, action: Action) -> Registered:
+        identity = self._browser.identity
+        row = await self._doors.parts.directory.registered(identity, machine)
+        if not access.may(identity, action, row.workspace, row):
+            raise Forbidden("your role does not allow this")
+        return row
+
+    async def _ask(self, ask: m.Open | m.End | m.ListSessions, operation: Any, action: Action) -> None:
+        row = await self._allowed(ask.machine, action)
+        body = msgspec.to_builtins(ask)
+        for name in ("type", "ref", "machine"):
+            body.pop(name, None)
+        try:
+            result = await self._doors.router.ask(row.workspace, row.id, operation, self._browser.operator, body)
+        except Offline as error:
+            raise offline(row, error) from None
+        self._browser.send(m.Result(ref=ask.ref, result=result))
+
+    async def _open(self, ask: m.Open) -> None:
+        await self._ask(ask, "open", "drive")
+
+    async def _end_session(self, ask: m.End) -> None:
+        await self._ask(ask, "end", "drive")
+
+    async def _list_sessions(self, ask: m.ListSessions) -> None:
+        await self._ask(ask, "sessions", "watch")
+
+    async def _attach(self, ask: m.Attach) -> None:
+        row = await self._allowed(ask.machine, "drive" if ask.mode == "drive" else "watch")
+
+        async def check(attachment: Attachment) -> None:
+            await self._allowed(attachment.machine, "drive" if ask.mode == "drive" else "watch")
+
+        try:
+            await self._doors.router.attach(self._browser, row.workspace, ask, check)
+        except Offline as error:
+            raise offline(row, error) from None
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Let go of everything that this socket held."""
+        self._doors.feeds.browser_left(self._browser)
+        self._doors.router.browser_left(self._browser)
+
+
+def offline(row: Registered, error: Offline) -> Offline:
+    """The error with the machine's name in it, and the best that is known of when it was last seen."""
+    at = error.extra.get("lastSeenAt") or (iso(row.last_seen_ms) if row.last_seen_ms is not None else None)
+    seen = f"last seen {at}" if at else "never seen"
+    return Offline(f"{row.name} is offline, {seen}", lastSeenAt=at)
+
+
+def error_message(error: RelayError, ref: int | None) -> m.ErrorMessage:
+    """An error as the control message that answers a request."""
+    return m.ErrorMessage(
+        code=error.code,
+        message=error.message,
+        ref=ref,
+        candidates=error.extra.get("candidates"),
+        last_seen_at=error.extra.get("lastSeenAt"),
+        limit=error.extra.get("limit"),
+    )
