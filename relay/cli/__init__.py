@@ -29,7 +29,20 @@ class Entry(NamedTuple):
 
 # Commands by name, in the order of `relay --help`. A row is all that a new file needs; nothing here imports it.
 COMMANDS: dict[str, Entry] = {
+    "login": Entry("Sign in.", "relay.cli.login"),
+    "logout": Entry("Sign out.", "relay.cli.login", "logout"),
+    "list": Entry("List the machines that you may see.", "relay.cli.listing"),
+    "connect": Entry("Open a terminal on a machine.", "relay.cli.connect"),
+    "exec": Entry("Run a command on machines.", "relay.cli.execute"),
+    "sessions": Entry("List, show and end sessions on a machine.", "relay.cli.sessions"),
+    "whoami": Entry("Say which machine of the relay this one is.", "relay.cli.whoami"),
+    "machines": Entry("Show, rename, share, hide, kick and revoke machines.", "relay.cli.machines"),
+    "workspace": Entry("List, choose and create workspaces.", "relay.cli.workspace"),
+    "members": Entry("List, invite and remove members of the workspace.", "relay.cli.members"),
+    "keys": Entry("Create, list and revoke keys of the workspace.", "relay.cli.keys"),
+    "audit": Entry("Show who changed what in the workspace.", "relay.cli.audit"),
     "dev": Entry("Run a whole cluster on this machine.", "relay.cli.dev"),
+    "serve": Entry("Serve this machine: make it reachable.", "relay.cli.serve"),
     "node": Entry("Run one stateless node, configured by RELAY_* variables.", "relay.cli.node"),
     "sweeper": Entry("Run the sweeper, which announces machines that fell silent.", "relay.cli.sweeper"),
     "admin": Entry("Set up a cluster that `relay dev` did not start.", "relay.cli.admin"),

@@ -17,7 +17,7 @@ from relay.dev import engine, screen
 from relay.dev.folder import DataFolder
 from relay.dev.founding import Founder
 from relay.dev.part import Part
-from relay.dev.readiness import is_ready
+from relay.dev.readiness import is_online, is_ready
 from relay.dev.supervisor import Supervisor
 from relay.errors import Exit, Misconfigured
 
@@ -90,8 +90,8 @@ class Cluster:
                 screen.say(f"node-{index + 1}", url)
             await supervisor.start(self._sweeper(redis_url))
             screen.say("sweeper", "announces machines that fall silent")
+            screen.say("agent", f"serves this machine, {socket.gethostname()}")
             await supervisor.start(self._agent(token))
-            screen.say("agent", f"this machine, {socket.gethostname()}")
             url = self._plan.urls[0]
             current = await founder.sign_in_cli(Profile(config_folder(self._environ)), self._plan.urls, founded)
             screen.signed_in(founded.owner.name, url, current)
@@ -153,8 +153,16 @@ class Cluster:
             "RELAY_TOKEN_FILE": str(token),
             "RELAY_CONFIG_DIR": str(self._folder.agent),
         }
-        # It says goodbye and hangs up its shells, which a kill would leave to themselves.
-        return Part("agent", _program("serve"), environ, final=AGENT_FINAL, orphan_signal=signal.SIGTERM)
+        profile, secret = Profile(self._folder.agent), token.read_text(encoding="ascii")
+        return Part(
+            "agent",
+            _program("serve"),
+            environ,
+            ready=lambda: is_online(profile, self._plan.urls, secret),
+            final=AGENT_FINAL,
+            needed=False,  # somebody may have revoked this machine, and the cluster is there for others
+            orphan_signal=signal.SIGTERM,  # it hangs up its shells, which a kill would leave to themselves
+        )
 
     def _told(self, redis_url: str) -> dict[str, str]:
         return self._inherited() | {

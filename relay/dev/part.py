@@ -33,6 +33,7 @@ class Part:
     environ: Mapping[str, str]
     ready: Callable[[], Awaitable[bool]] = _at_once
     final: frozenset[int] = frozenset()
+    needed: bool = True  # the rest is of no use without it; else its end is only told
     orphan_signal: signal.Signals = signal.SIGKILL  # parts that keep nothing; others ask for SIGTERM
 
 

@@ -1,8 +1,12 @@
-"""Asks a local node whether it is ready, with no HTTP library."""
+"""Asks local nodes whether they are ready, and whether this machine's agent is online."""
 
 from __future__ import annotations
 
 import asyncio
+
+from relay.client.profile import Profile
+from relay.client.rest import Rest
+from relay.errors import RelayError
 
 ANSWER_SECONDS = 2.0  # a node that answers later is not ready in any useful sense
 
@@ -20,3 +24,15 @@ async def is_ready(host: str, port: int) -> bool:
                 writer.close()
     except (OSError, TimeoutError):
         return False
+
+
+async def is_online(profile: Profile, nodes: list[str], token: str) -> bool:
+    """Whether the machine that the agent with this profile registered is online."""
+    entry = profile.enrolment(nodes[0])
+    if entry is None or not entry.machine_id:
+        return False
+    try:
+        machine = await asyncio.to_thread(Rest(nodes, token).get, f"/api/machines/{entry.machine_id}")
+    except RelayError:
+        return False
+    return bool(machine["online"])

@@ -42,7 +42,7 @@ class Supervisor:
             self._failed.exception()  # whoever called `run` has it; nobody else needs to hear of it
 
     async def start(self, part: Part) -> None:
-        """Start a part and wait until it is ready; raises what kept it from becoming so."""
+        """Start a part and wait until it is ready; raises what kept it from becoming so, if the part is needed."""
         assert part.name not in self._keepers, f"{part.name} was started already"
         ready = asyncio.Event()
         keeper = asyncio.create_task(self._keep(part, ready), name=part.name)
@@ -57,7 +57,11 @@ class Supervisor:
             return
         if keeper.done():
             keeper.result()
-        raise Unavailable(f"{part.name} was not ready within {READY_SECONDS:.0f} s; see {self._log(part.name)}")
+            return
+        sentence = f"not ready within {READY_SECONDS:.0f} s; see {self._log(part.name)}"
+        if part.needed:
+            raise Unavailable(f"{part.name} was {sentence}")
+        self._say(part.name, sentence)
 
     async def run(self) -> None:
         """Wait until a part fails for good; raises its reason."""
@@ -86,9 +90,9 @@ class Supervisor:
             await asyncio.sleep(pause)
 
     def _end(self, part: Part, running: Running, code: int, *, was_ready: bool) -> None:
-        """A part ended for good: before it was ready, or over its configuration, that ends all; else it stays away."""
+        """A part ended for good. A needed one that never got ready, or that cannot be configured, ends everything."""
         reason = running.last_line.removeprefix("relay: ") or _ending(code)
-        if code == Exit.CONFIGURATION or not was_ready:
+        if part.needed and (code == Exit.CONFIGURATION or not was_ready):
             raise Misconfigured(f"{part.name}: {reason}")
         self._say(part.name, f"ended ({_ending(code)}): {reason}")
 
