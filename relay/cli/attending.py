@@ -129,7 +129,9 @@ async def _output(attachment: Attachment, terminal: RawTerminal) -> events.Exite
             case events.Resumed():
                 await terminal.say("back")
             case events.KeyboardMoved(mine, user, client):
-                if not mine and user:
+                if mine:
+                    await attachment.resize(*terminal.size())
+                elif user:
                     await terminal.say(f"{user}{'@' + client if client else ''} has the keyboard now")
                 warned = False
             case events.InputRefused(reason):

@@ -49,7 +49,7 @@ def command(
 ) -> int:
     """Open a terminal on MACHINE (name, hostname or id); `~.` on a new line or Ctrl-] leaves, the session goes on.
 
-    Without MACHINE there is a picker. `relay connect exec` and `relay connect workspace` are the commands of those names.
+    Without MACHINE there is a picker. `relay connect exec` is `relay exec`, and so is `relay connect workspace`.
     """
     if watch and take:
         raise Invalid("--watch and --take exclude each other")

@@ -104,8 +104,8 @@ class RawTerminal:
 def raw_terminal(
     keys: int, screen: int, on_resize: Callable[[], None], on_end: Callable[[], None]
 ) -> Iterator[RawTerminal]:
-    """Raw mode for as long as this lasts; whatever happens, the terminal is as before when it ends. `on_resize` is called
-    when the window changes, `on_end` when a signal asks this program to leave."""
+    """Raw mode for as long as this lasts; whatever happens, the terminal is as before when it ends. `on_resize` is
+    called when the window changes, `on_end` when a signal asks this program to leave."""
     loop = asyncio.get_running_loop()
     before = termios.tcgetattr(keys)
     terminal = RawTerminal(keys, screen)
