@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import delete, func, insert, select, update
 
-from relay.errors import Forbidden, LimitReached, MachineRevoked, NameTaken, Unavailable
+from relay.errors import Forbidden, LimitReached, MachineRevoked, NameTaken, NotFound, Unavailable
 from relay.registry import naming, reading, revocation
 from relay.registry.audit import Actor
 from relay.registry.credentials import is_current
@@ -69,7 +69,10 @@ async def register(
         answer = await commit(database, Actor.of(identity), now_ms, attempt)
         if isinstance(answer, Registration):
             return answer
-        online[answer.machine] = await is_online(answer.machine)
+        try:
+            online[answer.machine] = await is_online(answer.machine)
+        except NotFound:  # revoked since; the next attempt finds whoever holds the name then
+            continue
     raise Unavailable("this name changes hands too fast to be registered now")
 
 

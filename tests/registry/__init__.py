@@ -1,0 +1,1 @@
+"""Tests the registry, every case on SQLite and on PostgreSQL."""

