@@ -94,12 +94,10 @@ _SECURITY: dict[str, Any] = {
 
 
 def _channel(peer: Peer) -> dict[str, Any]:
-    flow = AGENT_FLOW if peer == "agent" else BROWSER_FLOW
-    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(flow, 1))
     return {
         "address": f"/ws/{peer}",
         "title": f"The {peer} socket",
-        "description": steps,
+        "description": (AGENT_FLOW if peer == "agent" else BROWSER_FLOW).strip(),
         "messages": {},
         "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
     }

@@ -11,11 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from relay.errors import Forbidden, MethodNotAllowed, RelayError, Unavailable
+from relay.errors import Forbidden, MethodNotAllowed, NotFound, RelayError, Unavailable
 from relay.rules.access import Identity
 from relay.web.auth import bearer_token
 from relay.web.bodies import read_body, read_query
-from relay.web.call import WRITES, Ask, Call
+from relay.web.call import WRITES, Ask, Call, nothing
 from relay.web.measures import Measures
 from relay.web.origin import check_write
 from relay.web.parts import Parts
@@ -47,7 +47,7 @@ class Endpoint:
         try:
             response = await self._serve(call, request)
         except RelayError as error:
-            response = await on_relay_error(request, error)
+            response = await on_relay_error(request, _unnamed(call, error))
         except Exception as error:
             response = internal(request, error)
         self._measures.answered(call.name, response.status_code, time.perf_counter() - began)
@@ -80,6 +80,11 @@ class Endpoint:
             await self._parts.changed()
         except Unavailable as error:
             structlog.get_logger().warning("a change could not be rung for", reason=error.message)
+
+
+def _unnamed(call: Call, error: RelayError) -> RelayError:
+    """Whatever was not found behind an id in a path, and by whom: the same words, or they would tell what there is."""
+    return nothing() if isinstance(error, NotFound) and "{" in call.path else error
 
 
 def routes(parts: Parts, measures: Measures, calls: Iterable[Call]) -> list[Route]:

@@ -14,7 +14,7 @@ from relay.rules.machine import iso
 from relay.rules.messages import Id
 from relay.web.answers import moment
 from relay.web.bodies import Answer, Body, Moment, Query, Title, answer, printable
-from relay.web.call import Ask, Call, nothing
+from relay.web.call import Ask, Call
 from relay.web.signin import DAY_MS
 
 Days = Annotated[int, Meta(ge=1, le=3_650)]  # ten years; longer is better said with none at all
@@ -119,13 +119,9 @@ async def revoke_key(ask: Ask) -> Response:
     query: RevokeKey = ask.query
     parts, workspace, id = ask.parts, ask.id("workspace"), ask.id("key")
     ask.allowed("keys", workspace)
-    try:
-        done = await parts.registry.keys.revoke(
-            workspace, id, Actor.of(ask.identity), parts.clock(), machines=query.machines
-        )
-    except errors.NotFound:
-        raise nothing() from None
-    parts.authenticator.forget(id)
+    done = await parts.registry.keys.revoke(
+        workspace, id, Actor.of(ask.identity), parts.clock(), machines=query.machines
+    )
     return answer(KeyRevokedAnswer(id=id, revoked_machines=done.machines))
 
 
@@ -154,11 +150,7 @@ async def create_token(ask: Ask) -> Response:
 async def revoke_token(ask: Ask) -> Response:
     """The token ends; so does a sign-in of the asker, named by its id."""
     parts, id = ask.parts, ask.id("token")
-    try:
-        await parts.registry.credentials.end(id, ask.person, Actor.of(ask.identity), parts.clock())
-    except errors.NotFound:
-        raise nothing() from None
-    parts.authenticator.forget(id)
+    await parts.registry.credentials.end(id, ask.person, Actor.of(ask.identity), parts.clock())
     return answer(Ended(id=id))
 
 

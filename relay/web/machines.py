@@ -155,10 +155,7 @@ async def kick_machine(ask: Ask) -> Response:
 async def managed(ask: Ask, action: access.Action, *, revoked: bool = False) -> Registered:
     """The machine of the path as stored this moment; raises `NotFound` for who may not see it and `Forbidden` for who
     may not do this to it."""
-    try:
-        row = await ask.parts.registry.machines.get(ask.id("machine"), revoked=revoked)
-    except errors.NotFound:
-        raise nothing() from None
+    row = await ask.parts.registry.machines.get(ask.id("machine"), revoked=revoked)
     if not access.may(ask.identity, "see", row.workspace, row):
         raise nothing()
     if not access.may(ask.identity, action, row.workspace, row):
@@ -207,7 +204,7 @@ CALLS = (
     Call(
         method="GET",
         path="/api/machines",
-        does="Lists the machines that you may see, in all your workspaces or in one; with your ETag, only if it changed.",
+        does="Lists the machines that you may see, in all your workspaces or in one; 304 if your ETag is current.",
         handle=list_machines,
         answer=Machines,
         query=ListMachines,

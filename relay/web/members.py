@@ -97,7 +97,6 @@ async def change_member(ask: Ask) -> Response:
     await _guard_owners(ask, workspace, person, body.role)
     actor = Actor.of(ask.identity)
     changed = await parts.registry.members.set_role(workspace, person, body.role, actor, parts.clock())
-    parts.authenticator.forget(person)
     return answer(_member(changed))
 
 
@@ -110,7 +109,6 @@ async def remove_member(ask: Ask) -> Response:
     else:
         ask.allowed("see", workspace)
     removed = await parts.registry.members.remove(workspace, person, Actor.of(ask.identity), parts.clock())
-    parts.authenticator.forget(person)
     body = RemovedAnswer(
         user=person, revoked_machines=removed.revoked, passed_machines=removed.passed, heir=user(removed.heir)
     )
@@ -152,10 +150,7 @@ async def withdraw_invitation(ask: Ask) -> Response:
     """Nobody can use it any more."""
     parts, workspace, id = ask.parts, ask.id("workspace"), ask.id("invitation")
     ask.allowed("members", workspace)
-    try:
-        await parts.registry.links.withdraw(workspace, id, Actor.of(ask.identity), parts.clock())
-    except errors.NotFound:
-        raise nothing() from None
+    await parts.registry.links.withdraw(workspace, id, Actor.of(ask.identity), parts.clock())
     return answer(Withdrawn(id=id))
 
 

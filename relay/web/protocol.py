@@ -10,65 +10,66 @@ OVERVIEW = f"""
 Machines run an agent, which dials `/ws/agent`; people's programs dial `/ws/browser`. Any node of the cluster will do:
 `nodes` in the welcome lists where else it listens.
 
-**Connecting.** Offer the subprotocol `relay.v1`. The server accepts first and refuses afterwards with a close code, so
-a refusal is always one of the codes under `x-close-codes`. Send `hello` within {timing.HELLO_SECONDS:g} s and nothing
-before `welcome`. The server sends WebSocket pings every {timing.PING_SECONDS:g} s and closes after
+**Connecting.** Offer the subprotocol `relay.v1`. The server accepts first and refuses afterwards with a close code,
+so a refusal is always one of the codes under `x-close-codes`. Send `hello` within {timing.HELLO_SECONDS:g} s and
+nothing before `welcome`. The server sends WebSocket pings every {timing.PING_SECONDS:g} s and closes after
 {timing.PONG_SECONDS:g} s without pong.
 
 **Text frames** are one JSON object each, at most {limits.CONTROL_BYTES} bytes, with a `type`. Fields that you do not
-know are to be ignored. A message with a `ref` (your own counter) is answered by a message with the same `ref`: `result`
-or `attaching`, or an `error` whose `code` is one of the REST document's. An `error` leaves the socket open.
+know are to be ignored. A message with a `ref` (your own counter) is answered by a message with the same `ref`:
+`result` or `attaching`, or an `error` whose `code` is one of the REST document's. An `error` leaves the socket open.
 
-**Binary frames** are session data: the header under `x-header` (big-endian, {limits.FRAME_BYTES} bytes at most with the
-payload), then the payload, which nodes never read. `x-frames` lists the kinds.
+**Binary frames** are session data: the header under `x-header` (big-endian, {limits.FRAME_BYTES} bytes at most with
+the payload), then the payload, which nodes never read. `x-frames` lists the kinds.
 
-**Numbers.** Output of a session (kinds below 16) is numbered by the agent from 1 in each epoch, without holes; the epoch
-is the Unix time at which the agent process started. Keep the last number that you showed: drop what is at or below it;
-if a number is skipped, detach and attach again. Input (kinds 16 to 31) is numbered by you from 1, in one stream per
-(session, client id); it is applied once and acknowledged cumulatively by ACK.
+**Numbers.** Output of a session (kinds below 16) is numbered by the agent from 1 in each epoch, without holes; the
+epoch is the Unix time at which the agent process started. Keep the last number that you showed: drop what is at or
+below it; if a number is skipped, detach and attach again. Input (kinds 16 to 31) is numbered by you from 1, in one
+stream per (session, client id); it is applied once and acknowledged cumulatively by ACK.
 """
 
-AGENT_FLOW = [
-    "POST /api/machines once and keep `machine.id` and `machineToken`; connect with `Authorization: Bearer machineToken`.",
-    "Send `hello` with the installation's id, the generation last held (0 at first) and the sessions that still run.",
-    "After `welcome` keep its `generation`, and send `beat` every `beatSeconds`, each up to a fifth early at random.",
-    "Answer each `request` by an `answer` with its `ref`. `open` has the fields of the browser's `open` but ref and"
-    ' machine, and answers {"session": Session}; `sessions` answers {"sessions": [Session]}; `end` takes'
-    ' {"session": id} and answers {}. Send `session` whenever one begins, changes or ends.',
-    "On `attach` send `attaching`, then the frames from `first` on with that attachment number in the header, then"
-    " `attached` with the last number sent. Frames with attachment 0 go to everybody who is attached and caught up.",
-    "Keep at least the last output of each session for those who come back: `after` names what they have. If that is not"
-    " kept any more, or is of another epoch, answer `recovered: false` and send all that is kept.",
-    "Apply INPUT only when its number is the last plus one, acknowledge with ACK (`sequence` is the last one applied), and"
-    " remember the stream for ten minutes after its attachment left. Refuse input of who does not hold the keyboard"
-    " with `input-refused`.",
-    f"Pause the source while the driver's SEEN is more than {limits.DRIVER_WINDOW_BYTES} bytes behind; a watcher more"
-    f" than {limits.WATCHER_WINDOW_BYTES} behind gets `behind`, is detached, and attaches again.",
-    "On `move` connect to one of `nodes` within the time and close this socket after the welcome there. Send `bye` before"
-    " leaving on purpose.",
-]
+AGENT_FLOW = f"""
+1. POST /api/machines once and keep `machine.id` and `machineToken`; connect with `Authorization: Bearer
+   machineToken`.
+2. Send `hello` with the installation's id, the generation last held (0 at first) and the sessions that still run.
+3. After `welcome` keep its `generation`, and send `beat` every `beatSeconds`, each up to a fifth early at random.
+4. Answer each `request` by an `answer` with its `ref`. `open` has the fields of the browser's `open` but ref and
+   machine, and answers {{"session": Session}}; `sessions` answers {{"sessions": [Session]}}; `end` takes {{"session":
+   id}} and answers {{}}. Send `session` whenever one begins, changes or ends.
+5. On `attach` send `attaching`, then the frames from `first` on with that attachment number in the header, then
+   `attached` with the last number sent. Frames with attachment 0 go to everybody who is attached and caught up.
+6. Keep at least the last output of each session for those who come back: `after` names what they have. If that is not
+   kept any more, or is of another epoch, answer `recovered: false` and send all that is kept.
+7. Apply INPUT only when its number is the last plus one, acknowledge with ACK (`sequence` is the last one applied),
+   and remember the stream for ten minutes after its attachment left. Refuse input of who does not hold the keyboard
+   with `input-refused`.
+8. Pause the source while the driver's SEEN is more than {limits.DRIVER_WINDOW_BYTES} bytes behind; a watcher more
+   than {limits.WATCHER_WINDOW_BYTES} behind gets `behind`, is detached, and attaches again.
+9. On `move` connect to one of `nodes` within the time and close this socket after the welcome there. Send `bye`
+   before leaving on purpose.
+"""
 
-BROWSER_FLOW = [
-    "Connect with `Authorization: Bearer TOKEN`; a page with its cookie (`Origin` must be listed); or with a ticket of"
-    " POST /api/tickets as second subprotocol after `relay.v1`.",
-    "Send `hello` with a random client id, kept in memory only; `welcome` tells who you are.",
-    "`subscribe` to a workspace: a `snapshot` with a number follows, in parts for large workspaces, then `machine`, `gone`"
-    " and `seen`, each numbered one more. If a number is missing, subscribe again.",
-    '`open` starts a session: the `result` is {"session": Session}. For a command use kind `exec` with `command`, and attach'
-    " with `after` at sequence 0 of the session's epoch, so that nothing is missed.",
-    "`attach` with `after` null for all that is kept, or with the epoch and last number that you have. `attaching` comes"
-    " first: clear the screen if `recovered` is false; `input` is the last of your inputs that was applied; from then on put"
-    " `attachment` into the header of all your frames. Frames follow, then `attached`.",
-    "Number INPUT, RESIZE and END_INPUT in one stream from 1 per session. Keep each until an ACK covers it, at most"
-    f" {limits.INPUT_WINDOW_BYTES} bytes; after attaching again drop those up to `input` and resend the rest.",
-    f"Send SEEN with the last output number that was shown every {limits.SEEN_EVERY_BYTES} bytes or"
-    f" {timing.SEEN_SECONDS:g} s, or the session stalls.",
-    "EXIT is the last frame of a session. `detached` with `machine-gone`: wait until the machine is `connected` in your"
-    " subscription, then attach with `after`; with `gap` or `behind`: attach with `after` at once; with anything else: do"
-    " not attach again.",
-    "After a close connect to any node, wait as `x-close-codes` says, and attach with `after`: the rest comes exactly, or"
-    " `recovered: false` says that something is gone.",
-]
+BROWSER_FLOW = f"""
+1. Connect with `Authorization: Bearer TOKEN`; a page with its cookie (`Origin` must be listed); or with a ticket of
+   POST /api/tickets as second subprotocol after `relay.v1`.
+2. Send `hello` with a random client id, kept in memory only; `welcome` tells who you are.
+3. `subscribe` to a workspace: a `snapshot` with a number follows, in parts for large workspaces, then `machine`,
+   `gone` and `seen`, each numbered one more. If a number is missing, subscribe again.
+4. `open` starts a session: the `result` is {{"session": Session}}. For a command use kind `exec` with `command`, and
+   attach with `after` at sequence 0 of the session's epoch, so that nothing is missed.
+5. `attach` with `after` null for all that is kept, or with the epoch and last number that you have. `attaching` comes
+   first: clear the screen if `recovered` is false; `input` is the last of your inputs that was applied; from then on
+   put `attachment` into the header of all your frames. Frames follow, then `attached`.
+6. Number INPUT, RESIZE and END_INPUT in one stream from 1 per session. Keep each until an ACK covers it, at most
+   {limits.INPUT_WINDOW_BYTES} bytes; after attaching again drop those up to `input` and resend the rest.
+7. Send SEEN with the last output number that was shown every {limits.SEEN_EVERY_BYTES} bytes or
+   {timing.SEEN_SECONDS:g} s, or the session stalls.
+8. EXIT is the last frame of a session. `detached` with `machine-gone`: wait until the machine is `connected` in your
+   subscription, then attach with `after`; with `gap` or `behind`: attach with `after` at once; with anything else: do
+   not attach again.
+9. After a close connect to any node, wait as `x-close-codes` says, and attach with `after`: the rest comes exactly,
+   or `recovered: false` says that something is gone.
+"""
 
 FRAMES: dict[Kind, str] = {
     Kind.OUTPUT: "Bytes of the terminal or of a command; flag 1 marks a command's standard error.",

@@ -68,7 +68,6 @@ async def accept_invitation(ask: Ask) -> Response:
     who = await _who(ask)
     if who is not None:
         found = await parts.registry.links.accept(hashes, who, None, parts.clock())
-        parts.authenticator.forget(who.id)
         workspaces = await parts.registry.workspaces.of_person(who.id)
         return answer(SignedInAnswer(user=user(found.person), workspaces=listed(workspaces)))
     if body.name is None:
@@ -81,7 +80,6 @@ async def sign_out(ask: Ask) -> Response:
     """Ends the credential that the request came with."""
     parts, who = ask.parts, ask.identity
     await parts.registry.credentials.end(who.credential, ask.person, Actor.of(who), parts.clock())
-    parts.authenticator.forget(who.credential)
     response = answer(SignedOut(ended=who.credential))
     response.delete_cookie(COOKIE, path="/", secure=parts.settings.secure, httponly=True, samesite="strict")
     return response

@@ -99,7 +99,6 @@ async def create_workspace(ask: Ask) -> Response:
     made = await parts.registry.workspaces.create(
         printable(body.name), ask.person, Actor.of(ask.identity), parts.clock()
     )
-    parts.authenticator.forget(ask.person)
     return answer(shape(made, "owner"), 201)
 
 
@@ -112,7 +111,6 @@ async def change_workspace(ask: Ask) -> Response:
     changed = await parts.registry.workspaces.update(
         workspace, Actor.of(ask.identity), parts.clock(), name=name, takeover=body.name_takeover
     )
-    parts.authenticator.forget(workspace)
     return answer(shape(changed, ask.identity.roles[workspace]))
 
 
