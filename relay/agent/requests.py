@@ -12,6 +12,7 @@ from relay.rules import limits
 from relay.rules import messages as m
 
 LISTED_SESSIONS = 200  # what one list may name; more than anybody reads
+OFFERED_SESSIONS = 50  # of those only in the history, the newest can then be attached to and read
 LIST_BYTES = limits.CONTROL_BYTES - 4 * limits.KIB  # an answer is one control message
 
 
@@ -53,6 +54,7 @@ class Requests:
         here = self._sessions.remembered()
         known = {session.id for session in here}
         before = [session for session in await self._history.sessions(LISTED_SESSIONS) if session.id not in known]
+        self._sessions.offer(before[:OFFERED_SESSIONS])
         return fitting([*here, *before][:LISTED_SESSIONS], LIST_BYTES)
 
 

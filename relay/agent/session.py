@@ -23,7 +23,7 @@ from relay.rules.frames import Header, Kind
 from relay.rules.resume import decide_replay
 
 END_GRACE_SECONDS = 5.0  # between "please end" and "end": enough for an editor to save its swap file
-ENDED_UNSEEN_SECONDS = 60.0  # an end that its driver has not seen is kept ready: a lost node costs browsers up to 40 s
+ENDED_KEPT_SECONDS = 60.0  # all of its output stays ready for those who lost their node, which costs them up to 40 s
 SIGNALLED = 128  # shells add the number of the signal to it
 
 
@@ -34,8 +34,8 @@ class Session:
         self.id = described.id
         self.raw = ids.raw(described.id)
         self.ring = ring or Ring(self.raw, described.epoch)
-        self.written = 0  # up to here the history has it
-        self.changed = True  # the history does not know the description yet
+        self.written = self.ring.head  # up to here the history has it
+        self.changed = described.ended_at is None  # the history does not know the description yet
         self._untold = False  # the relay does not know the size yet
         self._described = described
         self._outlet = outlet
@@ -47,7 +47,6 @@ class Session:
         self._ending: str | None = None  # why we end it, if it does not end by itself
         self._ended = asyncio.Event()
         self._ended_at = clock.monotonic() if described.ended_at is not None else 0.0
-        self._told_ended = described.ended_at is not None
         if described.ended_at is not None:
             self._ended.set()
 
@@ -62,21 +61,29 @@ class Session:
         """Whether its program still runs, or has output to read."""
         return not self._ended.is_set()
 
+    @property
+    def began(self) -> float:
+        """When it began, in Unix seconds."""
+        return self._described.started_at
+
     def describe(self) -> m.Session:
         """The session as it is."""
         return msgspec.structs.replace(self._described, attached=len(self._audience))
 
     def announce(self) -> m.Session:
-        """The session as the relay is to know it: one that ended counts as there until its end has been seen."""
-        described = self.describe()
-        if described.ended_at is not None and not self._told_ended:
-            return msgspec.structs.replace(described, ended_at=None, ended=None, exit_code=None)
-        return described
+        """The session as the relay is told of it, which counts attachments itself."""
+        return self._described
 
     @property
-    def forgettable(self) -> bool:
-        """Whether nobody needs it in memory any more."""
-        return self._told_ended and not len(self._audience) and not self.changed and self.written == self.ring.head
+    def recorded(self) -> bool:
+        """Whether it is over, the history has all that it keeps of it, and nobody is looking at it."""
+        unwritten = self.changed or self.written < self.ring.head
+        return not self.live and not unwritten and not len(self._audience)
+
+    @property
+    def ended_seconds(self) -> float:
+        """How long ago it ended, or came back into memory."""
+        return self._clock.monotonic() - self._ended_at
 
     # --- the program -------------------------------------------------------------------------------------------------
 
@@ -105,6 +112,8 @@ class Session:
         self._ended_at = self._clock.monotonic()
         self._ended.set()
         self.changed = True
+        structlog.get_logger().info("session ended", session=self.id, exit_code=code, why=self._described.ended)
+        self._outlet.tell(m.SessionChanged(session=self.announce()))
 
     async def end(self, reason: str) -> None:
         """End the program: hang up, and if that does not help, kill; returns when it has ended."""
@@ -211,8 +220,6 @@ class Session:
         if self._untold:  # once a second at most, because a window is resized in many small steps
             self._untold = False
             self._outlet.tell(m.SessionChanged(session=self.announce()))
-        if not self.live and not self._told_ended and now - self._ended_at > ENDED_UNSEEN_SECONDS:
-            self._tell_ended()
         return self.live and self._ending is None and self._flow.given_up(now)
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -270,20 +277,10 @@ class Session:
         )
 
     def _regulate(self) -> None:
-        """Let the program write, or hold it up; and once its end was seen, say that it ended."""
+        """Let the program write, or hold it up."""
         if self._program is not None:
             may = self._flow.may_read(self.ring.end, self._clock.monotonic())
             if self._ending is not None or (may and not (self._outlet.pressed and len(self._audience))):
                 self._program.resume()
             else:
                 self._program.pause()
-        elif not self.live and not self._told_ended:
-            driver = self._audience.find(self._driver.attachment)
-            waited_for = [driver] if self._driver.client is not None else self._audience.all()
-            if any(viewer is not None and viewer.seen >= self.ring.head for viewer in waited_for):
-                self._tell_ended()
-
-    def _tell_ended(self) -> None:
-        self._told_ended = True
-        structlog.get_logger().info("session ended", session=self.id, exit_code=self._described.exit_code)
-        self._outlet.tell(m.SessionChanged(session=self.describe()))

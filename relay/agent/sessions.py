@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import structlog
 from msgspec import Meta
 
-from relay.agent import environment, program
+from relay.agent import archive, environment, program
 from relay.agent.clock import Clock
 from relay.agent.environment import Account
-from relay.agent.history import RESTARTED, TAIL_BYTES, Entry
+from relay.agent.history import RESTARTED, TAIL_BYTES, Entry, History
 from relay.agent.outlet import Outlet
 from relay.agent.program import Program, Start
-from relay.agent.session import Session
+from relay.agent.session import ENDED_KEPT_SECONDS, Session
 from relay.agent.take_terminal import NOT_EXECUTABLE, NOT_FOUND
 from relay.errors import Invalid, LimitReached, NotFound, Unavailable
 from relay.rules import frames, ids, limits
 from relay.rules import messages as m
+
+ENDED_KEPT = 64  # sessions that are over and still in memory, a ring each; the others come from the history
 
 
 class Opening(m.Message, kw_only=True):
@@ -48,13 +50,15 @@ class Sessions:
     """All sessions in memory, live ones and those whose end nobody has seen yet. Programs run in the task group given
     to `run`, so that none outlives the agent."""
 
-    def __init__(self, epoch: int, outlet: Outlet, clock: Clock, host: Host) -> None:
+    def __init__(self, epoch: int, outlet: Outlet, clock: Clock, host: Host, history: History) -> None:
         self.epoch = epoch
         self._outlet = outlet
         self._clock = clock
         self._host = host
+        self._history = history
         self._tasks: asyncio.TaskGroup | None = None
         self._sessions: dict[str, Session] = {}
+        self._fetching: set[tuple[str, int]] = set()  # attachments to sessions that come from the history
 
     def run_in(self, tasks: asyncio.TaskGroup) -> None:
         """Programs run in this task group."""
@@ -64,8 +68,7 @@ class Sessions:
 
     async def open(self, ask: Opening, operator: m.Operator) -> m.Session:
         """Start a session; raises `Invalid`, `LimitReached` or `Unavailable`."""
-        assert self._tasks is not None, "programs need a task group"
-        if len(self._sessions) >= limits.SESSIONS_PER_MACHINE:
+        if sum(session.live for session in self._sessions.values()) >= limits.SESSIONS_PER_MACHINE:
             raise LimitReached("this machine has too many sessions", limit="SESSIONS_PER_MACHINE")
         start = self._start(ask)
         described = m.Session(
@@ -88,7 +91,7 @@ class Sessions:
         )
         self._outlet.tell(m.SessionChanged(session=session.announce()))
         if running is not None:
-            self._tasks.create_task(session.run(running))
+            self._create_task(session.run(running))
         return session.describe()
 
     async def end(self, id: str) -> m.Session:
@@ -104,27 +107,48 @@ class Sessions:
         described = [session.describe() for session in self._sessions.values()]
         return sorted(described, key=lambda session: session.started_at, reverse=True)
 
+    def offer(self, sessions: list[m.Session]) -> None:
+        """Let the relay know of sessions in the history, so that people can attach to them and read what is kept."""
+        for session in sessions:
+            self._outlet.tell(m.SessionChanged(session=session))
+
     # --- the connection to the relay ---------------------------------------------------------------------------------
 
     def announced(self) -> list[m.Session]:
         """What a new connection is told of first."""
-        described = [session.announce() for session in self._sessions.values()]
-        return [session for session in described if session.ended_at is None]
+        newest_first = sorted(self._sessions.values(), key=lambda session: (session.live, session.began), reverse=True)
+        return [session.announce() for session in newest_first[: limits.SESSIONS_PER_MACHINE]]
 
     def attach(self, ask: m.AgentAttach) -> None:
         """Somebody wants the output of a session."""
-        session = self._sessions.get(ask.session)
-        if session is None:
-            # Its end was told before this came, and that is what the node then tells the browser.
-            structlog.get_logger().info("attach to a session that is gone", session=ask.session)
-            return
         structlog.get_logger().info(
             "attached", session=ask.session, user=ask.operator.user, client=ask.operator.client, mode=ask.mode
         )
-        session.attach(ask)
+        session = self._sessions.get(ask.session)
+        if session is not None:
+            session.attach(ask)
+        else:
+            self._fetching.add((ask.session, ask.attachment))
+            self._create_task(self._fetch(ask))
+
+    async def _fetch(self, ask: m.AgentAttach) -> None:
+        """Bring a session back from the history, for an attachment that did not leave meanwhile."""
+        found = await self._history.session(ask.session)
+        wanted = (ask.session, ask.attachment) in self._fetching
+        self._fetching.discard((ask.session, ask.attachment))
+        if found is None or not wanted:
+            structlog.get_logger().info("attach to a session that is gone", session=ask.session)
+            return
+        if ask.session not in self._sessions:
+            described, kept = found
+            self._sessions[ask.session] = Session(
+                described, self._outlet, self._clock, archive.ring_of(described, kept)
+            )
+        self._sessions[ask.session].attach(ask)
 
     def detach(self, message: m.AgentDetach) -> None:
         """An attachment left."""
+        self._fetching.discard((message.session, message.attachment))
         session = self._sessions.get(message.session)
         if session is not None:
             session.detach(message.attachment, dropped=message.dropped)
@@ -144,6 +168,7 @@ class Sessions:
 
     def disconnected(self) -> None:
         """The connection is gone; sessions go on."""
+        self._fetching.clear()
         for session in self._sessions.values():
             session.disconnected()
 
@@ -156,12 +181,16 @@ class Sessions:
 
     def tick(self) -> None:
         """Do what is due by time alone; called about every second."""
-        assert self._tasks is not None, "programs need a task group"
-        for id, session in list(self._sessions.items()):
+        recorded = []
+        for session in self._sessions.values():
             if session.tick():
-                self._tasks.create_task(session.end("stalled"))
-            if session.forgettable:
-                del self._sessions[id]
+                self._create_task(session.end("stalled"))
+            if session.recorded:
+                recorded.append(session)
+        recorded.sort(key=lambda session: session.ended_seconds)
+        for place, session in enumerate(recorded):
+            if place >= ENDED_KEPT or session.ended_seconds > ENDED_KEPT_SECONDS:
+                del self._sessions[session.id]
 
     def unwritten(self) -> list[Entry]:
         """What the history does not have yet; the caller writes it."""
@@ -189,6 +218,10 @@ class Sessions:
             session.kill()
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _create_task(self, work: Coroutine[None, None, None]) -> None:
+        assert self._tasks is not None, "programs need a task group"
+        self._tasks.create_task(work)
 
     def _start(self, ask: Opening) -> Start:
         account, inherited = self._host

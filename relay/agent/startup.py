@@ -133,7 +133,7 @@ async def _serve(
     epoch = await history.open(surroundings.clock.unix())
     try:
         switch = Switch()
-        sessions = Sessions(epoch, switch, surroundings.clock, Host(account(), dict(os.environ)))
+        sessions = Sessions(epoch, switch, surroundings.clock, Host(account(), dict(os.environ)), history)
         parts = Wiring(Profile(place.folder), sessions, history, switch, surroundings)
         return await Agent(enrolment, place.urls, parts, ephemeral=ephemeral).run(stop)
     finally:
