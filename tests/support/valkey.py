@@ -87,10 +87,15 @@ class Valkey:
         self._process.send_signal(signal.SIGCONT)
 
     def forward(self, seconds: float) -> None:
-        """Move this server's clock, lifetimes of keys included."""
+        """Move this server's clock, lifetimes of keys included, and wait until it has noticed."""
         assert self._faketime is not None, "ask for the fixture `moving_valkey`"
-        self._ahead += seconds
-        self._set_clock()
+        with BlockingRedis(unix_socket_path=str(self.socket)) as client:
+            before = _seconds(client)
+            self._ahead += seconds
+            self._set_clock()
+            give_up = time.monotonic() + START_SECONDS
+            while _seconds(client) < before + seconds:  # it keeps a copy of the clock for a few commands
+                assert time.monotonic() < give_up, "libfaketime does not move Valkey's clock"
 
     def empty(self) -> None:
         """Forget everything, as a restart without persistence would."""
@@ -101,6 +106,11 @@ class Valkey:
         fresh = self._clock.with_suffix(".new")
         fresh.write_text(f"{self._ahead:+f}s\n")
         fresh.replace(self._clock)
+
+
+def _seconds(client: BlockingRedis) -> float:
+    seconds, microseconds = client.time()  # type: ignore[misc]
+    return float(seconds) + float(microseconds) / 1e6
 
 
 def _program() -> Path:

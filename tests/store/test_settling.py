@@ -1,0 +1,114 @@
+"""Checks that trouble with Redis or with nodes is not taken for trouble with machines."""
+
+from __future__ import annotations
+
+from relay.store import Lost
+from tests.store.cluster import NODE, Cluster, machine_id
+
+
+async def test_a_flushed_redis_is_unsettled_until_machines_had_a_round_to_come_back(moving: Cluster) -> None:
+    await moving.settle()
+    machine = machine_id()
+    fence = await moving.welcome(machine)
+    await moving.tell()
+    await moving.redis.flushall()
+
+    assert await moving.state(machine) == "degraded"  # nothing worse, although Redis knows nothing
+    assert await moving.state(machine, was_offline=True) == "offline"
+    assert await moving.flush((machine, fence)) == [Lost(moving.workspace, machine, "unknown", fence)]
+    assert await moving.sweep() == []
+    assert await moving.reannounce((machine, fence)) == [Lost(moving.workspace, machine, "mirror-behind", fence)]
+    await moving.revocations.load(moving.shard, [], 0)
+    assert await moving.reannounce((machine, fence)) == []
+    assert await moving.state(machine) == "live"
+    await moving.later(29, (machine, fence))
+    assert await moving.sweep() == []
+    await moving.later(2, (machine, fence))
+    assert [claimed.reason for claimed in await moving.tell()] == [None]  # settled: SQL is told that it is online
+    assert (await moving.record(machine)).fence == fence
+
+
+async def test_what_fell_silent_while_redis_was_away_is_not_offline_before_the_shard_is_settled(
+    moving: Cluster,
+) -> None:
+    await moving.settle()
+    machine = machine_id()
+    await moving.welcome(machine)
+    await moving.tell()
+    assert moving.valkey is not None
+    moving.valkey.forward(300)  # no node has flushed for five minutes: perhaps it was Redis that stood still
+    assert await moving.state(machine) == "degraded"
+    assert await moving.sweep() == []
+    await moving.later(29)
+    assert await moving.state(machine) == "degraded"
+    assert await moving.sweep() == []
+    await moving.later(7)
+    assert await moving.state(machine) == "offline"
+    assert [claimed.machine for claimed in await moving.sweep()] == [machine]
+
+
+async def test_a_shard_that_nobody_flushes_for_fifteen_seconds_is_unsettled(moving: Cluster) -> None:
+    await moving.settle()
+    assert moving.valkey is not None
+    moving.valkey.forward(14)
+    assert (await moving.presence.read(moving.workspace, [])).settled
+    moving.valkey.forward(2)
+    assert not (await moving.presence.read(moving.workspace, [])).settled
+    await moving.flush()
+    assert not (await moving.presence.read(moving.workspace, [])).settled
+
+
+async def test_a_marker_from_the_future_is_not_believed(cluster: Cluster) -> None:
+    """A new primary whose clock is behind the old one's."""
+    await cluster.settle()
+    marker = cluster.keys.of(cluster.shard, "marker")
+    ahead = int(await cluster.redis.hget(marker, "flushed")) + 3_600_000
+    await cluster.redis.hset(marker, "flushed", str(ahead))
+    assert not (await cluster.presence.read(cluster.workspace, [])).settled
+    assert await cluster.sweep() == []
+    await cluster.flush()
+    assert not (await cluster.presence.read(cluster.workspace, [])).settled
+
+
+async def test_a_clock_that_was_set_back_is_healed_by_the_next_flush(cluster: Cluster) -> None:
+    """Deadlines that the old clock wrote do not keep a machine online for hours."""
+    await cluster.settle()
+    machine = machine_id()
+    fence = await cluster.welcome(machine)
+    deadlines = cluster.keys.of(cluster.shard, "deadlines")
+    honest = await cluster.redis.zscore(deadlines, machine)
+    await cluster.redis.zadd(deadlines, {machine: honest + 3_600_000})
+    await cluster.flush((machine, fence))
+    assert abs((await cluster.redis.zscore(deadlines, machine)) - honest) < 5_000
+
+
+async def test_a_flush_with_no_beats_marks_every_shard(cluster: Cluster) -> None:
+    await cluster.flush()
+    for shard in cluster.keys.shards:
+        assert await cluster.redis.hget(cluster.keys.of(shard, "marker"), "by") == NODE
+
+
+async def test_a_goodbye_counts_in_an_unsettled_shard_and_sql_is_told_later(moving: Cluster) -> None:
+    await moving.revocations.load(moving.shard, [], 0)
+    machine = machine_id()
+    fence = await moving.welcome(machine)
+    await moving.presence.goodbye(moving.workspace, machine, fence)
+    assert await moving.state(machine) == "offline"
+    assert await moving.tell() == []
+    await moving.later(40)
+    assert [claimed.reason for claimed in await moving.tell()] == ["closed"]
+
+
+async def test_a_machine_that_never_came_back_after_a_flush_is_found_absent_once_settled(moving: Cluster) -> None:
+    await moving.settle()
+    machine, present = machine_id(), machine_id()
+    await moving.welcome(machine)
+    fence = await moving.welcome(present)
+    await moving.redis.flushall()
+    await moving.revocations.load(moving.shard, [], 0)
+    await moving.flush()
+    await moving.reannounce((present, fence))
+    both = [(moving.workspace, machine), (moving.workspace, present)]
+    assert await moving.claims.absent(both) == []
+    await moving.later(31, (present, fence))
+    assert await moving.claims.absent(both) == [(moving.workspace, machine)]
