@@ -200,7 +200,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     await migrate(settings.database_url)
     registry = await Registry.open(settings.database_url)
     try:
-        redis = await connect(settings.redis_url)
+        redis = connect(settings.redis_url)
         try:
             await agree(redis, Keys(settings.redis_prefix), AGREED)
             yield Node(settings, registry, redis)

@@ -1,0 +1,30 @@
+"""Shares one running cluster among the tests of a worker; each test brings its own team."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.cluster import Cluster, Team, running_cluster
+from tests.support.valkey import running
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Cluster]:
+    """Two nodes, two sweepers, SQLite, a Valkey of their own."""
+    with running() as server, running_cluster(server) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
+    """The shared cluster, without the agents of earlier tests."""
+    yield shared_cluster
+    shared_cluster.stop_agents()
+
+
+@pytest.fixture
+def team(cluster: Cluster) -> Team:
+    """A fresh workspace."""
+    return cluster.team()

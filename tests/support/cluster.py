@@ -1,0 +1,306 @@
+"""Runs a real cluster for tests: nodes, sweeper and agents as processes, on real Valkey and a real registry."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.valkey import Valkey
+
+START_SECONDS = 20.0  # two processes at a time import everything on two busy cores
+STOP_SECONDS = 10.0
+LOOK_SECONDS = 0.03  # for what a process tells nobody but its log
+SECRET = "a-secret-of-the-test-cluster-which-is-long-enough"
+
+
+class Part:
+    """One process of the cluster, with its output in a file."""
+
+    def __init__(self, name: str, folder: Path, arguments: list[str], environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = folder / f"{name}-{secrets.token_hex(3)}.log"
+        self._arguments = arguments
+        self._environment = clean_environment() | dict(environment)
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", *self._arguments],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def output(self) -> str:
+        """Everything it has said so far."""
+        return self.log.read_text(errors="replace")
+
+    def says(self, words: str, seconds: float = START_SECONDS, times: int = 1) -> str:
+        """Wait until it has said these words so many times; the line in which it said them last."""
+        give_up = time.monotonic() + seconds
+        while True:
+            lines = [line for line in self.output().splitlines() if words in line]
+            if len(lines) >= times:
+                return lines[-1]
+            assert self.process.poll() is None, f"{self.name} ended with {self.process.poll()}:\n{self.output()}"
+            assert time.monotonic() < give_up, f"{self.name} did not say {words!r}:\n{self.output()}"
+            time.sleep(LOOK_SECONDS)
+
+    def ends(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait for its end; its exit code."""
+        return self.process.wait(seconds)
+
+    def freeze(self) -> None:
+        """Stop it without closing anything."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo `freeze`."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it as its operator would; its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.ends()
+
+    def start_again(self) -> None:
+        """The same once more, after it ended."""
+        assert self.process.poll() is not None, f"{self.name} still runs"
+        self.process = self._start()
+
+
+class Agent(Part):
+    """`relay serve` on a machine of its own: its own folder, hostname label and home."""
+
+    @property
+    def node(self) -> str:
+        """The URL of the node that it is connected to."""
+        line = self.says("connected  node=")
+        return line.split("node=")[1].split()[0]
+
+
+class Rest:
+    """REST as one person or key, on one node."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.token = token
+
+    def __call__(self, method: str, path: str, body: Any = None, status: int | None = None) -> Any:
+        """The decoded answer; asserts `status`, or any success when None is given."""
+        request = urllib.request.Request(self.url + path, method=method)
+        request.add_header("authorization", f"Bearer {self.token}")
+        data = None
+        if body is not None:
+            request.add_header("content-type", "application/json")
+            data = json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(request, data, timeout=START_SECONDS) as answer:
+                code, content = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            code, content = error.code, error.read()
+        wanted = range(200, 300) if status is None else (status,)
+        assert code in wanted, f"{method} {path}: {code} {content.decode(errors='replace')}"
+        return json.loads(content) if content else None
+
+    def on(self, url: str) -> Rest:
+        """The same caller at another node."""
+        return Rest(url, self.token)
+
+
+class Team:
+    """A fresh workspace of the cluster and those in it."""
+
+    def __init__(self, cluster: Cluster, rest: Rest, workspace: str) -> None:
+        self.cluster = cluster
+        self.owner = rest
+        self.workspace = workspace
+        self.key: str = rest("POST", f"/api/workspaces/{workspace}/keys", {"name": "test"})["token"]
+
+    def person(self, name: str, role: str) -> Rest:
+        """Somebody who accepted an invitation with this role."""
+        link = self.owner("POST", f"/api/workspaces/{self.workspace}/invitations", {"role": role})["url"]
+        body = {"secret": link.partition("#invite=")[2], "name": name, "cli": True}
+        return Rest(self.owner.url, Rest(self.owner.url, "none")("POST", "/api/invitations/accept", body)["token"])
+
+    def agent(self, name: str, *arguments: str, token: str | None = None) -> Agent:
+        """An agent with a state folder of its own, connected."""
+        agent = self.cluster.agent(name, *arguments, token=token or self.key)
+        agent.says("connected  node=")
+        return agent
+
+    def machine(self, name: str) -> dict[str, Any]:
+        """The machine of that name as the owner sees it."""
+        answer = self.owner("GET", f"/api/resolve?q={name}&workspace={self.workspace}")
+        return dict(answer["machine"])
+
+    def machines(self) -> list[dict[str, Any]]:
+        """The workspace's machines as the owner sees them."""
+        return list(self.owner("GET", f"/api/machines?workspace={self.workspace}")["machines"])
+
+
+class Cluster:
+    """Two nodes and two sweepers unless asked otherwise; `relay serve` and REST against any of them."""
+
+    def __init__(self, valkey: Valkey, database_url: str, folder: Path) -> None:
+        self.valkey = valkey
+        self.folder = folder
+        self.database_url = database_url
+        self.nodes: list[Part] = []
+        self.urls: list[str] = []
+        self.sweepers: list[Part] = []
+        self.agents: list[Agent] = []
+        self.owner_token = ""
+
+    def start(self, nodes: int = 2, sweepers: int = 2) -> None:
+        """Start everything and found the cluster; returns when all nodes are ready."""
+        ports = _free_ports(nodes)
+        self.urls = [f"http://127.0.0.1:{port}" for port in ports]
+        for number, port in enumerate(ports, 1):
+            environment = self._environment() | {"RELAY_PORT": str(port), "RELAY_PUBLIC_URL": self.urls[number - 1]}
+            self.nodes.append(Part(f"node-{number}", self.folder, ["relay.cli", "node"], environment))
+        for number in range(1, sweepers + 1):
+            self.sweepers.append(
+                Part(f"sweeper-{number}", self.folder, ["workers", "sweeper"], self._environment())
+            )
+        for url in self.urls:
+            self.wait_ready(url)
+        self.owner_token = self._found()
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "RELAY_REDIS_URL": self.valkey.url,
+            "RELAY_DATABASE_URL": self.database_url,
+            "RELAY_SECRET": SECRET,
+            "RELAY_ALLOWED_ORIGINS": ",".join(self.urls),
+            "RELAY_DRAIN_SECONDS": "0.5",
+            "RELAY_LOG_FORMAT": "text",
+        }
+
+    def _found(self) -> str:
+        environment = clean_environment() | self._environment() | {"RELAY_PUBLIC_URL": self.urls[0]}
+        done = subprocess.run(
+            [sys.executable, "-m", "relay.cli", "admin", "bootstrap"], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        secret = next(word for word in done.stdout.split() if "#sign-in=" in word).partition("#sign-in=")[2]
+        return str(Rest(self.urls[0], "none")("POST", "/api/sign-in", {"secret": secret, "cli": True})["token"])
+
+    def wait_ready(self, url: str) -> None:
+        """Wait until a node takes newcomers."""
+        give_up = time.monotonic() + START_SECONDS
+        why = "no answer"
+        while time.monotonic() < give_up:
+            try:
+                with urllib.request.urlopen(f"{url}/readyz", timeout=1):
+                    return
+            except (OSError, urllib.error.URLError) as error:
+                why = str(error)
+            time.sleep(LOOK_SECONDS)
+        raise AssertionError(f"{url} is not ready ({why}):\n" + "\n".join(part.output() for part in self.nodes))
+
+    def team(self, name: str = "") -> Team:
+        """A fresh workspace, owned by the founder."""
+        rest = Rest(self.urls[0], self.owner_token)
+        made = rest("POST", "/api/workspaces", {"name": name or f"team-{secrets.token_hex(4)}"})
+        return Team(self, rest, made["id"])
+
+    def agent(self, name: str, *arguments: str, token: str, state: Path | None = None) -> Agent:
+        """`relay serve` with a token; `state` is its machine's folder, a new one unless given."""
+        home = state or Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+        environment = {
+            "HOME": str(home),
+            "RELAY_CONFIG_DIR": str(home / "config"),
+            "RELAY_URL": ",".join(self.urls),
+            "RELAY_TOKEN": token,
+        }
+        agent = Agent(f"agent-{name}", self.folder, ["relay.cli", "serve", "--name", name, *arguments], environment)
+        self.agents.append(agent)
+        return agent
+
+    def other(self, url: str) -> str:
+        """A node that is not this one."""
+        return next(each for each in self.urls if each != url)
+
+    def node_at(self, url: str) -> Part:
+        """The process that listens at this URL."""
+        return self.nodes[self.urls.index(url)]
+
+    def cli(self, token: str, *arguments: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the CLI as somebody, with a config folder of its own."""
+        environment = clean_environment() | {
+            "RELAY_URL": url or self.urls[0],
+            "RELAY_TOKEN": token,
+            "RELAY_CONFIG_DIR": str(self.folder / "cli"),
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "relay.cli", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=START_SECONDS,
+        )
+
+    def stop_agents(self) -> None:
+        """End every agent at once; tests leave none to the next one."""
+        for agent in self.agents:
+            agent.kill()
+        self.agents.clear()
+
+    def stop(self) -> None:
+        """End everything."""
+        self.stop_agents()
+        for part in (*self.sweepers, *self.nodes):
+            part.kill()
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without anything that would configure a part by accident."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
+
+
+@contextlib.contextmanager
+def running_cluster(valkey: Valkey, database_url: str | None = None) -> Iterator[Cluster]:
+    """A cluster in a temporary folder, on SQLite unless another registry is named."""
+    folder = Path(tempfile.mkdtemp(prefix="cluster-", dir="/tmp"))
+    cluster = Cluster(valkey, database_url or f"sqlite+aiosqlite:///{folder}/relay.db", folder)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago; held together so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
