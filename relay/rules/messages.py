@@ -428,8 +428,8 @@ def from_browser(text: str | bytes) -> FromBrowser:
 
 
 def to_agent(text: str | bytes) -> ToAgent:
-    """What a node said to an agent; raises `Invalid` for what this version does not know."""
-    return _TO_AGENT.decode(text)  # type: ignore[no-any-return]
+    """What a node said to an agent; raises `Invalid` for what this version does not know, or `TooBig`."""
+    return _decode(_TO_AGENT, text)  # type: ignore[no-any-return]
 
 
 def to_browser(text: str | bytes) -> ToBrowser:
@@ -455,5 +455,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], text: str | bytes) -> Any:
         raise TooBig(f"a control message has at most {limits.CONTROL_BYTES} bytes", limit="CONTROL_BYTES")
     try:
         return decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise Invalid(str(error)) from None
+    except RecursionError:  # a few kilobytes of brackets suffice
+        raise Invalid("this message is nested too deeply") from None

@@ -117,7 +117,7 @@ def bare_hostname(hostname: str) -> str:
 def default_name(hostname: str) -> str:
     """The name of a machine that nobody named: its hostname, made to pass `clean_name`."""
     allowed = "".join(seen for seen in bare_hostname(hostname) if seen.isprintable() and seen not in NAME_FORBIDDEN)
-    name = unicodedata.normalize("NFC", allowed)[: limits.NAME_CHARACTERS].strip().lstrip("-").strip()
+    name = unicodedata.normalize("NFC", allowed)[: limits.NAME_CHARACTERS].strip().lstrip("- ")
     if ids.canonical(name):
         name = f"{FALLBACK_NAME}-{name}"
     return name or FALLBACK_NAME

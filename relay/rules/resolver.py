@@ -39,7 +39,7 @@ class Candidate(Struct, frozen=True):
     former: tuple[str, ...] = ()  # names and hostnames given up in the last 24 hours
     order: tuple[str, str] = ("", "")  # folded name and id: the order in which candidates are listed
     hostname_keys: tuple[str, ...] = ()  # literal, then bare
-    former_keys: tuple[str, ...] = ()
+    former_keys: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # literal, then bare
     exact: tuple[str, ...] = ()  # a query that is none of these matches at no exact tier
     searched: str = ""  # what the fuzzy tier looks into
 
@@ -51,10 +51,10 @@ class Candidate(Struct, frozen=True):
         force_setattr(self, "hostname_keys", hostname_keys)
         force_setattr(self, "former_keys", former_keys)
         if self.name_held:
-            force_setattr(self, "exact", (name, *hostname_keys, *former_keys))
+            force_setattr(self, "exact", (name, *hostname_keys, *former_keys[0], *former_keys[1]))
             force_setattr(self, "searched", f"{hostname}{_BETWEEN}{name}")
         else:
-            force_setattr(self, "exact", (*hostname_keys, *former_keys))
+            force_setattr(self, "exact", (*hostname_keys, *former_keys[0], *former_keys[1]))
             force_setattr(self, "searched", hostname)
 
 
@@ -95,7 +95,8 @@ def search(query: str, candidates: Iterable[Candidate]) -> list[Candidate]:
     if asked.id is not None:
         return [each for each in candidates if each.id == asked.id]
     seen = candidates if isinstance(candidates, Collection) else list(candidates)
-    found = {each.id for each in _exact(asked, seen)} | {each.id for each in _fuzzy(asked, seen)}
+    exact = (each for each in _exact(asked, seen) if any(is_it(asked, each) for _, is_it in _EXACT_TIERS))
+    found = {each.id for each in exact} | {each.id for each in _fuzzy(asked, seen)}
     return [each for each in seen if each.id in found]
 
 
@@ -118,8 +119,8 @@ def _find(asked: _Query, seen: Iterable[Candidate]) -> tuple[list[Candidate], Ma
     if asked.id is not None:
         return [each for each in seen if each.id == asked.id], "id"
     exact = _exact(asked, seen)
-    for matched_by, matches_exactly in _EXACT_TIERS:
-        found = [each for each in exact if matches_exactly(asked, each)]
+    for matched_by, is_it in _EXACT_TIERS:
+        found = [each for each in exact if is_it(asked, each)]
         if found:
             return found, matched_by
     return _fuzzy(asked, seen), "fuzzy"
@@ -129,13 +130,13 @@ _EXACT_TIERS: tuple[tuple[MatchedBy, Callable[[_Query, Candidate], bool]], ...] 
     ("hostname", lambda asked, each: asked.key == each.hostname_keys[0]),
     ("hostname", lambda asked, each: asked.bare == each.hostname_keys[1]),
     ("name", lambda asked, each: each.name_held and asked.key == each.order[0]),
-    ("former", lambda asked, each: asked.key in each.former_keys or asked.bare in each.former_keys),
+    ("former", lambda asked, each: asked.key in each.former_keys[0] or asked.bare in each.former_keys[1]),
 )
 
 
 # One comprehension over everybody each: at 10,000 machines a function call per machine would cost more than the rest.
 def _exact(asked: _Query, seen: Iterable[Candidate]) -> list[Candidate]:
-    """Candidates for the exact tiers, found in one pass."""
+    """All that an exact tier may hold, found in one pass; the tier itself decides."""
     key, bare = asked.key, asked.bare
     if key == bare:
         return [each for each in seen if key in each.exact]
@@ -180,9 +181,7 @@ def _ambiguous(asked: _Query, found: list[Candidate], seen: Collection[Candidate
     )
 
 
-def _fold_former(former: tuple[str, ...], lost: str | None) -> tuple[str, ...]:
-    """Former names and hostnames, each also bare; a name lost to another machine does not come back as a former one."""
-    if not former:
-        return ()
-    keys = [key for key in map(fold, former) if key != lost]
-    return (*keys, *map(bare_hostname, keys))
+def _fold_former(former: tuple[str, ...], lost: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Former names and hostnames, literal and bare; a name lost to another machine does not come back as one."""
+    keys = tuple(key for key in map(fold, former) if key != lost)
+    return keys, tuple(map(bare_hostname, keys))
