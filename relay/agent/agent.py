@@ -63,6 +63,7 @@ class Agent:
         self._link: Link | None = None
         self._moving: asyncio.Task[Link | None] | None = None
         self._parked = False
+        self._stopping = False
         self._pending = 0
 
     # --- the life of the agent ---------------------------------------------------------------------------------------
@@ -87,6 +88,8 @@ class Agent:
         return leave
 
     async def _say_goodbye(self, serving: asyncio.Task[Leave]) -> Leave:
+        # A cancellation alone can get lost: a task group that is just gathering its errors raises those instead.
+        self._stopping = True
         link = self._link
         moving, self._moving = self._moving, None
         if moving is not None and moving.done():
@@ -117,6 +120,8 @@ class Agent:
                 end = error
             else:
                 end = await self._stay(link, back_off)
+            if self._stopping:
+                return Leave(Exit.OK, "stopped")
             match judge(end):
                 case Leave() as leave:
                     if leave.revoked:
