@@ -1,0 +1,71 @@
+/** Turns times, states and outcomes into the words that people read. */
+
+import type { Exit } from "./standing.ts";
+import type { Connection } from "./socket.ts";
+import type { Machine, Session } from "./protocol.ts";
+
+/** How long ago, in one short unit. */
+export function ago(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 10) return "just now";
+  if (seconds < 60) return `${seconds} s ago`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min ago`;
+  const hours = Math.round(minutes / 60);
+  if (hours < 48) return `${hours} h ago`;
+  return `${Math.round(hours / 24)} days ago`;
+}
+
+/** A machine's presence in a few words. */
+export function presence(machine: Machine, nowMs: number): string {
+  if (machine.state === "live") return "online";
+  const seen = machine.lastSeenAt ? ago(nowMs - Date.parse(machine.lastSeenAt)) : "never";
+  return machine.state === "degraded" ? `unsteady, seen ${seen}` : `last seen ${seen}`;
+}
+
+/** Who is on a machine. */
+export function whoIsOn(machine: Machine): string | null {
+  const operator = machine.activeSession?.operator;
+  if (!operator) return null;
+  return operator.client ? `${operator.user} on ${operator.client}` : operator.user;
+}
+
+/** How a session ended. */
+export function ending(exit: Exit): string {
+  if (exit.signal !== null) return `ended by signal ${exit.signal}`;
+  if (exit.code !== null) return exit.code === 0 ? "finished, exit 0" : `finished, exit ${exit.code}`;
+  return exit.reason ? `ended: ${exit.reason.replaceAll("-", " ")}` : "ended";
+}
+
+/** A session in a list: what runs and since when. */
+export function sessionLine(session: Session, nowMs: number): string {
+  if (session.endedAt != null) {
+    const how = ending({ code: session.exitCode ?? null, signal: null, reason: session.ended ?? null });
+    return `${how}, ${ago(nowMs - session.endedAt * 1000)}`;
+  }
+  const people = session.attached ?? 0;
+  const on = people === 0 ? "nobody on it" : people === 1 ? "1 person on it" : `${people} people on it`;
+  return session.startedAt ? `started ${ago(nowMs - session.startedAt * 1000)}, ${on}` : on;
+}
+
+/** The connection as one honest phrase. */
+export function connectionWords(connection: Connection): string {
+  switch (connection.state) {
+    case "open":
+      return "Connected";
+    case "connecting":
+      return connection.again ? "Reconnecting to another node…" : "Connecting…";
+    case "waiting":
+      return connection.attempt > 3 ? "The relay does not answer. Still trying…" : "Reconnecting to another node…";
+    case "stopped":
+      return STOPPED[connection.why];
+  }
+}
+
+const STOPPED = {
+  "signed-out": "Signed out",
+  forbidden: "You have no access any more",
+  protocol: "This page and the relay do not understand each other. Reload the page.",
+  outdated: "This page is out of date. Reload it.",
+  left: "Disconnected",
+} as const;
