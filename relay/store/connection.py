@@ -11,8 +11,15 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from relay.errors import Misconfigured, Unavailable
@@ -24,9 +31,10 @@ CONNECT_SECONDS = 2.0
 RETRIES = 1  # a pooled connection may have died with the server before; a second failure is news
 SENTINEL_PORT = 26379
 
-# What Redis answers when it is fine that we asked, but it cannot do it now: loading, read-only after a failover, full,
-# busy with a script, not persisting, without enough replicas, or no primary of a cluster.
-_NOT_NOW = ("LOADING", "READONLY", "OOM", "BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
+# What Redis answers when it is fine that we asked, but it cannot do it now: full, read-only after a failover, busy
+# with a script, not persisting, without enough replicas. redis-py has classes for some and takes their first word off.
+_NOT_NOW_CLASSES = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
+_NOT_NOW_WORDS = ("BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -58,7 +66,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except ResponseError as error:
-        if str(error).startswith(_NOT_NOW):
+        if isinstance(error, _NOT_NOW_CLASSES) or str(error).startswith(_NOT_NOW_WORDS):
             raise Unavailable("the relay's memory (Redis) cannot take this now") from error
         raise  # we asked something wrong
     except (RedisError, OSError, TimeoutError) as error:
@@ -99,9 +107,12 @@ def _sentinel_pool(url: str) -> _SentinelPool:
         addresses.append((host.strip("[]"), int(port)))
     if not name or (database and not database.isdigit()):
         raise Misconfigured("RELAY_REDIS_URL: redis+sentinel://HOST:PORT,HOST:PORT/MASTER[/DATABASE] is expected")
-    sentinels = Sentinel(  # type: ignore[no-untyped-call]
-        addresses, sentinel_kwargs={"socket_timeout": CONNECT_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
-    )
+    patience = {
+        "socket_timeout": CONNECT_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),  # the next sentinel is the retry
+    }
+    sentinels = Sentinel(addresses, sentinel_kwargs=patience)  # type: ignore[no-untyped-call]
     options = _connection_options()
     options.update(username=unquote(user) or None, password=unquote(password) or None, db=int(database or 0))
     bounds = {"max_connections": CONNECTIONS, "timeout": POOL_WAIT_SECONDS}

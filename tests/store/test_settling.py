@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.store import Lost
+from relay.store.connection import ask
 from tests.store.cluster import NODE, Cluster, machine_id
 
 
@@ -62,7 +63,7 @@ async def test_a_marker_from_the_future_is_not_believed(cluster: Cluster) -> Non
     """A new primary whose clock is behind the old one's."""
     await cluster.settle()
     marker = cluster.keys.of(cluster.shard, "marker")
-    ahead = int(await cluster.redis.hget(marker, "flushed")) + 3_600_000
+    ahead = int(await ask(cluster.redis, "HGET", marker, "flushed")) + 3_600_000
     await cluster.redis.hset(marker, "flushed", str(ahead))
     assert not (await cluster.presence.read(cluster.workspace, [])).settled
     assert await cluster.sweep() == []
@@ -76,10 +77,10 @@ async def test_a_clock_that_was_set_back_is_healed_by_the_next_flush(cluster: Cl
     machine = machine_id()
     fence = await cluster.welcome(machine)
     deadlines = cluster.keys.of(cluster.shard, "deadlines")
-    honest = await cluster.redis.zscore(deadlines, machine)
+    honest = float(await ask(cluster.redis, "ZSCORE", deadlines, machine))
     await cluster.redis.zadd(deadlines, {machine: honest + 3_600_000})
     await cluster.flush((machine, fence))
-    assert abs((await cluster.redis.zscore(deadlines, machine)) - honest) < 5_000
+    assert abs(await ask(cluster.redis, "ZSCORE", deadlines, machine) - honest) < 5_000
 
 
 async def test_a_flush_with_no_beats_marks_every_shard(cluster: Cluster) -> None:

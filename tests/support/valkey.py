@@ -109,7 +109,7 @@ class Valkey:
 
 
 def _seconds(client: BlockingRedis) -> float:
-    seconds, microseconds = client.time()  # type: ignore[misc]
+    seconds, microseconds = client.time()
     return float(seconds) + float(microseconds) / 1e6
 
 

@@ -1,0 +1,207 @@
+"""Checks that the bus keeps order, is bounded, and says when it may have missed something."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from relay.errors import LimitReached, Unavailable
+from relay.store import Bus, Keys
+from relay.store.connection import ask
+from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
+from tests.support.valkey import Valkey
+
+
+class Story:
+    """What a bus told its owner, in order."""
+
+    def __init__(self) -> None:
+        self.lost = asyncio.Event()
+        self.restored = asyncio.Event()
+        self.told: list[str] = []
+
+    def attach(self, bus: Bus) -> None:
+        """Become the listener of a bus."""
+        bus.on_lost = self._lost
+        bus.on_restored = self._restored
+
+    def _lost(self) -> None:
+        self.told.append("lost")
+        self.lost.set()
+
+    def _restored(self) -> None:
+        self.told.append("restored")
+        self.restored.set()
+
+
+async def test_messages_of_one_sender_arrive_in_order_and_whole(valkey: Valkey, keys: Keys) -> None:
+    sent = [b"%d " % number + bytes(number % 7) * 1_000 for number in range(500)] + [
+        b"",
+        b"\r\n\x00\xff",
+        bytes(262_144),
+    ]
+    inbox = Inbox()
+    async with listening(valkey.url, keys) as sender, listening(valkey.url, keys) as receiver:
+        receiver.subscribe(keys.inbox("b"), inbox.hear)
+        await receiver.confirmed(keys.inbox("b"))
+        for message in sent:
+            sender.publish(keys.inbox("b"), message)
+        assert await inbox.until(lambda messages: len(messages) == len(sent)) == sent
+
+
+async def test_all_that_is_published_in_one_tick_leaves_in_one_write(valkey: Valkey, keys: Keys) -> None:
+    async with listening(valkey.url, keys) as bus:
+        for _ in range(100):
+            bus.publish(keys.inbox("nobody"), b"x")
+        assert bus.waiting_bytes > 100
+        assert bus._wire is not None
+        assert bus._wire._transport is not None
+        assert bus._wire._transport.get_write_buffer_size() == 0
+        await asyncio.sleep(0)
+        assert bus._wire._out == []
+
+
+async def test_a_bus_hears_its_own_voice(valkey: Valkey, keys: Keys) -> None:
+    bus = Bus(valkey.url, keys)
+    assert bus.deaf
+    async with running(bus):
+        await asyncio.wait_for(bus.ready(), WAIT_SECONDS)
+        assert not bus.deaf
+        assert bus.round_trip_seconds is not None
+        assert 0 < bus.round_trip_seconds < 5
+
+
+async def test_a_killed_connection_is_reported_and_restored_with_all_channels(
+    valkey: Valkey, keys: Keys, redis: Redis
+) -> None:
+    story, before, after = Story(), Inbox(), Inbox()
+    async with listening(valkey.url, keys) as bus:
+        story.attach(bus)
+        bus.subscribe(keys.inbox("b"), before.hear)
+        await bus.confirmed(keys.inbox("b"))
+        await ask(redis, "CLIENT", "KILL", "TYPE", "pubsub")
+        await asyncio.wait_for(story.lost.wait(), WAIT_SECONDS)
+        bus.subscribe(keys.inbox("c"), after.hear)  # asked for while there was no connection
+        await asyncio.wait_for(story.restored.wait(), WAIT_SECONDS)
+        bus.publish(keys.inbox("b"), b"again")
+        bus.publish(keys.inbox("c"), b"new")
+        assert await before.until(lambda messages: len(messages) == 1) == [b"again"]
+        assert await after.until(lambda messages: len(messages) == 1) == [b"new"]
+    assert story.told == ["lost", "restored", "lost"]  # the last one when it ended
+    assert bus.losses == 2
+
+
+async def test_a_restarted_server_is_found_again(keys: Keys, moving_valkey: Valkey) -> None:
+    story, inbox = Story(), Inbox()
+    async with listening(moving_valkey.url, keys) as bus:
+        story.attach(bus)
+        bus.subscribe(keys.inbox("b"), inbox.hear)
+        moving_valkey.stop()
+        await asyncio.wait_for(story.lost.wait(), WAIT_SECONDS)
+        with pytest.raises(Unavailable):
+            bus.publish(keys.inbox("b"), b"x")
+        moving_valkey.start()
+        await asyncio.wait_for(story.restored.wait(), WAIT_SECONDS)
+        bus.publish(keys.inbox("b"), b"x")
+        await inbox.until(lambda messages: len(messages) == 1)
+
+
+async def test_a_server_that_stands_still_without_closing_is_noticed(
+    keys: Keys, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-open connection raises nothing by itself: only the bus's own voice tells."""
+    monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("relay.store.bus.DEAF_SECONDS", 0.3)
+    story = Story()
+    async with listening(valkey.url, keys) as bus:
+        story.attach(bus)
+        valkey.freeze()
+        try:
+            await asyncio.wait_for(story.lost.wait(), WAIT_SECONDS)
+            assert bus.deaf
+        finally:
+            valkey.thaw()
+        await asyncio.wait_for(story.restored.wait(), WAIT_SECONDS)
+        assert not bus.deaf
+
+
+async def test_what_waits_for_a_slow_server_is_bounded_in_bytes(valkey: Valkey, keys: Keys) -> None:
+    async with listening(valkey.url, keys, limit_bytes=1_000_000) as bus:
+        valkey.freeze()
+        try:
+            with pytest.raises(LimitReached):  # noqa: PT012 - which of them is the first depends on the kernel
+                for _ in range(100):
+                    bus.publish(keys.inbox("b"), bytes(100_000))
+                    await asyncio.sleep(0)
+            assert bus.waiting_bytes <= 1_000_000
+        finally:
+            valkey.thaw()
+
+
+async def test_an_unsubscribed_channel_is_quiet_and_may_be_asked_for_again_at_once(valkey: Valkey, keys: Keys) -> None:
+    first, second, other = Inbox(), Inbox(), Inbox()
+    async with listening(valkey.url, keys) as bus:
+        channel = keys.events(3)
+        bus.subscribe(channel, first.hear)
+        await bus.confirmed(channel)
+        bus.unsubscribe(channel)
+        bus.subscribe(channel, second.hear)
+        await bus.confirmed(channel)
+        bus.publish(channel, b"1")
+        await second.until(lambda messages: messages == [b"1"])
+        bus.unsubscribe(channel)
+        bus.subscribe(keys.events(4), other.hear)
+        bus.publish(channel, b"2")
+        await bus.confirmed(keys.events(4))
+        bus.publish(keys.events(4), b"3")
+        await other.until(lambda messages: messages == [b"3"])
+    assert (first.messages, second.messages) == ([], [b"1"])
+
+
+async def test_a_callback_that_fails_harms_nobody_else(valkey: Valkey, keys: Keys) -> None:
+    inbox = Inbox()
+
+    def fail(data: bytes) -> None:
+        raise ValueError(data)
+
+    async with listening(valkey.url, keys) as bus:
+        bus.subscribe(keys.events(1), fail)
+        bus.subscribe(keys.events(2), inbox.hear)
+        await bus.confirmed(keys.events(2))
+        bus.publish(keys.events(1), b"x")
+        bus.publish(keys.events(2), b"y")
+        await inbox.until(lambda messages: messages == [b"y"])
+        assert bus.losses == 0
+
+
+async def test_many_channels_come_back_after_a_loss(valkey: Valkey, keys: Keys, redis: Redis) -> None:
+    """More than fit into one subscribe command."""
+    story, inbox = Story(), Inbox()
+    async with listening(valkey.url, keys) as bus:
+        story.attach(bus)
+        for number in range(1_200):
+            bus.subscribe(keys.inbox(str(number)), inbox.hear)
+        await ask(redis, "CLIENT", "KILL", "TYPE", "pubsub")
+        await asyncio.wait_for(story.restored.wait(), WAIT_SECONDS)
+        for number in range(1_200):
+            bus.publish(keys.inbox(str(number)), b"%d" % number)
+        assert await inbox.until(lambda messages: len(messages) == 1_200) == [b"%d" % n for n in range(1_200)]
+
+
+async def test_a_bus_that_never_reaches_redis_is_deaf_and_ends_cleanly(tmp_path: Path, keys: Keys) -> None:
+    bus = Bus(f"unix://{tmp_path}/nobody.sock", keys)
+    async with running(bus):
+        await asyncio.sleep(0)
+        assert bus.deaf
+        assert not bus.connected
+
+
+async def test_an_ended_bus_leaves_no_connection(valkey: Valkey, keys: Keys, redis: Redis) -> None:
+    async with listening(valkey.url, keys):
+        assert len(await redis.client_list(_type="pubsub")) == 1
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await redis.client_list(_type="pubsub"):
+            pass

@@ -1,0 +1,55 @@
+"""Checks who counts as a living node, and that nodes that disagree on timing do not start."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.errors import Misconfigured
+from relay.store import Lease, agree
+from tests.store.cluster import Cluster
+
+
+async def test_a_node_is_listed_while_it_renews_and_gone_fifteen_seconds_after(moving: Cluster) -> None:
+    first = Lease("boot-1", "http://a", 1)
+    second = Lease("boot-2", "http://b", 2)
+    await moving.leases.renew(second)
+    await moving.leases.renew(first)
+    assert await moving.leases.live() == [first, second]
+    assert moving.valkey is not None
+    moving.valkey.forward(10)
+    await moving.leases.renew(second)
+    moving.valkey.forward(6)
+    assert await moving.leases.live() == [second]
+
+
+async def test_a_node_that_drains_says_so_and_one_that_leaves_is_gone_at_once(cluster: Cluster) -> None:
+    await cluster.leases.renew(Lease("boot", "http://a", 1))
+    await cluster.leases.renew(Lease("boot", "http://a", 1, draining=True))
+    assert await cluster.leases.live() == [Lease("boot", "http://a", 1, draining=True)]
+    await cluster.leases.release("boot")
+    assert await cluster.leases.live() == []
+
+
+async def test_boots_of_long_ago_leave_the_index(moving: Cluster) -> None:
+    assert moving.valkey is not None
+    await moving.leases.renew(Lease("old", "http://a", 1))
+    moving.valkey.forward(100)
+    await moving.leases.renew(Lease("new", "http://b", 2))
+    assert await moving.redis.zrange(moving.keys.leases, 0, -1) == ["new"]
+
+
+async def test_a_node_that_disagrees_with_its_cluster_is_told_both_values(cluster: Cluster) -> None:
+    await agree(cluster.redis, cluster.keys, {"BEAT_SECONDS": 10.0, "FLUSH_SECONDS": 5})
+    await agree(cluster.redis, cluster.keys, {"BEAT_SECONDS": 10, "SWEEP_SECONDS": 2.0})
+    with pytest.raises(Misconfigured, match=r"SWEEP_SECONDS is 2\.5 here and 2 in the cluster"):
+        await agree(cluster.redis, cluster.keys, {"BEAT_SECONDS": 10.0, "SWEEP_SECONDS": 2.5})
+
+
+async def test_the_agreement_lives_as_long_as_a_node_does(moving: Cluster) -> None:
+    await agree(moving.redis, moving.keys, {"BEAT_SECONDS": 10.0})
+    assert moving.valkey is not None
+    for _ in range(3):
+        moving.valkey.forward(100_000)
+        await moving.leases.renew(Lease("boot", "http://a", 1))
+    with pytest.raises(Misconfigured):
+        await agree(moving.redis, moving.keys, {"BEAT_SECONDS": 11.0})
