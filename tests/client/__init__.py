@@ -1,0 +1,1 @@
+"""Tests of what dials: the client library, without and with sockets."""

@@ -1,0 +1,208 @@
+"""Tests of opening sockets: which node, which end, and how long to wait."""
+
+from __future__ import annotations
+
+import http
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from relay import errors
+from relay.client import dial
+from relay.client.dial import BackOff, Closed, ClosedBackOff, ClosedForGood, ClosedSoon, Deadlines, Unreachable, closed
+
+NOBODY = "http://127.0.0.1:9"
+
+
+@asynccontextmanager
+async def node(
+    *, status: int | None = None, body: str = "", close: int | None = None, subprotocol: str = "relay.v1"
+) -> AsyncIterator[tuple[str, list[Request]]]:
+    requests: list[Request] = []
+
+    async def serve_one(socket: ServerConnection) -> None:
+        if close is not None:
+            await socket.close(close, "as asked")
+            return
+        async for message in socket:
+            await socket.send(message)
+
+    def answer(socket: ServerConnection, request: Request) -> Response | None:
+        requests.append(request)
+        return None if status is None else socket.respond(http.HTTPStatus(status), body)
+
+    async with serve(
+        serve_one, "127.0.0.1", 0, subprotocols=[Subprotocol(subprotocol)], process_request=answer, close_timeout=1
+    ) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
+
+
+async def test_text_and_frames_travel_both_ways_with_the_token_in_a_header() -> None:
+    async with node() as (url, requests), dial.dial([url], "/ws/agent", "secret") as opened:
+        await opened.send_text("words")
+        await opened.send_text(b"more words")
+        await opened.send_binary(b"\x00\x01")
+        assert [await opened.receive() for _ in range(3)] == ["words", "more words", b"\x00\x01"]
+        assert opened.node == url
+        assert requests[0].headers["Authorization"] == "Bearer secret"
+        assert requests[0].path == "/ws/agent"
+        assert "Sec-WebSocket-Extensions" not in requests[0].headers
+
+
+async def test_a_dead_node_is_passed_over_for_one_that_lives() -> None:
+    async with node() as (url, _):
+        for seed in range(4):
+            async with dial.dial([NOBODY, url], "/ws/agent", None, random=Random(seed)) as opened:
+                assert opened.node == url
+
+
+async def test_with_no_node_alive_each_of_them_is_named() -> None:
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
+        await dial.open_socket([NOBODY], "/ws/agent", None)
+    with pytest.raises(Unreachable, match="no address"):
+        await dial.open_socket([], "/ws/agent", None)
+
+
+async def test_a_node_that_accepts_and_says_nothing_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Unreachable, match="did not answer within"):
+            await dial.open_socket([url], "/ws/agent", None, deadlines=Deadlines(open=0.05))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, '{"code": "bad-token", "detail": "signed out"}', errors.BadToken),
+        (403, "no json", errors.Forbidden),
+        (410, '{"code": "machine-revoked", "message": "gone"}', errors.MachineRevoked),
+    ],
+)
+async def test_what_a_node_says_for_good_is_raised_at_once(
+    status: int, body: str, error: type[errors.RelayError]
+) -> None:
+    async with node(status=status, body=body) as (url, _):
+        with pytest.raises(error):
+            await dial.open_socket([url], "/ws/agent", "x")
+
+
+async def test_a_node_in_trouble_is_passed_over() -> None:
+    async with node(status=503) as (troubled, _), node() as (url, _):
+        for seed in range(4):
+            async with dial.dial([troubled, url], "/ws/agent", None, random=Random(seed)) as opened:
+                assert opened.node == url
+        with pytest.raises(Unreachable, match="503"):
+            await dial.open_socket([troubled], "/ws/agent", None)
+
+
+async def test_what_does_not_speak_our_subprotocol_is_refused() -> None:
+    async with node(subprotocol="other") as (url, _):
+        with pytest.raises((errors.UnsupportedVersion, Unreachable)):
+            await dial.open_socket([url], "/ws/agent", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (4001, ClosedForGood),
+        (4005, ClosedForGood),
+        (1009, ClosedForGood),
+        (4100, ClosedBackOff),
+        (4200, ClosedSoon),
+        (1001, ClosedSoon),
+        (1011, ClosedSoon),
+    ],
+)
+async def test_each_end_says_whether_to_come_back(code: int, kind: type[Closed]) -> None:
+    async with node(close=code) as (url, _), dial.dial([url], "/ws/agent", None) as opened:
+        with pytest.raises(kind) as caught:
+            await opened.receive()
+        assert caught.value.close_code == code
+        assert caught.value.close_reason == "as asked"
+
+
+async def test_a_socket_that_is_lost_ends_without_a_code_of_ours() -> None:
+    async with node() as (url, _), dial.dial([url], "/ws/agent", None) as opened:
+        opened.abort()
+        with pytest.raises(ClosedSoon) as caught:
+            await opened.receive()
+        assert caught.value.close_code == dial.NO_CLOSE_FRAME
+        with pytest.raises(Closed):
+            await opened.send_text("to nobody")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (4001, errors.MachineRevoked),
+        (4002, errors.BadToken),
+        (4003, errors.Forbidden),
+        (4004, errors.Replaced),
+        (4005, errors.Invalid),
+        (4006, errors.UnsupportedVersion),
+        (1009, errors.TooBig),
+        (4099, errors.Invalid),
+    ],
+)
+def test_an_end_for_good_has_the_error_of_its_meaning(code: int, error: type[errors.RelayError]) -> None:
+    end = closed(code)
+    assert isinstance(end, ClosedForGood)
+    assert type(end.as_error()) is error
+
+
+def test_an_https_node_is_dialled_with_tls() -> None:
+    assert dial.socket_url("https://relay.example.com", "/ws/agent") == "wss://relay.example.com/ws/agent"
+    assert dial.socket_url("http://127.0.0.1:8000/", "/ws/agent") == "ws://127.0.0.1:8000/ws/agent"
+
+
+def test_every_node_comes_first_now_and_then() -> None:
+    urls = ["a", "b", "c", "a"]
+    firsts = {dial.in_random_order(urls, Random(seed))[0] for seed in range(30)}
+    assert firsts == {"a", "b", "c"}
+    assert len(dial.in_random_order(urls)) == 3
+
+
+class Longest(Random):
+    """Draws the longest wait there is."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def test_waits_grow_to_the_last_step() -> None:
+    back_off = BackOff((1.0, 2.0, 5.0), random=Longest())
+    assert [back_off.next() for _ in range(4)] == [1.0, 2.0, 5.0, 5.0]
+
+
+def test_a_stable_connection_starts_the_waits_anew_and_a_short_one_does_not() -> None:
+    back_off = BackOff((1.0, 2.0, 5.0), random=Longest())
+    back_off.next()
+    back_off.connected_for(29.0)
+    assert back_off.next() == 2.0
+    back_off.connected_for(30.0)
+    assert back_off.next() == 1.0
+
+
+def test_a_hint_of_the_server_overrides_one_wait() -> None:
+    back_off = BackOff((1.0, 2.0), random=Longest())
+    back_off.hint(9.0)
+    assert back_off.next() == 9.0
+    assert back_off.next() == 2.0
+
+
+def test_coming_back_soon_is_soon_and_backing_off_is_longer() -> None:
+    back_off = BackOff((1.0, 2.0, 5.0, 15.0), random=Longest())
+    for _ in range(3):
+        back_off.next()
+    assert back_off.after(closed(4200)) == 1.0
+    assert back_off.after(closed(4100)) == 5.0
+    assert back_off.after(closed(4101)) == 15.0
+    assert back_off.after(closed(None)) == 15.0
+    back_off.hint(3.0)
+    assert back_off.after(closed(4100)) == 3.0
