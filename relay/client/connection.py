@@ -86,6 +86,7 @@ class Connection:
         self._outbox_filled = asyncio.Event()
         self._outbox_empty = asyncio.Event()
         self._ready = asyncio.Event()
+        self._ended = asyncio.Event()
         self._failure: RelayError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: Socket | None = None
@@ -112,6 +113,12 @@ class Connection:
         await self._ready.wait()
         if self._failure is not None:
             raise self._failure
+
+    async def ended(self) -> RelayError:
+        """Wait until the connection ends for good, and return why."""
+        await self._ended.wait()
+        assert self._failure is not None, "an end has a reason"
+        return self._failure
 
     async def request(self, message: Any, seconds: float = ANSWER_SECONDS) -> messages.Message:
         """Send a message with a `ref` and return its answer. Raises the error that the relay answered, `TimedOut`, or
@@ -295,6 +302,7 @@ class Connection:
     def _fail(self, error: RelayError) -> None:
         self._failure = error
         self._ready.set()
+        self._ended.set()
         for listener in list(self._listeners.values()):
             listener.on_lost(error)
 

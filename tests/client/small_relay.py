@@ -107,6 +107,9 @@ class Browser:
             return
         message = messages.from_browser(incoming)
         self.world.asked.append(message)
+        self.world.changed.set()
+        if self.world.silent:
+            return
         match message:
             case messages.Subscribe():
                 self.following.add(message.workspace)
@@ -199,9 +202,12 @@ class World:
         self.shells: dict[str, Shell] = {}
         self.browsers: set[Browser] = set()
         self.urls: list[str] = []
+        self.servers: list[Server] = []
         self.asked: list[Any] = []
         self.mischief: Mischief = lambda frame: [frame]
         self.refusal: dict[str, Any] | None = None
+        self.silent = False  # hears everything and answers nothing
+        self.changed = asyncio.Event()  # somebody said something, or left
         self.number = 0
         self.greeting: Callable[[ServerConnection], int | None] = lambda socket: (
             None
@@ -236,6 +242,12 @@ class World:
                 del browser.attachments[session]
                 await browser.tell(messages.Detached(session=session, attachment=number, reason=reason))
 
+    async def shut(self, node: int) -> None:
+        """Lose one node with all its sockets, for good."""
+        self.cut()
+        self.servers[node].close()
+        await self.servers[node].wait_closed()
+
     def cut(self) -> None:
         """Lose every socket without a closing handshake."""
         for browser in list(self.browsers):
@@ -267,13 +279,13 @@ class World:
             pass
         finally:
             self.browsers.discard(browser)
+            self.changed.set()
 
 
 @asynccontextmanager
 async def small_relay(nodes: int = 1) -> AsyncIterator[World]:
     """A world with so many nodes."""
     world = World()
-    servers: list[Server] = []
     try:
         for _ in range(nodes):
             server = await serve(
@@ -284,11 +296,11 @@ async def small_relay(nodes: int = 1) -> AsyncIterator[World]:
                 compression=None,
                 close_timeout=1,
             )
-            servers.append(server)
+            world.servers.append(server)
             world.urls.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         yield world
     finally:
-        for server in servers:
+        for server in world.servers:
             server.close()
             await server.wait_closed()
 
