@@ -1,0 +1,65 @@
+"""Tests what the agent does about each way in which a connection can end."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.agent.verdict import Leave, Park, Return, judge
+from relay.client.dial import Unreachable, closed
+from relay.errors import (
+    BadToken,
+    Close,
+    Exit,
+    Forbidden,
+    MachineRevoked,
+    Misconfigured,
+    RelayError,
+    Unavailable,
+    UnsupportedVersion,
+)
+
+
+def test_revoked_leaves_in_peace_and_forgets_the_token() -> None:
+    for end in (closed(Close.MACHINE_REVOKED), MachineRevoked("gone")):
+        verdict = judge(end)
+        assert isinstance(verdict, Leave)
+        assert (verdict.exit, verdict.revoked) == (Exit.OK, True)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (closed(Close.BAD_TOKEN), Exit.DENIED),
+        (closed(Close.FORBIDDEN), Exit.DENIED),
+        (closed(Close.PROTOCOL_ERROR), Exit.FAILURE),
+        (closed(Close.UNSUPPORTED_VERSION), Exit.CONFIGURATION),
+        (closed(4042), Exit.FAILURE),
+        (BadToken("x"), Exit.DENIED),
+        (Forbidden("x"), Exit.DENIED),
+        (UnsupportedVersion("x"), Exit.CONFIGURATION),
+        (Misconfigured("x"), Exit.CONFIGURATION),
+    ],
+)
+def test_what_coming_back_would_only_repeat_ends_the_agent(end: RelayError, code: Exit) -> None:
+    verdict = judge(end)
+    assert isinstance(verdict, Leave)
+    assert (verdict.exit, verdict.revoked) == (code, False)
+
+
+def test_replaced_parks() -> None:
+    assert isinstance(judge(closed(Close.REPLACED)), Park)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        *[
+            closed(code)
+            for code in (None, 1000, 1001, 1006, 1007, 1009, 1011, 1012, 4100, 4101, 4102, 4200, 4201, 4202, 4203, 4299)
+        ],
+        Unreachable("no node"),
+        Unavailable("trouble"),
+    ],
+)
+def test_everything_else_comes_back(end: RelayError) -> None:
+    assert judge(end) == Return()
