@@ -83,15 +83,14 @@ def may(identity: Identity, action: Action, workspace: str, machine: Registered 
         return reach is Reach.ALL
     if machine.workspace != workspace or not _visible(identity, machine):
         return False
-    match reach:
-        case Reach.NO:
-            return False
-        case Reach.OWN:
-            return _owns(identity, machine)
-        case Reach.KIN:
-            return _owns(identity, machine) or (identity.kind == "key" and machine.owner is None)
-        case Reach.ALL:
-            return True
+    owns = _owns(identity, machine)
+    reached = {
+        Reach.NO: False,
+        Reach.OWN: owns,
+        Reach.KIN: owns or (identity.kind == "key" and machine.owner is None),
+        Reach.ALL: True,
+    }
+    return reached[reach]
 
 
 def may_appoint(identity: Identity, workspace: str, before: Role | None, after: Role | None) -> bool:

@@ -1,5 +1,3 @@
-import pytest
-
 from relay import errors
 from relay.errors import Close, Exit, RelayError, from_body
 
@@ -17,26 +15,12 @@ def test_close_codes_tell_the_peer_what_to_do() -> None:
     assert not Close.TOO_BIG.final
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        (4001, "machine-revoked"),
-        (4002, "bad-token"),
-        (4003, "forbidden"),
-        (4004, "replaced"),
-        (4005, "protocol-error"),
-        (4006, "unsupported-version"),
-        (4100, "over-capacity"),
-        (4101, "rate-limited"),
-        (4102, "slow-consumer"),
-        (4200, "draining"),
-        (4201, "no-pong"),
-        (4202, "bus-gap"),
-        (4203, "kicked"),
-    ],
-)
-def test_close_codes_and_reasons_are_those_of_the_contract(code: int, reason: str) -> None:
-    assert Close(code).reason == reason
+def test_close_codes_and_reasons_are_those_of_the_contract() -> None:
+    final = ["machine-revoked", "bad-token", "forbidden", "replaced", "protocol-error", "unsupported-version"]
+    back_off = ["over-capacity", "rate-limited", "slow-consumer"]
+    come_back = ["draining", "no-pong", "bus-gap", "kicked"]
+    for first, reasons in ((4001, final), (4100, back_off), (4200, come_back)):
+        assert [Close(code).reason for code in range(first, first + len(reasons))] == reasons
 
 
 def test_exit_codes_are_those_of_the_contract() -> None:
@@ -56,13 +40,13 @@ def test_an_error_without_a_sentence_says_its_code() -> None:
     assert RelayError().body() == {"code": "internal", "message": "internal"}
 
 
-@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.code)
-def test_every_error_survives_the_wire(kind: type[RelayError]) -> None:
-    sent = kind("a sentence", limit="RING_BYTES")
-    received = from_body(sent.body() | {"type": "error", "ref": 4})
-    assert type(received) is kind
-    assert received.body() == sent.body()
-    assert (received.status, received.close, received.exit) == (kind.status, kind.close, kind.exit)
+def test_every_error_survives_the_wire() -> None:
+    for kind in FAMILY:
+        sent = kind("a sentence", limit="RING_BYTES")
+        received = from_body(sent.body() | {"type": "error", "ref": 4})
+        assert type(received) is kind
+        assert received.body() == sent.body()
+        assert (received.status, received.close, received.exit) == (kind.status, kind.close, kind.exit)
 
 
 def test_an_error_of_a_later_version_keeps_its_code() -> None:

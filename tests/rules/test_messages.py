@@ -10,7 +10,7 @@ from relay.rules import limits
 from relay.rules import messages as m
 from tests.rules.samples import ACME, number
 
-quick = settings(derandomize=True, deadline=None, max_examples=60)
+quick = settings(derandomize=True, deadline=None, max_examples=30)
 READERS = {"from_agent": m.from_agent, "from_browser": m.from_browser, "to_agent": m.to_agent}
 UNIONS = {"from_agent": m.FromAgent, "from_browser": m.FromBrowser, "to_agent": m.ToAgent, "to_browser": m.ToBrowser}
 KINDS = sorted({kind for union in UNIONS.values() for kind in get_args(union)}, key=lambda kind: str(kind))
@@ -44,7 +44,6 @@ def test_unknown_fields_of_a_later_version_are_ignored() -> None:
     assert m.from_agent(b'{"type":"beat","mood":"good"}') == m.Beat()
 
 
-@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 @pytest.mark.parametrize(
     "text",
     [
@@ -63,16 +62,17 @@ def test_unknown_fields_of_a_later_version_are_ignored() -> None:
         "\ud800",
     ],
 )
-def test_what_is_no_message_is_invalid(reader: Any, text: bytes | str) -> None:
-    with pytest.raises(Invalid):
-        reader(text)
+def test_what_is_no_message_is_invalid(text: bytes | str) -> None:
+    for reader in READERS.values():
+        with pytest.raises(Invalid):
+            reader(text)
 
 
-@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
-def test_a_message_above_the_limit_is_too_big_before_it_is_read(reader: Any) -> None:
-    with pytest.raises(TooBig) as caught:
-        reader(b"{" * (limits.CONTROL_BYTES + 1))
-    assert caught.value.extra == {"limit": "CONTROL_BYTES"}
+def test_a_message_above_the_limit_is_too_big_before_it_is_read() -> None:
+    for reader in READERS.values():
+        with pytest.raises(TooBig) as caught:
+            reader(b"{" * (limits.CONTROL_BYTES + 1))
+        assert caught.value.extra == {"limit": "CONTROL_BYTES"}
 
 
 def test_brackets_without_end_are_invalid_and_break_nothing() -> None:
@@ -130,18 +130,18 @@ def test_an_answer_to_a_browsers_attach_is_the_agents_answer_with_a_ref() -> Non
     assert set(m.BrowserAttaching.__struct_fields__) - shared == {"ref", "machine"}
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_message_says_in_a_sentence_what_it_is(kind: type[m.Message]) -> None:
-    assert kind.__doc__
-    assert kind.__doc__.rstrip().endswith(".")
-    assert kind.__struct_config__.tag_field == "type"
-    assert all(name == name.lower() for name in [str(kind.__struct_config__.tag)])
+def test_every_message_has_a_type_and_says_in_a_sentence_what_it_is() -> None:
+    for kind in KINDS:
+        assert kind.__doc__, kind
+        assert kind.__doc__.rstrip().endswith("."), kind
+        assert kind.__struct_config__.tag_field == "type", kind
+        assert str(kind.__struct_config__.tag).islower(), kind
 
 
-@pytest.mark.parametrize("union", UNIONS.values(), ids=UNIONS)
-def test_no_two_messages_of_one_direction_share_a_type(union: Any) -> None:
-    tags = [kind.__struct_config__.tag for kind in get_args(union)]
-    assert len(tags) == len(set(tags))
+def test_no_two_messages_of_one_direction_share_a_type() -> None:
+    for union in UNIONS.values():
+        tags = [kind.__struct_config__.tag for kind in get_args(union)]
+        assert len(tags) == len(set(tags))
 
 
 @quick

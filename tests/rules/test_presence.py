@@ -9,7 +9,7 @@ from relay.rules import presence
 from relay.rules.presence import Fence, Record, next_change_ms, next_generation, state, went_offline
 from tests.rules.samples import NOW_MS, number, record
 
-quick = settings(derandomize=True, deadline=None, max_examples=60)
+quick = settings(derandomize=True, deadline=None, max_examples=30)
 
 
 def settled(of: Record | None, now_ms: int = NOW_MS) -> str:
@@ -106,6 +106,14 @@ def test_nothing_went_offline_before_its_deadline() -> None:
 def test_a_machine_that_came_back_has_not_gone_offline_whatever_its_old_reason() -> None:
     assert went_offline(record(0, reason="silent"), NOW_MS) is None
     assert settled(record(0, reason="silent")) == "live"
+
+
+def test_the_next_change_of_band_is_foretold() -> None:
+    assert next_change_ms(record(4_000), NOW_MS) == NOW_MS + 26_001
+    assert next_change_ms(record(31_000), NOW_MS) == NOW_MS + 59_001
+    assert next_change_ms(dropped(2), NOW_MS) == NOW_MS + 8_001
+    assert next_change_ms(record(90_001), NOW_MS) is None
+    assert next_change_ms(closed(), NOW_MS) is None
 
 
 @quick

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from relay.rules.messages import After
 from relay.rules.resume import InputStream, Replay, decide_replay, judge
 
-quick = settings(derandomize=True, deadline=None, max_examples=80)
+quick = settings(derandomize=True, deadline=None, max_examples=60)
 EPOCH = 1_795_341_600
 
 

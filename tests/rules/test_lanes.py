@@ -1,0 +1,64 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.errors import Invalid
+from relay.rules import lanes
+from relay.rules.lanes import Arrival, EntryKind, arrival, batch, entry, open_batch
+
+quick = settings(derandomize=True, deadline=None, max_examples=30)
+SENDER = bytes(range(16))
+ENTRIES = [entry(EntryKind.HOP, b"{}"), entry(EntryKind.OUTPUT, b"machine", b"frame"), entry(EntryKind.INPUT)]
+
+
+def test_a_batch_carries_its_sender_its_number_and_its_entries_in_order() -> None:
+    sender, number, entries = open_batch(batch(SENDER, 7, ENTRIES))
+    assert (sender, number) == (SENDER, 7)
+    assert [(kind, bytes(body)) for kind, body in entries] == [(0, b"{}"), (1, b"machineframe"), (2, b"")]
+
+
+def test_an_empty_batch_only_says_its_number() -> None:
+    sender, number, entries = open_batch(batch(SENDER, 8, []))
+    assert (sender, number, list(entries)) == (SENDER, 8, [])
+
+
+def test_a_batch_shorter_than_its_prefix_is_invalid() -> None:
+    with pytest.raises(Invalid, match="shorter"):
+        open_batch(batch(SENDER, 1, [])[:-1])
+
+
+@pytest.mark.parametrize(("cut", "where"), [(1, "inside an entry"), (lanes.ENTRY.size, "entry's prefix")])
+def test_a_batch_that_was_cut_is_invalid_where_it_ends(cut: int, where: str) -> None:
+    whole = batch(SENDER, 1, [entry(EntryKind.HOP, b"first"), entry(EntryKind.HOP, b"x")])
+    _, _, entries = open_batch(whole[:-cut])
+    assert bytes(next(entries).body) == b"first"
+    with pytest.raises(Invalid, match=where):
+        next(entries)
+
+
+@quick
+@given(data=st.binary(max_size=80))
+def test_any_bytes_are_a_batch_or_invalid(data: bytes) -> None:
+    try:
+        sender, number, entries = open_batch(data)
+        again = [entry(EntryKind.HOP, bytes(body)) for _, body in entries]
+    except Invalid:
+        return
+    assert len(batch(sender, number, again)) == len(data)
+
+
+@pytest.mark.parametrize(
+    ("expected", "number", "meaning"),
+    [
+        (5, 5, Arrival.NEXT),
+        (5, 4, Arrival.REPEATED),
+        (5, 7, Arrival.GAP),
+        (5, 1, Arrival.GAP),  # the sender began the lane again
+        (None, 1, Arrival.NEXT),
+        (None, 3, Arrival.GAP),  # what came before 3 was never heard
+    ],
+)
+def test_the_number_of_a_batch_says_whether_something_is_missing(
+    expected: int | None, number: int, meaning: Arrival
+) -> None:
+    assert arrival(expected, number) is meaning
