@@ -37,7 +37,7 @@ async def read_body(request: Request, kind: type[Struct]) -> Any:
     raw = await _read(request)
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(_sentence(error)) from None
 
 
@@ -81,8 +81,6 @@ async def _read(request: Request) -> bytes:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "the body is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return "the body is not UTF-8"
     return str(error)

@@ -16,7 +16,7 @@ __all__ = ["_valkey", "valkey"]
 @pytest.fixture
 async def site(tmp_path: Path, valkey: Valkey) -> AsyncIterator[Site]:
     """A founded cluster of one node."""
-    async with open_site(tmp_path, valkey.url) as opened:
+    async with open_site(tmp_path, valkey) as opened:
         yield opened
 
 

@@ -26,6 +26,7 @@ from relay.store import Admitted, Announcement, Lease
 from relay.web.measures import create_metrics
 from relay.web.parts import Parts
 from relay.web.site import create_web
+from tests.support.valkey import Valkey
 
 URL = "http://relay.test"
 SECRET = "a-secret-of-the-test-cluster-which-is-long-enough"
@@ -56,6 +57,9 @@ class HeldSocket:
         """Nobody reads it."""
         return True
 
+    async def drained(self) -> None:
+        """Nothing ever waits here."""
+
     def close(self, code: Close) -> None:
         """Remember the first code, as a peer would."""
         self.closed = self.closed or code
@@ -64,13 +68,20 @@ class HeldSocket:
 class Site:
     """One node with its real registry and Redis; REST is asked in process."""
 
-    def __init__(self, node: Node, parts: Parts, clock: Clock, app: Starlette) -> None:
+    def __init__(self, node: Node, parts: Parts, clock: Clock, app: Starlette, valkey: Valkey) -> None:
+        self._valkey = valkey
+        self.redis_stopped = False
         self.node = node
         self.parts = parts
         self.clock = clock
         self.app = app
         self.workspace = ""
         self.owner = Person("", "")
+
+    def stop_redis(self) -> None:
+        """Redis is gone, with all that it knew, until the end of the test."""
+        self._valkey.stop()
+        self.redis_stopped = True
 
     async def found(self) -> None:
         """A cluster with its first workspace, called acme, and its owner."""
@@ -195,10 +206,10 @@ class Caller:
 
 
 @asynccontextmanager
-async def open_site(folder: Path, redis_url: str, **settings: Any) -> AsyncIterator[Site]:
+async def open_site(folder: Path, valkey: Valkey, **settings: Any) -> AsyncIterator[Site]:
     """A node on a registry in `folder`, founded, with its lease and nothing running."""
     given: dict[str, Any] = {
-        "redis_url": redis_url,
+        "redis_url": valkey.url,
         "database_url": f"sqlite+aiosqlite:///{folder / 'registry.sqlite'}",
         "secret": SECRET,
         "public_url": URL,
@@ -208,9 +219,13 @@ async def open_site(folder: Path, redis_url: str, **settings: Any) -> AsyncItera
     async with open_node(Settings(**given)) as node:
         parts = replace(node.parts, clock=clock, readiness=list)
         await parts.leases.renew(Lease(node.boot, URL, clock()))
-        site = Site(node, parts, clock, create_web(parts))
+        site = Site(node, parts, clock, create_web(parts), valkey)
         await site.found()
-        yield site
+        try:
+            yield site
+        finally:
+            if site.redis_stopped:
+                valkey.start()
 
 
 __all__ = ["SECRET", "URL", "Caller", "Clock", "HeldSocket", "Site", "create_metrics", "open_site"]

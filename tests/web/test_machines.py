@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from relay.store import Lease
 from tests.web.site import Caller, Site
 
 
@@ -155,8 +156,6 @@ async def test_revoking_closes_the_socket_and_says_so_and_again_says_the_same(si
 
 
 async def test_a_node_that_does_not_confirm_a_revocation_is_named(site: Site, owner: Caller) -> None:
-    from relay.store import Lease
-
     silent = str(uuid4())
     await site.parts.leases.renew(Lease(silent, "http://silent.test", site.clock()))
     machine = await owner.machine("mac")
