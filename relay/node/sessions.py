@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from relay.errors import Conflict, LimitReached, NotFound, RelayError
+from relay.errors import Conflict, LimitReached, NotFound, RelayError, Unavailable
 from relay.node import hops
 from relay.node.hub import Agent, Attachment, Holder, Hub, Told
 from relay.node.hub import Route as SessionRoute
@@ -74,7 +74,7 @@ class Sessions:
         agent = self._hub.agents.get(hop.machine)
         try:
             if agent is None:
-                raise NotFound("this node does not hold the machine any more")
+                raise Unavailable("this node does not hold the machine any more")
             _route, number = self._number(agent, ids.raw(hop.session), sender, hop.operator)
         except RelayError as error:
             self._lanes.send_hop(sender, hops.AnswerHop(call=hop.call, error=error.body()))

@@ -46,7 +46,8 @@ async def settle(database: Database, machine: str, token_version: int, now_ms: i
 
 async def _settle(write: Write, row: Any, token_version: int) -> Registered | None:
     this = machines.c.id == row.id
-    await write.connection.execute(update(machines).where(this).values(settled_version=token_version))
+    seen = {"last_seen_ms": write.now_ms, "offline_reason": None}  # a flush of Redis right now must not hide it
+    await write.connection.execute(update(machines).where(this).values(settled_version=token_version, **seen))
     asked = await _asked(write, row.id, token_version)
     if asked is None:  # so many registrations ago that it is forgotten; a newer one will settle
         return None

@@ -32,7 +32,7 @@ async def agent_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> 
     try:
         code, reason = await pump.run(conversation.text, conversation.binary, conversation.begin)
     finally:
-        await conversation.end()
+        await conversation.end(seen_to_drop=code != Close.NO_PONG)
         log.info("an agent left", code=code, reason=reason)
 
 
@@ -220,8 +220,9 @@ class AgentConversation:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
-    async def end(self) -> None:
-        """Let go of the machine, under this connection's own fence: a newer connection is not touched by it."""
+    async def end(self, *, seen_to_drop: bool) -> None:
+        """Let go of the machine, under this connection's own fence: a newer connection is not touched by it. A machine
+        that only stopped answering keeps its deadline, 90 s after it was last heard."""
         agent, doors = self._agent, self._doors
         if agent is None:
             return
@@ -230,15 +231,15 @@ class AgentConversation:
         if agent.fence is None or revoked:
             return
         try:
-            await self._let_go(agent, agent.fence)
+            await self._let_go(agent, agent.fence, seen_to_drop)
         except RelayError as error:
             structlog.get_logger().warning("a departure is not stored", machine=agent.machine, why=error.message)
 
-    async def _let_go(self, agent: Agent, fence: Fence) -> None:
+    async def _let_go(self, agent: Agent, fence: Fence, seen_to_drop: bool) -> None:
         presence = self._doors.parts.presence
         if agent.bye:
             await presence.goodbye(agent.workspace, agent.machine, fence)
-        elif not self._doors.membership.draining:
+        elif seen_to_drop and not self._doors.membership.draining:
             await presence.drop(agent.workspace, agent.machine, fence)
 
 

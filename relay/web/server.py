@@ -7,11 +7,32 @@ from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from relay.errors import Close
 from relay.rules import timing
 from relay.rules.limits import FRAME_BYTES
 
 HTTP_GRACE_SECONDS = 5  # for answers under way after the drain
+LINGER_SECONDS = 1.0  # for the close frame of a peer that does not answer pings
+
+
+class Wire(WebSocketsSansIOProtocol):
+    """Uvicorn's WebSocket, except that a peer without a pong leaves with our own code: nobody saw its socket drop."""
+
+    def keepalive_timeout(self) -> None:
+        """Say why, tell the application, and let the transport go."""
+        self.pong_timer = None
+        self.pending_ping_payload = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.conn.send_close(Close.NO_PONG, Close.NO_PONG.reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        farewell = {"type": "websocket.disconnect", "code": int(Close.NO_PONG), "reason": Close.NO_PONG.reason}
+        self.queue.put_nowait(farewell)  # type: ignore[arg-type]
+        self.transport.close()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)  # it may never read what waits for it
 
 
 class DrainingServer(uvicorn.Server):
@@ -39,7 +60,7 @@ def configure(app: Starlette, host: str, port: int) -> uvicorn.Config:
         app,
         host=host,
         port=port,
-        ws="websockets-sansio",
+        ws=Wire,
         ws_max_size=FRAME_BYTES,
         ws_ping_interval=timing.PING_SECONDS,
         ws_ping_timeout=timing.PONG_SECONDS,

@@ -14,7 +14,9 @@ from tests.support.cluster import Agent, Team
 from tests.support.screen import Screen, browser, open_shell, watching
 
 LINES = 4_000
-COUNTING = f"for i in $(seq 1 {LINES}); do echo line-$i-end; [ $((i % 100)) = 0 ] && sleep 0.02; done; echo all-$((1))-done\n"
+COUNTING = (
+    f"for i in $(seq 1 {LINES}); do echo line-$i-end; [ $((i % 100)) = 0 ] && sleep 0.02; done; echo all-$((1))-done\n"
+)
 
 
 def counted(screen: Screen) -> list[int]:

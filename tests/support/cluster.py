@@ -184,9 +184,7 @@ class Cluster:
             environment = self._environment() | {"RELAY_PORT": str(port), "RELAY_PUBLIC_URL": self.urls[number - 1]}
             self.nodes.append(Part(f"node-{number}", self.folder, ["relay.cli", "node"], environment))
         for number in range(1, sweepers + 1):
-            self.sweepers.append(
-                Part(f"sweeper-{number}", self.folder, ["workers", "sweeper"], self._environment())
-            )
+            self.sweepers.append(Part(f"sweeper-{number}", self.folder, ["workers", "sweeper"], self._environment()))
         for url in self.urls:
             self.wait_ready(url)
         self.owner_token = self._found()
