@@ -1,17 +1,104 @@
-"""Runs the sweeper as a process: signals, connections, exit code."""
+"""Runs the sweeper as a process: logs, connections, signals, exit code."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
 
+import structlog
+
+from relay.errors import Exit, Misconfigured, Unavailable
+from relay.registry import Registry, migrate
+from relay.rules import timing
 from relay.settings import Settings
+from relay.store import Claims, Keys, Leases, Presence, agree, connect
+from workers.cleaner import Cleaner
+from workers.sweeper import Sweeper
+
+RETRY_SECONDS = 1.0  # while Redis or the registry is not there yet: parts of a cluster start in any order
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_sweeper(settings: Settings) -> int:
     """Sweep until SIGTERM or SIGINT; returns the exit code. `relay sweeper` and `python -m workers sweeper` call it."""
-    raise NotImplementedError
+    _configure_logs(settings)
+    try:
+        asyncio.run(_until_signalled(settings))
+    except Misconfigured as error:
+        print(f"relay: {error.message}", file=sys.stderr)  # noqa: T201 - a person reads this, not a log
+        return Exit.CONFIGURATION
+    return Exit.OK
 
 
 async def sweep(settings: Settings, stop: asyncio.Event) -> None:
-    """Sweep until `stop` is set; waits out an unreachable Redis or registry instead of ending."""
-    raise NotImplementedError
+    """Sweep until `stop` is set; waits out an unreachable Redis or registry instead of ending. Raises `Misconfigured`
+    for settings that no waiting mends."""
+    async with AsyncExitStack() as stack:
+        work = asyncio.create_task(_work(settings, stack))
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            work.cancel()
+            stopped.cancel()
+            await asyncio.gather(work, stopped, return_exceptions=True)
+        if not work.cancelled():
+            work.result()
+
+
+async def _until_signalled(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOPS:
+        loop.add_signal_handler(number, stop.set)
+    await sweep(settings, stop)
+
+
+async def _work(settings: Settings, stack: AsyncExitStack) -> None:
+    redis = connect(settings.redis_url)
+    stack.push_async_callback(redis.aclose)
+    keys = Keys(settings.redis_prefix)
+    while True:
+        try:
+            await agree(redis, keys, _times())
+            await migrate(settings.database_url)
+            registry = await Registry.open(settings.database_url)
+            break
+        except Unavailable as error:
+            structlog.get_logger().warning("the sweeper waits", why=error.message)
+            await asyncio.sleep(RETRY_SECONDS)
+    stack.push_async_callback(registry.close)
+    claims = Claims(redis, keys)
+    sweeper = Sweeper(registry, Presence(redis, keys), claims, Leases(redis, keys), _unix_ms)
+    cleaner = Cleaner(registry, claims, _unix_ms)
+    structlog.get_logger().info("the sweeper sweeps", shards=len(keys.shards))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sweeper.run(keys.shards))
+        group.create_task(cleaner.run(keys.shards))
+
+
+def _times() -> dict[str, float]:
+    """The times that all processes of a cluster must share: scripts and readers decide by them."""
+    return {name: float(value) for name, value in vars(timing).items() if isinstance(value, int | float)}
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _configure_logs(settings: Settings) -> None:
+    text = settings.log_format == "text"
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False) if text else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

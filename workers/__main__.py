@@ -1,0 +1,28 @@
+"""Commands the workers: `python -m workers sweeper`."""
+
+from __future__ import annotations
+
+import sys
+
+from relay.errors import Exit, Misconfigured
+
+USAGE = "relay: usage: python -m workers sweeper"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the worker that the arguments name; returns the exit code."""
+    if arguments != ["sweeper"]:
+        print(USAGE, file=sys.stderr)  # noqa: T201
+        return Exit.USAGE
+    from relay.settings import load
+    from workers.process import run_sweeper
+
+    try:
+        return run_sweeper(load(secret=False))
+    except Misconfigured as error:
+        print(f"relay: {error.message}", file=sys.stderr)  # noqa: T201
+        return Exit.CONFIGURATION
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,104 @@
+"""Announces machines whose deadline has passed, and tells the registry who left and who came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from relay.errors import RelayError
+from relay.registry import Mark, Registry
+from relay.rules.limits import SCRIPT_IDS
+from relay.rules.timing import SWEEP_SECONDS
+from relay.store import Claimed, Claims, Leases, Presence
+
+CLAIM_IDS = 500  # per shard and script: a call stays under two milliseconds with a million machines in Redis
+BATCH_IDS = 500  # machines per SQL transaction: short ones, which two sweepers and the nodes' own fit between
+
+
+class Round(NamedTuple):
+    """What one round did."""
+
+    offline: int
+    online: int
+    lost: int  # of those offline: machines that Redis had forgotten altogether
+    more: bool  # a limit was reached: the next round should not wait
+
+
+class Sweeper:
+    """Sweeps all shards. Any number of sweepers may run: Redis hands out each machine once, and SQL takes a mark by
+    machine and fence, so that a repeated one changes nothing."""
+
+    def __init__(
+        self, registry: Registry, presence: Presence, claims: Claims, leases: Leases, clock: Callable[[], int]
+    ) -> None:
+        self._machines = registry.machines
+        self._presence = presence
+        self._claims = claims
+        self._leases = leases
+        self._clock = clock  # Unix milliseconds, for rows that SQL dates; presence goes by Redis's clock
+        self._compared = ""  # up to which machine the registry was compared with Redis
+
+    async def run(self, shards: Sequence[int]) -> None:
+        """Sweep every two seconds until cancelled. Trouble with Redis or SQL is waited out: what was claimed and not
+        confirmed is claimed again, by whoever is first."""
+        while True:
+            more = False
+            try:
+                done = await self.round(shards)
+                more = done.more
+                if done.offline or done.online:
+                    structlog.get_logger().info("a sweep told the registry", **done._asdict())
+            except RelayError as error:
+                structlog.get_logger().warning("a sweep waits", why=error.message)
+            except Exception:
+                structlog.get_logger().exception("a sweep failed")
+            if not more:
+                await asyncio.sleep(SWEEP_SECONDS)
+
+    async def round(self, shards: Sequence[int]) -> Round:
+        """Claim what is due, tell the registry, confirm; then compare one page of the registry with Redis. Raises
+        `Unavailable`."""
+        live = [lease.boot for lease in await self._leases.live()]
+        claimed = await self._claims.claim(shards, CLAIM_IDS, live)
+        for start in range(0, len(claimed), BATCH_IDS):
+            await self._tell(claimed[start : start + BATCH_IDS])
+        lost = await self._compare()
+        offline = sum(each.reason is not None for each in claimed)
+        return Round(offline + lost, len(claimed) - offline, lost, len(claimed) >= CLAIM_IDS)
+
+    async def _tell(self, claimed: Sequence[Claimed]) -> None:
+        marks = [Mark(each.machine, each.heard_ms, each.reason, each.fence.text) for each in claimed]
+        try:
+            await self._machines.mark(marks, self._clock())
+        except RelayError:
+            raise
+        except Exception:
+            if len(claimed) == 1:
+                structlog.get_logger().exception("a machine cannot be marked", machine=claimed[0].machine)
+                return  # not confirmed: it is claimed again in ten seconds, and holds nobody up until then
+            for each in claimed:
+                await self._tell([each])
+            return
+        await self._claims.confirm(claimed)
+
+    async def _compare(self) -> int:
+        """Find machines that the registry believes online although Redis, settled, has no record of them: they left
+        while Redis lost its memory. A node that still has one's socket brings it back with its next beat."""
+        page = await self._machines.believed_online(self._compared, SCRIPT_IDS)
+        self._compared = page[-1].machine if len(page) == SCRIPT_IDS else ""
+        absent = set(await self._claims.absent([(each.workspace, each.machine) for each in page]))
+        gone = [each for each in page if (each.workspace, each.machine) in absent]
+        if not gone:
+            return 0
+        marks = [Mark(each.machine, each.last_seen_ms, "silent", each.fence) for each in gone]
+        changed = set(await self._machines.mark(marks, self._clock()))
+        by_workspace: dict[str, list[str]] = {}
+        for each in gone:
+            if each.machine in changed:
+                by_workspace.setdefault(each.workspace, []).append(each.machine)
+        for workspace, machines in by_workspace.items():
+            await self._presence.ring(workspace, machines)
+        return len(changed)
