@@ -14,7 +14,7 @@ from relay.registry.database import Database
 from relay.registry.registration import IsOnline, NewMachine, Registration
 from relay.registry.revocation import Revocation, Revoked
 from relay.registry.settling import Settled
-from relay.registry.sightings import Mark
+from relay.registry.sightings import Believed, Mark
 from relay.registry.tables import former_names, machines
 from relay.registry.writing import commit
 from relay.rules.access import Identity
@@ -53,9 +53,9 @@ class Machines:
 
     async def get_many(self, ids: Sequence[str]) -> dict[str, Registered]:
         """Those of these machines that exist and are not revoked, by id."""
-        query = reading.shown(machines.c.id.in_(ids), machines.c.revoked_ms.is_(None))
         async with self._database.read() as connection:
-            return {found.id: found for found in await reading.many(connection, query)}
+            found = await reading.many(connection, machines.c.id.in_(ids), machines.c.revoked_ms.is_(None))
+        return {machine.id: machine for machine in found}
 
     async def former(self, workspace: str, now_ms: int) -> dict[str, tuple[str, ...]]:
         """Names and hostnames given up in the last 24 hours, by machine."""
@@ -109,6 +109,12 @@ class Machines:
         found = tuple(marks)
         return await self._database.attempt(lambda connection: sightings.mark(connection, found))
 
+    async def believed_online(self, after: str, limit: int) -> list[Believed]:
+        """Who was never told to be offline, page by page from id `after` on: a sweeper compares them with Redis, which
+        may have forgotten some."""
+        async with self._database.read() as connection:
+            return await sightings.believed_online(connection, after, limit)
+
     async def clean(self, now_ms: int) -> int:
         """Forget names and hostnames whose 24 hours are over; the answer is how many."""
         async with self._database.exclusive() as connection:
@@ -116,6 +122,5 @@ class Machines:
 
     async def list(self, workspaces: Sequence[str]) -> list[Registered]:
         """All machines of these workspaces, revoked ones aside; 10,000 without holding the event loop over 5 ms."""
-        query = reading.shown(machines.c.workspace.in_(workspaces), machines.c.revoked_ms.is_(None))
         async with self._database.read() as connection:
-            return await reading.many(connection, query)
+            return await reading.many(connection, machines.c.workspace.in_(workspaces), machines.c.revoked_ms.is_(None))

@@ -30,9 +30,7 @@ def called(workspace: str, scope: str, folded: str) -> ColumnElement[bool]:
 
 async def holder(connection: AsyncConnection, workspace: str, scope: str, folded: str) -> Registered | None:
     """Who holds a name now."""
-    query = reading.shown(called(workspace, scope, folded), machines.c.name_held)
-    row = (await connection.execute(query)).one_or_none()
-    return None if row is None else reading.registered([row])[0]
+    return await reading.first(connection, reading.shown(called(workspace, scope, folded), machines.c.name_held))
 
 
 async def lock(write: Write, machine: str) -> Any:

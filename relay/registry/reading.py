@@ -3,101 +3,121 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, Text, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from relay.errors import NotFound
 from relay.registry.tables import machines, people, workspaces
-from relay.rules.machine import Owner, Registered
+from relay.rules.machine import Registered
 
-SLICE_ROWS = 250  # about a millisecond of mapping; the loop may be held for five
-
-_LABELS: msgspec.json.Decoder[dict[str, str]] = msgspec.json.Decoder(dict[str, str])
-_SHOWN = (
-    machines.c.id,
-    machines.c.workspace,
-    workspaces.c.name,
-    machines.c.owner,
-    people.c.name,
-    machines.c.name,
-    machines.c.hostname,
-    machines.c.visibility,
-    machines.c.version,
-    machines.c.labels,
-    machines.c.instance,
-    machines.c.token_version,
-    machines.c.name_held,
-    machines.c.name_chosen,
-    machines.c.shadowed_by,
-    machines.c.ephemeral,
-    machines.c.last_seen_ms,
-    machines.c.offline_reason,
-    machines.c.created_ms,
-    machines.c.revoked_ms,
-    machines.c.key,
-)
+SLICE_ROWS = 250  # about half a millisecond of decoding; the loop may be held for five
+GROUP_CHARACTERS = 2  # of an id: 10,000 machines make 256 groups of about 40
 
 
-def shown(*conditions: ColumnElement[bool]) -> Select[Any]:
-    """The query for machines that meet all conditions."""
+class _Shown(Registered, array_like=True, frozen=True, kw_only=True):
+    """A machine as the database sends it: a JSON array in the order of its fields.
+
+    The database joins each row into one text, in its own thread or process, and msgspec makes the whole object of it in
+    one step: 10,000 machines in half the time that 200,000 Python values took.
+    """
+
+
+class _Joined(FunctionElement[str]):
+    """Columns as one JSON array; labels are JSON already."""
+
+    inherit_cache = True
+    type = Text()
+
+
+class _Owner(FunctionElement[str]):
+    """A person's id and name as one JSON object, or null."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(_Joined, "sqlite")
+def _join_in_sqlite(element: _Joined, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array({_columns(element, compiler, 'json({})', options)})"
+
+
+@compiles(_Joined, "postgresql")
+def _join_in_postgresql(element: _Joined, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_build_array({_columns(element, compiler, '{}::json', options)})::text"
+
+
+def _columns(element: _Joined, compiler: SQLCompiler, as_json: str, options: dict[str, Any]) -> str:
+    texts = [(column, compiler.process(column, **options)) for column in element.clauses]
+    return ", ".join(as_json.format(text) if column is machines.c.labels else text for column, text in texts)
+
+
+@compiles(_Owner, "sqlite")
+def _own_in_sqlite(element: _Owner, compiler: SQLCompiler, **options: Any) -> str:
+    id, name = (compiler.process(column, **options) for column in element.clauses)
+    return f"iif({id} IS NULL, NULL, json_object('id', {id}, 'name', {name}))"
+
+
+@compiles(_Owner, "postgresql")
+def _own_in_postgresql(element: _Owner, compiler: SQLCompiler, **options: Any) -> str:
+    id, name = (compiler.process(column, **options) for column in element.clauses)
+    return f"CASE WHEN {id} IS NOT NULL THEN json_build_object('id', {id}, 'name', {name}) END"
+
+
+_SPECIAL: dict[str, ColumnElement[Any]] = {
+    "workspace_name": workspaces.c.name,
+    "owner": _Owner(people.c.id, people.c.name),
+}
+_ROW = _Joined(*[_SPECIAL[field] if field in _SPECIAL else machines.c[field] for field in _Shown.__struct_fields__])
+_DECODER = msgspec.json.Decoder(_Shown, strict=False)  # SQLite's booleans are 0 and 1
+_LIST_DECODER = msgspec.json.Decoder(list[_Shown], strict=False)
+
+
+def shown(*conditions: ColumnElement[bool]) -> Select[str]:
+    """The query for machines that meet all conditions; `registered` reads its rows."""
     return (
-        select(*_SHOWN)
-        .join(workspaces, workspaces.c.id == machines.c.workspace)
+        select(_ROW)
+        .join_from(machines, workspaces, workspaces.c.id == machines.c.workspace)
         .outerjoin(people, people.c.id == machines.c.owner)
         .where(*conditions)
     )
 
 
+def registered(row: str) -> Registered:
+    """A row of `shown` as plain data."""
+    return _DECODER.decode(row)
+
+
+async def first(connection: AsyncConnection, query: Select[str]) -> Registered | None:
+    """The first that a query of `shown` finds."""
+    row = (await connection.execute(query)).first()
+    return None if row is None else registered(row[0])
+
+
 async def one(connection: AsyncConnection, machine: str) -> Registered:
     """One machine, revoked or not; raises `NotFound`."""
-    row = (await connection.execute(shown(machines.c.id == machine))).one_or_none()
-    if row is None:
+    found = await first(connection, shown(machines.c.id == machine))
+    if found is None:
         raise NotFound("no such machine")
-    return registered([row])[0]
-
-
-async def many(connection: AsyncConnection, query: Select[Any]) -> list[Registered]:
-    """All that the query finds, letting others run between slices."""
-    result = await connection.execute(query)
-    found: list[Registered] = []
-    while rows := result.fetchmany(SLICE_ROWS):
-        found += registered(rows)
-        await asyncio.sleep(0)
     return found
 
 
-def registered(rows: Iterable[Any]) -> list[Registered]:
-    """Rows of `shown` as plain data."""
-    return [
-        Registered(
-            id=id,
-            workspace=workspace,
-            workspace_name=workspace_name,
-            owner=None if owner is None else Owner(owner, owner_name),
-            name=name,
-            hostname=hostname,
-            visibility=visibility,
-            version=version,
-            labels={} if labels == "{}" else _LABELS.decode(labels),
-            instance=instance,
-            token_version=token_version,
-            name_held=name_held,
-            name_chosen=name_chosen,
-            shadowed_by=shadowed_by,
-            ephemeral=ephemeral,
-            last_seen_ms=last_seen_ms,
-            offline_reason=offline_reason,
-            created_ms=created_ms,
-            revoked_ms=revoked_ms,
-            key=key,
-        )
-        for (
-            id, workspace, workspace_name, owner, owner_name, name, hostname, visibility, version, labels, instance,
-            token_version, name_held, name_chosen, shadowed_by, ephemeral, last_seen_ms, offline_reason, created_ms,
-            revoked_ms, key,
-        ) in rows
-    ]  # fmt: skip
+async def many(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[Registered]:
+    """All machines that meet the conditions, letting others run between slices."""
+    # Rows come in up to 256 groups rather than one by one: SQLite's driver takes the interpreter's lock back for every
+    # row, and beside a busy event loop 10,000 such takings take seconds.
+    grouped = shown(*conditions).with_only_columns(func.aggregate_strings(_ROW, ","))
+    groups = await connection.scalars(grouped.group_by(func.substr(machines.c.id, 1, GROUP_CHARACTERS)))
+    found: list[Registered] = []
+    slice_ends = SLICE_ROWS
+    for group in groups:
+        found += _LIST_DECODER.decode(f"[{group}]")
+        if len(found) >= slice_ends:
+            slice_ends = len(found) + SLICE_ROWS
+            await asyncio.sleep(0)
+    return found

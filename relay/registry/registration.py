@@ -135,8 +135,8 @@ async def _known(write: Write, workspace: str, registrar: Identity, instance: st
     query = reading.shown(
         machines.c.workspace == workspace, machines.c.instance == instance, machines.c.revoked_ms.is_(None)
     )
-    rows = await write.connection.execute(query.order_by(machines.c.named_ms.desc(), machines.c.id))
-    mine = (found for found in reading.registered(rows) if may(registrar, "take-name", workspace, found))
+    rows = await write.connection.scalars(query.order_by(machines.c.named_ms.desc(), machines.c.id))
+    mine = (found for found in map(reading.registered, rows) if may(registrar, "take-name", workspace, found))
     return next(mine, None)
 
 

@@ -25,6 +25,31 @@ class Mark(Struct, frozen=True):
     fence: str  # as text: "tokenversion:generation:connection"
 
 
+class Believed(Struct, frozen=True):
+    """A machine that was online when a sweeper last told of it."""
+
+    workspace: str
+    machine: str
+    last_seen_ms: int
+    fence: str
+
+
+async def believed_online(connection: AsyncConnection, after: str, limit: int) -> list[Believed]:
+    """At most `limit` machines that nobody has told to be offline, in the order of their ids after `after`."""
+    wanted = (
+        select(machines.c.workspace, machines.c.id, machines.c.last_seen_ms, machines.c.fence)
+        .where(
+            machines.c.id > after,
+            machines.c.fence.is_not(None),
+            machines.c.offline_reason.is_(None),
+            machines.c.revoked_ms.is_(None),
+        )
+        .order_by(machines.c.id)
+        .limit(limit)
+    )
+    return [Believed(*row) for row in await connection.execute(wanted)]
+
+
 async def mark(connection: AsyncConnection, marks: Iterable[Mark]) -> list[str]:
     """Store marks inside a transaction; the answer is who changed between online and offline by it."""
     newest: dict[str, Mark] = {}
