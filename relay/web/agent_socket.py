@@ -15,6 +15,7 @@ from relay.node.infos import info_of
 from relay.registry import SYSTEM
 from relay.rules import messages as m
 from relay.rules import timing, tokens
+from relay.rules.machine import Registered
 from relay.rules.presence import Fence, Info
 from relay.rules.tokens import MachineToken
 from relay.store import Admitted, Announcement, Refused
@@ -118,8 +119,8 @@ class AgentConversation:
         doors = self._doors
         admitted = await self._announce(agent)
         agent.fence = admitted.fence
-        if self._token.token_version > admitted.previous_token_version:
-            await self._settle(agent)
+        first = self._token.token_version > admitted.previous_token_version
+        shadowed = await self._settle(agent) if first else None
         row = await doors.parts.directory.row(agent.workspace, agent.machine)
         if self._pump.closing is not None:
             return  # somebody decided otherwise meanwhile
@@ -147,6 +148,8 @@ class AgentConversation:
                 },
             )
         )
+        if shadowed is not None:
+            await self._tell_both(agent, row.name, shadowed)
         doors.infos.changed(agent)
         log = structlog.get_logger()
         log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
@@ -178,21 +181,22 @@ class AgentConversation:
             await doors.mirror.load(doors.mirror.shard(agent.workspace), upto)
         raise AssertionError("the second attempt is answered or refused")
 
-    async def _settle(self, agent: Agent) -> None:
-        """The first hello of a registration: what it asked for becomes true now, the name above all."""
+    async def _settle(self, agent: Agent) -> Registered | None:
+        """The first hello of a registration: what it asked for becomes true now, the name above all; the answer is the
+        machine that lost its name to this one."""
         parts = self._doors.parts
         try:
             settled = await parts.registry.machines.settle(agent.machine, self._token.token_version, parts.clock())
         except NotFound:
             raise MachineRevoked("this machine is not registered") from None
         await parts.changed()
-        if settled.shadowed is None:
-            return
-        name, other = settled.machine.name, settled.shadowed
+        return settled.shadowed
+
+    async def _tell_both(self, agent: Agent, name: str, other: Registered) -> None:
         agent.send(m.Notice(code="name-taken-over", message=f"the name {name} was taken over from {other.id}"))
-        record = await parts.presence.locate(other.workspace, other.id)
+        record = await self._doors.parts.presence.locate(other.workspace, other.id)
         if record is not None and record.connected:
-            text = f"the name {name} was taken over by {settled.machine.id}; this machine goes on by id and hostname"
+            text = f"the name {name} was taken over by {agent.machine}; this machine goes on by id and hostname"
             self._doors.router.notify(other.id, record.node, "shadowed", text)
 
     async def _close_previous(self, agent: Agent, node: str) -> None:

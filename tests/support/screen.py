@@ -21,7 +21,13 @@ class Screen:
         self.attachment = attachment
         self.seen = bytearray()
         self.told: list[events.Event] = []
+        self.keeper: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
+
+    async def ended(self) -> None:
+        """Wait for the end of the session for this browser; raises why it ended, unless it came to its own end."""
+        assert self.keeper is not None
+        await self.keeper
 
     async def keep(self) -> None:
         """Take in events until the session ends."""
@@ -63,12 +69,12 @@ async def watching(connection: Connection, target: Target, manner: Manner | None
     """A session on the screen."""
     async with attached(connection, target, manner) as attachment:
         screen = Screen(attachment)
-        keeper = asyncio.create_task(screen.keep())
+        screen.keeper = asyncio.create_task(screen.keep())
         try:
             yield screen
         finally:
-            keeper.cancel()
-            await asyncio.wait([keeper])
+            screen.keeper.cancel()
+            await asyncio.wait([screen.keeper])
 
 
 async def open_shell(connection: Connection, workspace: str, machine: str) -> Target:
