@@ -88,8 +88,9 @@ def test_going_offline_is_dated_by_the_rule_and_not_by_who_notices() -> None:
 def test_a_drop_and_a_goodbye_give_their_reasons() -> None:
     assert went_offline(dropped(60), NOW_MS) == (number(1), "degraded", "offline", NOW_MS - 50_000, "dropped")
     assert went_offline(closed(), NOW_MS) == (number(1), "live", "offline", NOW_MS, "closed")
-    late = record(heard_ms=NOW_MS - 31_000, deadline_ms=NOW_MS, connected=False, reason="closed")
-    assert went_offline(late, NOW_MS) == (number(1), "degraded", "offline", NOW_MS, "closed")
+    for age_ms, before in ((30_000, "live"), (30_001, "degraded")):
+        late = record(heard_ms=NOW_MS - age_ms, deadline_ms=NOW_MS, connected=False, reason="closed")
+        assert went_offline(late, NOW_MS) == (number(1), before, "offline", NOW_MS, "closed")
 
 
 def test_a_reason_that_the_sweeper_found_is_kept() -> None:
