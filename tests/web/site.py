@@ -98,7 +98,7 @@ class Site:
         if cookie is not None:
             sent["cookie"] = f"relay_session={cookie}"
         transport = httpx2.ASGITransport(self.app, client=(peer, 50_000))
-        return httpx2.AsyncClient(transport=transport, base_url=URL, headers=sent)
+        return httpx2.AsyncClient(transport=transport, base_url=self.parts.settings.public_url, headers=sent)
 
     async def person(self, name: str, role: Role, workspace: str | None = None) -> Caller:
         """Somebody new with a role in the workspace, and their personal token."""

@@ -11,7 +11,7 @@ from tests.web.site import URL, Caller, Site
 
 async def post(site: Site, path: str, body: object, **client: str) -> httpx2.Response:
     """A call without credentials, unless `client` brings some."""
-    async with site.client(**client) as asking:  # type: ignore[arg-type]
+    async with site.client(**client) as asking:
         return await asking.post(path, json=body)
 
 
