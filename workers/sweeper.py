@@ -15,6 +15,7 @@ from relay.rules.timing import SWEEP_SECONDS
 from relay.store import Claimed, Claims, Leases, Presence
 
 CLAIM_IDS = 500  # per shard and script: a call stays under two milliseconds with a million machines in Redis
+NO_FENCE = "0:0:none"  # lower than any: a machine that left before a sweeper first told of it
 BATCH_IDS = 500  # machines per SQL transaction: short ones, which two sweepers and the nodes' own fit between
 
 
@@ -93,7 +94,7 @@ class Sweeper:
         gone = [each for each in page if (each.workspace, each.machine) in absent]
         if not gone:
             return 0
-        marks = [Mark(each.machine, each.last_seen_ms, "silent", each.fence) for each in gone]
+        marks = [Mark(each.machine, each.last_seen_ms, "silent", each.fence or NO_FENCE) for each in gone]
         changed = set(await self._machines.mark(marks, self._clock()))
         by_workspace: dict[str, list[str]] = {}
         for each in gone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,13 +65,31 @@ def connect(url: str) -> Redis:
 def answering() -> Iterator[None]:
     """Turns what redis-py raises when Redis does not answer, or cannot write now, into `Unavailable`."""
     try:
-        yield
+        with cancellable():
+            yield
     except ResponseError as error:
         if isinstance(error, _NOT_NOW_CLASSES) or str(error).startswith(_NOT_NOW_WORDS):
             raise Unavailable("the relay's memory (Redis) cannot take this now") from error
         raise  # we asked something wrong
     except (RedisError, OSError, TimeoutError) as error:
         raise Unavailable("the relay's memory (Redis) does not answer") from error
+
+
+@contextmanager
+def cancellable() -> Iterator[None]:
+    """Raises `CancelledError` if the task was cancelled in here and something kept that from it.
+
+    Before Python 3.12 `asyncio.wait_for`, in which redis-py writes, forgets a cancellation that arrives together with
+    its result: every sixth of those that hit a command. A loop of ours would go on for ever, and a timeout be none.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    asked_before = task.cancelling()  # a task that cleans up after its own cancellation may still talk to Redis
+    try:
+        yield
+    finally:
+        if task.cancelling() > asked_before:
+            raise asyncio.CancelledError
 
 
 async def ask(redis: Redis, *words: str | int) -> Any:

@@ -11,6 +11,8 @@ import hiredis
 import structlog
 from redis.asyncio.connection import AbstractConnection
 
+from relay.store.connection import cancellable
+
 CHANNELS_AT_ONCE = 500  # per subscribe command
 
 # redis-py's own pub/sub costs an await per message (6-10 µs) and reconnects without a word. So redis-py opens the
@@ -41,7 +43,8 @@ class Wire(asyncio.Protocol):
         """Connect with redis-py and take its socket over; raises what redis-py raises."""
         wire = cls(asyncio.get_running_loop(), on_message)
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
+            with cancellable():
+                await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

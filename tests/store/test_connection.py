@@ -88,6 +88,37 @@ async def test_a_storm_of_requests_waits_for_connections_instead_of_failing(redi
     assert len(await redis.client_list()) <= CONNECTIONS
 
 
+async def test_a_cancellation_is_never_forgotten(redis: Redis, keys: Keys) -> None:
+    """Whatever step of a command it meets: else a loop goes on for ever, and a shutdown hangs."""
+    presence = Presence(redis, keys)
+    for work in (lambda: ask(redis, "PING"), lambda: presence.version("w"), lambda: presence.beat("node", [])):
+        for steps in range(60):
+            task = asyncio.ensure_future(work())
+            for _ in range(steps % 20):
+                await asyncio.sleep(0)
+            if not task.done():
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+
+async def test_a_task_that_cleans_up_after_its_cancellation_may_still_talk_to_redis(redis: Redis) -> None:
+    answers: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            answers.append(await ask(redis, "ECHO", "cleaned up"))
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert answers == ["cleaned up"]
+
+
 async def test_a_restarted_redis_serves_the_old_pool(moving_valkey: Valkey, moving_redis: Redis) -> None:
     assert await ask(moving_redis, "ECHO", 1) == "1"
     moving_valkey.stop()

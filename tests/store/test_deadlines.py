@@ -185,7 +185,7 @@ async def test_two_sweepers_announce_a_machine_once(moving: Cluster) -> None:
     await moving.later(92)
     assert moving.valkey is not None
     async with listening(moving.valkey.url, moving.keys) as bus:
-        heard = await _listen(bus, moving)
+        heard = await listen_to(bus, moving)
         swept = await asyncio.gather(*(moving.tell() for _ in range(6)))
         assert sorted(claimed.machine for claims in swept for claimed in claims) == sorted(machines)
         await moving.presence.ring(moving.workspace, ["the end"])
@@ -263,7 +263,7 @@ async def test_every_transition_rings_and_raises_the_version(moving: Cluster, wh
     if what == "late beat":
         await moving.sweep()
     async with listening(moving.valkey.url, moving.keys) as bus:
-        heard = await _listen(bus, moving)
+        heard = await listen_to(bus, moving)
         before = await moving.presence.version(workspace)
         match what:
             case "hello":
@@ -294,7 +294,7 @@ async def test_a_version_is_never_given_out_twice_although_redis_forgot(cluster:
     assert await cluster.presence.version(cluster.workspace) > before
 
 
-async def _listen(bus: Bus, cluster: Cluster) -> Listener:
+async def listen_to(bus: Bus, cluster: Cluster) -> Listener:
     listener = Listener(cluster.workspace)
     bus.subscribe(cluster.keys.events(cluster.shard), listener.hear)
     await bus.confirmed(cluster.keys.events(cluster.shard))

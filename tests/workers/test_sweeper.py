@@ -1,0 +1,140 @@
+"""Checks that the registry learns who left and who came back, once, whoever sweeps and whatever fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from relay.errors import Unavailable
+from relay.registry import Mark
+from tests.store.cluster import NODE
+from tests.store.listening import listening
+from tests.store.test_deadlines import listen_to
+from tests.workers.fleet import Fleet
+from workers.sweeper import Round
+
+
+async def test_a_machine_that_joined_is_online_in_the_registry_and_one_that_left_is_not(fleet: Fleet) -> None:
+    machine, fence = await fleet.join("prod")
+    sweeper = fleet.sweeper()
+    await sweeper.round([fleet.shard])
+    row = await fleet.row(machine)
+    assert (row.offline_reason, row.last_seen_ms) == (None, (await fleet.record(machine)).heard_ms)
+
+    await fleet.presence.goodbye(fleet.workspace, machine, fence)
+    await sweeper.round([fleet.shard])
+    row = await fleet.row(machine)
+    assert (row.offline_reason, row.last_seen_ms) == ("closed", (await fleet.record(machine)).heard_ms)
+    assert await sweeper.round([fleet.shard]) == Round(0, 0, 0, False)
+
+
+async def test_silence_reaches_the_registry_dated_by_when_the_machine_was_heard(fleet: Fleet) -> None:
+    machine, _ = await fleet.join("prod")
+    await fleet.sweeper().round([fleet.shard])
+    heard = (await fleet.record(machine)).heard_ms
+    await fleet.later(85)
+    await fleet.lease(NODE)
+    await fleet.later(6)
+    await fleet.sweeper().round([fleet.shard])
+    row = await fleet.row(machine)
+    assert (row.offline_reason, row.last_seen_ms) == ("silent", heard)
+
+
+async def test_two_sweepers_tell_the_registry_of_each_machine_once(fleet: Fleet) -> None:
+    joined = [await fleet.join(f"prod-{number}") for number in range(12)]
+    await fleet.sweeper().round([fleet.shard])
+    await fleet.later(91)
+    rounds = await asyncio.gather(*(fleet.sweeper().round([fleet.shard]) for _ in range(2)))
+    assert sum(done.offline for done in rounds) == len(joined)
+    assert {(await fleet.row(machine)).offline_reason for machine, _ in joined} == {"node-lost"}
+
+
+async def test_a_registry_that_does_not_answer_delays_the_sweep_and_loses_nothing(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, fence = await fleet.join("prod")
+    sweeper = fleet.sweeper()
+
+    async def fail(marks: list[Mark], now_ms: int) -> list[str]:
+        raise Unavailable("the registry does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fleet.registry.machines, "mark", fail)
+        with pytest.raises(Unavailable):
+            await sweeper.round([fleet.shard])
+    await fleet.presence.goodbye(fleet.workspace, machine, fence)
+    await fleet.later(11)
+    await sweeper.round([fleet.shard])
+    assert (await fleet.row(machine)).offline_reason == "closed"
+
+
+async def test_one_machine_that_cannot_be_marked_does_not_stop_the_line(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = [(await fleet.join(name))[0] for name in ("bad", "good")]
+    mark = fleet.registry.machines.mark
+
+    async def choose(marks: list[Mark], now_ms: int) -> list[str]:
+        if any(each.machine == bad for each in marks):
+            raise ValueError("this row is broken")
+        return await mark(marks, now_ms)
+
+    monkeypatch.setattr(fleet.registry.machines, "mark", choose)
+    await fleet.sweeper().round([fleet.shard])
+    assert (await fleet.row(good)).last_seen_ms == (await fleet.record(good)).heard_ms
+    assert (await fleet.row(bad)).last_seen_ms != (await fleet.record(bad)).heard_ms
+    monkeypatch.undo()
+    await fleet.later(11)
+    await fleet.sweeper().round([fleet.shard])
+    assert (await fleet.row(bad)).last_seen_ms == (await fleet.record(bad)).heard_ms
+
+
+async def test_a_machine_that_redis_forgot_and_that_never_came_back_is_announced(fleet: Fleet) -> None:
+    """Redis was flushed in the very moment in which the machine's power failed: no record is left to sweep."""
+    machine, _ = await fleet.join("gone")
+    present, fence = await fleet.join("present")
+    sweeper = fleet.sweeper()
+    await sweeper.round([fleet.shard])
+    seen = (await fleet.row(machine)).last_seen_ms
+    fleet.valkey.empty() if fleet.valkey else None
+    await fleet.revocations.load(fleet.shard, [], 0)
+    await fleet.flush()
+    await fleet.reannounce((present, fence))
+    assert await sweeper.round([fleet.shard]) == Round(0, 0, 0, False)  # unsettled: nothing is proved
+    await fleet.later(31, (present, fence))
+    assert fleet.valkey is not None
+    async with listening(fleet.valkey.url, fleet.keys) as bus:
+        heard = await listen_to(bus, fleet)
+        done = await sweeper.round([fleet.shard])
+        assert (done.offline, done.lost) == (1, 1)
+        assert await heard.until(lambda machines: len(machines) == 1) == [machine]
+    row = await fleet.row(machine)
+    assert (row.offline_reason, row.last_seen_ms) == ("silent", seen)
+    assert (await fleet.row(present)).offline_reason is None
+    assert (await sweeper.round([fleet.shard])).lost == 0
+
+
+async def test_a_sweeper_that_tells_the_older_thing_last_is_corrected(fleet: Fleet) -> None:
+    machine, fence = await fleet.join("prod")
+    sweeper = fleet.sweeper()
+    await sweeper.round([fleet.shard])
+    await fleet.later(91)
+    slow = await fleet.sweep()  # has claimed `offline`, and thinks
+    await fleet.flush((machine, fence))
+    await sweeper.round([fleet.shard])
+    marks = [Mark(each.machine, each.heard_ms, each.reason, each.fence.text) for each in slow]
+    assert await fleet.registry.machines.mark(marks, fleet.acme.now_ms) == []
+    await fleet.claims.confirm(slow)
+    assert (await fleet.row(machine)).offline_reason is None
+
+
+async def test_a_revoked_machine_is_no_concern_of_the_sweeper(fleet: Fleet) -> None:
+    machine, fence = await fleet.join("prod")
+    await fleet.sweeper().round([fleet.shard])
+    done = await fleet.registry.machines.revoke(machine, fleet.acme.as_jane, fleet.acme.later())
+    await fleet.revoke(machine, done.number)
+    await fleet.presence.forget(fleet.workspace, machine)
+    assert [lost.reason for lost in await fleet.flush((machine, fence))] == ["revoked"]
+    await fleet.later(91)
+    assert await fleet.sweeper().round([fleet.shard]) == Round(0, 0, 0, False)
