@@ -26,12 +26,12 @@ class Mark(Struct, frozen=True):
 
 
 class Believed(Struct, frozen=True):
-    """A machine that was online when a sweeper last told of it."""
+    """A machine that was online when it was last told of."""
 
     workspace: str
     machine: str
     last_seen_ms: int
-    fence: str
+    fence: str | None  # None: no sweeper has told of it yet
 
 
 async def believed_online(connection: AsyncConnection, after: str, limit: int) -> list[Believed]:
@@ -40,7 +40,7 @@ async def believed_online(connection: AsyncConnection, after: str, limit: int) -
         select(machines.c.workspace, machines.c.id, machines.c.last_seen_ms, machines.c.fence)
         .where(
             machines.c.id > after,
-            machines.c.fence.is_not(None),
+            machines.c.last_seen_ms.is_not(None),
             machines.c.offline_reason.is_(None),
             machines.c.revoked_ms.is_(None),
         )
