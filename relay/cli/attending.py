@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from relay.cli.escape_keys import EscapeKeys
@@ -20,6 +21,7 @@ from relay.errors import Ambiguous, Invalid, NotFound, Offline
 from relay.rules.messages import Mode, Session
 
 SIGNAL_BASE = 128  # what shells add to the number of the signal that ended a program
+LAST_KEYS_SECONDS = 1.0  # what was typed before leaving is sent, unless the connection takes nothing
 LABEL_CHARACTERS = 64  # of this computer's name, which others see beside the user's
 
 
@@ -151,12 +153,14 @@ async def _keys(attachment: Attachment, terminal: RawTerminal, left: asyncio.Eve
     while True:
         typed = await terminal.typed()
         keys, leave = escapes.feed(typed)
+        taken = True
+        if keys and not watching:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_KEYS_SECONDS if leave else None):
+                    taken = await attachment.write(keys)
         if leave or not typed:
             left.set()
             return
-        if watching or not keys:
-            continue
-        taken = await attachment.write(keys)
         if not taken and not told:
             told = True
             await terminal.say("somebody else has the keyboard; connect with --take to take it")
