@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import Coroutine
 
 import msgspec
 import structlog
@@ -87,12 +88,14 @@ class Session:
 
     # --- the program -------------------------------------------------------------------------------------------------
 
-    async def run(self, program: Program) -> None:
-        """Bring the program's output out until it has ended."""
+    def run(self, program: Program) -> Coroutine[None, None, None]:
+        """Take input and output from now on; what is to be awaited until the program has ended."""
         self._intake.program = program
         self._regulate()
-        status = await program.ended()
-        self.finish(status)
+        return self._run(program)
+
+    async def _run(self, program: Program) -> None:
+        self.finish(await program.ended())
 
     def received(self, data: bytes, flags: int) -> None:
         """The program wrote something."""

@@ -96,11 +96,16 @@ class Sessions:
 
     async def end(self, id: str) -> m.Session:
         """End a session and wait until it has; raises `NotFound`."""
+        session = self.find(id)
+        await session.end("killed")
+        return session.describe()
+
+    def find(self, id: str) -> Session:
+        """The session in memory with this id; raises `NotFound`."""
         session = self._sessions.get(id)
         if session is None:
             raise NotFound("no such session on this machine")
-        await session.end("killed")
-        return session.describe()
+        return session
 
     def remembered(self) -> list[m.Session]:
         """All sessions in memory, newest first."""

@@ -141,13 +141,12 @@ def ask(
 class Screen:
     """A browser that checks what it gets: each frame once, in order, none left out."""
 
-    def __init__(self, attachment: int = 1, report_every: int = 1) -> None:
+    def __init__(self, attachment: int = 1) -> None:
         self.attachment = attachment
         self.text = b""
         self.last = 0
         self.exit: bytes | None = None
         self._following = False
-        self._expected: int | None = None
 
     def take(self, item: bytes | m.Message) -> bool:
         """Hear one thing; says whether it was a frame that is now on the screen."""
@@ -161,6 +160,10 @@ class Screen:
         elif isinstance(item, bytes):
             return self._frame(item)
         return False
+
+    def leave(self) -> None:
+        """Get nothing more until the next attach."""
+        self._following = False
 
     def _frame(self, frame: bytes) -> bool:
         head = header(frame)

@@ -13,7 +13,9 @@ from relay.errors import Invalid
 JANE = Account("jane", "/home/jane", "/bin/zsh")
 
 
-def variables(inherited: dict[str, str], asked: dict[str, str] | None = None, *, terminal: bool = True) -> dict[str, str]:
+def variables(
+    inherited: dict[str, str], asked: dict[str, str] | None = None, *, terminal: bool = True
+) -> dict[str, str]:
     return environment.variables(inherited, JANE, asked or {}, terminal=terminal)
 
 
