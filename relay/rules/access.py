@@ -76,21 +76,19 @@ TABLE: dict[Action, tuple[Reach, Reach, Reach, Reach]] = {
 }  # fmt: skip
 
 
+# Lists ask for every machine, so the table is laid out once for one look-up an answer.
+_REACH: dict[tuple[Role | None, Action], Reach] = {
+    (role, action): row[column] for action, row in TABLE.items() for column, role in enumerate(COLUMNS)
+}
+_SHOWN: tuple[tuple[str, Action], ...] = (("watch", "watch"), ("drive", "drive"), ("manage", "rename"))
+
+
 def may(identity: Identity, action: Action, workspace: str, machine: Registered | None = None) -> bool:
     """Whether `identity` may do `action` in a workspace, and to this machine if one is given."""
-    reach = _reach(identity, action, workspace)
+    reach = _REACH.get((_role(identity, workspace), action), Reach.NO)
     if machine is None:
         return reach is Reach.ALL
-    if machine.workspace != workspace or not _visible(identity, machine):
-        return False
-    owns = _owns(identity, machine)
-    reached = {
-        Reach.NO: False,
-        Reach.OWN: owns,
-        Reach.KIN: owns or (identity.kind == "key" and machine.owner is None),
-        Reach.ALL: True,
-    }
-    return reached[reach]
+    return machine.workspace == workspace and _visible(identity, machine) and _reaches(reach, identity, machine)
 
 
 def may_appoint(identity: Identity, workspace: str, before: Role | None, after: Role | None) -> bool:
@@ -100,8 +98,10 @@ def may_appoint(identity: Identity, workspace: str, before: Role | None, after: 
 
 def capabilities(identity: Identity, machine: Registered) -> list[str]:
     """What the outside is told it may do with a machine: some of "watch", "drive", "manage"."""
-    shown: list[tuple[str, Action]] = [("watch", "watch"), ("drive", "drive"), ("manage", "rename")]
-    return [word for word, action in shown if may(identity, action, machine.workspace, machine)]
+    role = _role(identity, machine.workspace)
+    if not _visible(identity, machine):
+        return []
+    return [word for word, action in _SHOWN if _reaches(_REACH.get((role, action), Reach.NO), identity, machine)]
 
 
 def choose_workspace(identity: Identity, asked: str | None) -> str:
@@ -123,13 +123,21 @@ def choose_workspace(identity: Identity, asked: str | None) -> str:
     return named[0]
 
 
-def _reach(identity: Identity, action: Action, workspace: str) -> Reach:
+def _role(identity: Identity, workspace: str) -> Role | None:
     role = identity.roles.get(workspace)
-    if role not in COLUMNS or action not in TABLE:
-        return Reach.NO
-    if identity.kind == "key":
-        role = "member"  # whatever a row may say, a key is never more
-    return TABLE[action][COLUMNS.index(role)]
+    if identity.kind == "key" and role in COLUMNS:
+        return "member"  # whatever a row may say, a key is never more
+    return role
+
+
+def _reaches(reach: Reach, identity: Identity, machine: Registered) -> bool:
+    if reach is Reach.ALL:
+        return True
+    if reach is Reach.NO:
+        return False
+    if reach is Reach.KIN and identity.kind == "key":
+        return machine.owner is None
+    return _owns(identity, machine)
 
 
 def _visible(identity: Identity, machine: Registered) -> bool:

@@ -105,9 +105,10 @@ def state(record: Record | None, now_ms: int, settled: bool, was_offline: bool) 
     """The band at `now_ms`; unsettled silence shows nothing worse than `degraded` unless `was_offline` already."""
     if record is None:
         return "offline" if settled or was_offline else "degraded"
-    if is_due(record, now_ms):
-        believed = settled or was_offline or record.reason == "closed"
-        return "offline" if believed else "degraded"
+    if record.reason == "closed":
+        return "offline"  # the machine said so itself
+    if now_ms > record.deadline_ms:
+        return "offline" if settled or was_offline else "degraded"
     if record.connected and now_ms - record.heard_ms <= LIVE_MS:
         return "live"
     return "degraded"
