@@ -15,7 +15,9 @@ from tests.registry.acme import Acme
 from tests.support.postgres import Postgres
 from tests.support.postgres import postgres as postgres
 
-EMPTY = f"TRUNCATE {', '.join(metadata.tables)}; INSERT INTO counters (name, value) VALUES ('changes', 0)"
+# Deleting a few rows is ten times as fast as truncating twelve tables.
+EMPTY = "".join(f"DELETE FROM {table};" for table in reversed(metadata.sorted_tables))
+EMPTY += "INSERT INTO counters (name, value) VALUES ('changes', 0)"
 
 
 @pytest.fixture(scope="session")

@@ -70,9 +70,16 @@ class Postgres:
                 time.sleep(RETRY_SECONDS)
 
     def stop(self) -> None:
-        """End it at once, as a power cut would."""
+        """Stop, ending every connection; `start` finds what was there."""
+        self._end(signal.SIGINT)
+
+    def throw_away(self) -> None:
+        """End it at once, as a power cut would: what is left in the folder is worth nothing."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)
+            self._process.send_signal(how)
             self._process.wait()
             self._process = None
 
@@ -142,5 +149,5 @@ def postgres() -> Iterator[Postgres]:
             raise
         pytest.skip(f"PostgreSQL cannot be started here: {error}")
     yield server
-    server.stop()
+    server.throw_away()
     shutil.rmtree(folder, ignore_errors=True)
