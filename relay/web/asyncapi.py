@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 import relay
-from relay.errors import Close
+from relay import errors
+from relay.errors import Close, RelayError
+from relay.node.fanout import NotAttached
 from relay.rules import frames, limits, messages, timing
 from relay.rules.frames import Kind
 from relay.web.bodies import JSON
+from relay.web.problems import title
 from relay.web.protocol import AGENT_FLOW, BROWSER_FLOW, CLOSES, FRAMES, HEADER, OVERVIEW
 
 REFERENCE = "#/components/schemas/{name}"
@@ -69,6 +72,7 @@ def asyncapi(url: str) -> dict[str, Any]:
         "x-subprotocol": relay.PROTOCOL,
         "x-header": _header(),
         "x-frames": [_frame_row(kind) for kind in Kind],
+        "x-error-codes": [{"code": kind.code, "description": title(kind)} for kind in _errors()],
         "x-close-codes": [_close(code) for code in Close],
         "x-timings": _numbers(timing),
         "x-limits": _numbers(limits),
@@ -167,6 +171,12 @@ def _header() -> list[dict[str, Any]]:
 def _close(code: Close) -> dict[str, Any]:
     kind = "final" if code.final else "back-off" if code.back_off else "come-back" if code >= 4200 else "standard"
     return {"code": int(code), "reason": code.reason, "kind": kind, "description": CLOSES[code]}
+
+
+def _errors() -> list[type[RelayError]]:
+    """What an `error` may say: not every descendant of the class, for clients have private ones."""
+    told = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, RelayError)]
+    return sorted([*told, NotAttached], key=lambda kind: kind.code)
 
 
 def _numbers(module: Any) -> dict[str, Any]:

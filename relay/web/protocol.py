@@ -17,7 +17,7 @@ nothing before `welcome`. The server sends WebSocket pings every {timing.PING_SE
 
 **Text frames** are one JSON object each, at most {limits.CONTROL_BYTES} bytes, with a `type`. Fields that you do not
 know are to be ignored. A message with a `ref` (your own counter) is answered by a message with the same `ref`:
-`result` or `attaching`, or an `error` whose `code` is one of the REST document's. An `error` leaves the socket open.
+`result` or `attaching`, or an `error` with a `code` of `x-error-codes`. An `error` leaves the socket open.
 
 **Binary frames** are session data: the header under `x-header` (big-endian, {limits.FRAME_BYTES} bytes at most with
 the payload), then the payload, which nodes never read. `x-frames` lists the kinds.
@@ -34,8 +34,8 @@ AGENT_FLOW = f"""
 2. Send `hello` with the installation's id, the generation last held (0 at first) and the sessions that still run.
 3. After `welcome` keep its `generation`, and send `beat` every `beatSeconds`, each up to a fifth early at random.
 4. Answer each `request` by an `answer` with its `ref`. `open` has the fields of the browser's `open` but ref and
-   machine, and answers {{"session": Session}}; `sessions` answers {{"sessions": [Session]}}; `end` takes {{"session":
-   id}} and answers {{}}. Send `session` whenever one begins, changes or ends.
+   machine, and answers {{"session": Session}}; `sessions` answers {{"sessions": [Session]}}; `end` takes
+   {{"session": id}} and answers {{"session": Session}}. Send `session` whenever one begins, changes or ends.
 5. On `attach` send `attaching`, then the frames from `first` on with that attachment number in the header, then
    `attached` with the last number sent. Frames with attachment 0 go to everybody who is attached and caught up.
 6. Keep at least the last output of each session for those who come back: `after` names what they have. If that is not
@@ -53,22 +53,28 @@ BROWSER_FLOW = f"""
 1. Connect with `Authorization: Bearer TOKEN`; a page with its cookie (`Origin` must be listed); or with a ticket of
    POST /api/tickets as second subprotocol after `relay.v1`.
 2. Send `hello` with a random client id, kept in memory only; `welcome` tells who you are.
-3. `subscribe` to a workspace: a `snapshot` with a number follows, in parts for large workspaces, then `machine`,
-   `gone` and `seen`, each numbered one more. If a number is missing, subscribe again.
+3. `subscribe` to a workspace: a `snapshot` with a number follows, in parts while `more` is true, then `machine`,
+   `gone` and `seen`, each numbered one more. If a number is missing, subscribe again. `seen` comes only for the rows
+   that you called `visible`.
 4. `open` starts a session: the `result` is {{"session": Session}}. For a command use kind `exec` with `command`, and
    attach with `after` at sequence 0 of the session's epoch, so that nothing is missed.
 5. `attach` with `after` null for all that is kept, or with the epoch and last number that you have. `attaching` comes
    first: clear the screen if `recovered` is false; `input` is the last of your inputs that was applied; from then on
    put `attachment` into the header of all your frames. Frames follow, then `attached`.
-6. Number INPUT, RESIZE and END_INPUT in one stream from 1 per session. Keep each until an ACK covers it, at most
+6. One client at a time holds the keyboard: `driver` in `attaching` says whether you do, the message `driver` who does
+   now, `input-refused` that your input was not applied. `take` takes it. It stays with a dropped client for
+   {timing.DRIVER_KEPT_SECONDS:g} s.
+7. Number INPUT, RESIZE and END_INPUT in one stream from 1 per session. Keep each until an ACK covers it, at most
    {limits.INPUT_WINDOW_BYTES} bytes; after attaching again drop those up to `input` and resend the rest.
-7. Send SEEN with the last output number that was shown every {limits.SEEN_EVERY_BYTES} bytes or
+8. Send SEEN with the last output number that was shown every {limits.SEEN_EVERY_BYTES} bytes or
    {timing.SEEN_SECONDS:g} s, or the session stalls.
-8. EXIT is the last frame of a session. `detached` with `machine-gone`: wait until the machine is `connected` in your
+9. EXIT is the last frame of a session. `detached` with `machine-gone`: wait until the machine is `connected` in your
    subscription, then attach with `after`; with `gap` or `behind`: attach with `after` at once; with anything else: do
    not attach again.
-9. After a close connect to any node, wait as `x-close-codes` says, and attach with `after`: the rest comes exactly,
-   or `recovered: false` says that something is gone.
+10. A machine that is away answers `open` and `attach` with the error `offline` and `lastSeenAt`; stay subscribed, and
+    ask again when it is `connected`.
+11. After a close connect to any node, wait as `x-close-codes` says, and attach with `after`: the rest comes exactly,
+    or `recovered: false` says that something is gone.
 """
 
 FRAMES: dict[Kind, str] = {

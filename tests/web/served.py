@@ -31,8 +31,9 @@ class Served:
 class _Server(uvicorn.Server):
     """A server that leaves signals to pytest."""
 
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 @contextlib.contextmanager
