@@ -11,6 +11,7 @@ import structlog
 
 from relay import VERSION
 from relay.agent.history import History
+from relay.agent.identity import Identity
 from relay.agent.link import Link, Surroundings
 from relay.agent.outlet import Switch
 from relay.agent.requests import Requests, fitting
@@ -27,7 +28,6 @@ RECORD_SECONDS = 2.0  # output that a crash of this computer may cost the histor
 HELLO_BYTES = limits.CONTROL_BYTES - 4 * limits.KIB  # for sessions in a hello; the others follow one by one
 PENDING_REQUESTS = 256  # as many as there can be sessions
 MOVE_ATTEMPTS = 3  # after that the node that asked will close the socket, and that starts over
-KNOWN_NODES = 64  # addresses that a welcome may teach us
 
 
 class Dial(Protocol):
@@ -53,9 +53,9 @@ class Agent:
     def __init__(
         self, enrolment: Enrolment, urls: list[str], parts: Wiring, *, ephemeral: bool = False, dial: Dial = open_socket
     ) -> None:
-        self._enrolment = enrolment
+        self._identity = Identity(parts.profile, enrolment)
         self._urls = urls
-        self._profile, self._sessions, self._history, self._switch, self._surroundings = parts
+        _, self._sessions, self._history, self._switch, self._surroundings = parts
         self._requests = Requests(self._sessions, self._history)
         self._ephemeral = ephemeral
         self._dial = dial
@@ -105,7 +105,7 @@ class Agent:
         link.tell(m.Bye(remove=self._ephemeral))
         await link.leave("bye")
         if self._ephemeral:
-            await asyncio.to_thread(self._profile.forget_enrolment, self._enrolment.url)
+            await self._identity.forget()
         return Leave(Exit.OK, "stopped")
 
     async def _serve(self) -> Leave:
@@ -115,7 +115,7 @@ class Agent:
         while True:
             end: RelayError
             try:
-                link = await self._connect([*self._urls, *self._enrolment.nodes])
+                link = await self._connect([*self._urls, *self._identity.enrolment.nodes])
             except RelayError as error:
                 end = error
             else:
@@ -125,7 +125,7 @@ class Agent:
             match judge(end):
                 case Leave() as leave:
                     if leave.revoked:
-                        await self._forget_token()
+                        await self._identity.revoked()
                     return leave
                 case Park(line=line):
                     self._parked = True
@@ -159,23 +159,23 @@ class Agent:
 
     async def _connect(self, nodes: list[str]) -> Link:
         """A link that was welcomed; raises what dialling and greeting raise."""
-        socket = await self._dial(list(dict.fromkeys(nodes)), AGENT_PATH, self._enrolment.machine_token)
+        socket = await self._dial(list(dict.fromkeys(nodes)), AGENT_PATH, self._identity.enrolment.machine_token)
         link = Link(socket, self._surroundings, self)
         try:
             welcome = await link.greet(
                 m.AgentHello(
-                    instance=self._enrolment.instance_id,
+                    instance=self._identity.enrolment.instance_id,
                     hostname=self._surroundings.hostname(),
                     version=VERSION,
                     pid=os.getpid(),
-                    generation=self._enrolment.generation,
+                    generation=self._identity.enrolment.generation,
                     sessions=fitting(self._sessions.announced(), HELLO_BYTES),
                 )
             )
-            await self._remember(welcome)
         except BaseException:
             socket.abort()
             raise
+        self._identity.welcomed(welcome)
         structlog.get_logger().info(
             "connected",
             node=link.node,
@@ -187,6 +187,8 @@ class Agent:
 
     def _adopt(self, link: Link) -> None:
         """From now on this is the connection; tell it what has changed since its hello."""
+        assert self._tasks is not None
+        self._tasks.create_task(self._identity.save())
         self._link = self._switch.current = link
         told = {session.id: session for session in link.sessions}
         now = {session.id: session for session in self._sessions.announced()}
@@ -224,15 +226,6 @@ class Agent:
         if moving.done() and not moving.cancelled() and (link := moving.result()) is not None:
             link.abort()
         return None
-
-    async def _remember(self, welcome: m.AgentWelcome) -> None:
-        nodes = tuple(welcome.nodes[:KNOWN_NODES]) or self._enrolment.nodes
-        self._enrolment = self._enrolment._replace(generation=welcome.generation, nodes=nodes)
-        await asyncio.to_thread(self._profile.save_enrolment, self._enrolment)
-
-    async def _forget_token(self) -> None:
-        self._enrolment = self._enrolment._replace(machine_token=None, revoked=True)
-        await asyncio.to_thread(self._profile.save_enrolment, self._enrolment)
 
     # --- what the relay says -----------------------------------------------------------------------------------------
 

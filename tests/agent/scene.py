@@ -53,10 +53,18 @@ class Impatient(Clock):
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self._slept = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self._slept.set()
         await asyncio.sleep(seconds / 100)
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Wait until this is true; looked at whenever somebody goes to sleep, which an agent does all the time."""
+        while not happened():
+            self._slept.clear()
+            await self._slept.wait()
 
 
 class Recorder:

@@ -1,0 +1,68 @@
+"""Tests how the agent moves to another node when it is asked to."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from relay.errors import Close
+from relay.rules import messages as m
+from tests.agent.node import Node
+from tests.agent.served import Served, attach_to, open_session
+
+
+async def test_asked_to_move_it_keeps_the_old_socket_until_it_is_welcomed_elsewhere(
+    agent: Served, one: Node, two: Node
+) -> None:
+    visit = await one.visit()
+    session = await open_session(visit, "cat")
+    two.welcomes = False
+    await visit.tell(m.Move(nodes=[one.url, two.url], within_seconds=10))
+    there = await two.visit()
+    assert not visit.closed.is_set()
+    assert (await visit.ask("sessions", ref=9)).result is not None
+    assert there.hello is not None
+    assert [told.id for told in there.hello.sessions] == [session.id]
+    await there.tell(two.welcome(there))
+    await visit.closed.wait()
+    await there.tell(attach_to(session))
+    assert (await there.hears(m.Attached)).head == 0
+
+
+async def test_a_session_opened_while_it_moves_is_told_of_at_the_new_place(agent: Served, one: Node, two: Node) -> None:
+    visit = await one.visit()
+    two.welcomes = False
+    await visit.tell(m.Move(nodes=[two.url], within_seconds=10))
+    there = await two.visit()
+    session = await open_session(visit, "cat")
+    await there.tell(two.welcome(there))
+    assert (await there.hears(m.SessionChanged)).session.id == session.id
+
+
+async def test_when_nobody_takes_it_it_stays(agent: Served, one: Node, two: Node) -> None:
+    visit = await one.visit()
+    two.refuses = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
+    await visit.tell(m.Move(nodes=[two.url], within_seconds=10))
+    assert (await visit.ask("sessions")).result is not None
+    assert not visit.closed.is_set()
+
+
+async def test_a_drain_that_closes_before_the_move_is_done_does_not_start_over(
+    agent: Served, one: Node, two: Node
+) -> None:
+    visit = await one.visit()
+    two.welcomes = False
+    await visit.tell(m.Move(nodes=[two.url], within_seconds=10))
+    there = await two.visit()
+    await visit.close(Close.DRAINING, "draining")
+    await there.tell(two.welcome(there))
+    assert (await there.ask("sessions")).result is not None
+    assert (len(one.visits), len(two.visits)) == (1, 1)
+
+
+async def test_revoked_while_it_moves_it_leaves(agent: Served, one: Node, two: Node) -> None:
+    visit = await one.visit()
+    two.welcomes = False
+    await visit.tell(m.Move(nodes=[two.url], within_seconds=10))
+    await two.visit()
+    await visit.close(Close.MACHINE_REVOKED, "machine-revoked")
+    assert (await agent.leaves()).revoked
