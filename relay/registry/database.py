@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ SQLITE_DRIVER = "sqlite+aiosqlite"
 POSTGRESQL_DRIVER = "postgresql+asyncpg"
 POOL_CONNECTIONS = 8  # a node's cache misses and one sweeper's batches; PostgreSQL's default allows 100 in all
 SQLITE_CONNECTIONS = 4  # each is a thread; SQLite lets one write at a time anyway
-POOL_WAIT_SECONDS = 10.0  # for a free connection before the caller is told that the registry is busy
+POOL_WAIT_SECONDS = 10.0  # for a free connection, or one's turn, before the caller is told that the registry is busy
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 30.0  # far above any statement here: a server that needs longer is gone
 SQLITE_BUSY_MS = 10_000  # other processes on the same file finish their transactions in milliseconds
@@ -52,9 +52,8 @@ class Database:
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write, committed at the end and rolled back on any error."""
-        queue: AbstractAsyncContextManager[Any] = self._writing or nullcontext()
         with answering():
-            async with queue, self._engine.connect() as connection:
+            async with self._turn(), self._engine.connect() as connection:
                 await connection.execution_options(relay_writes=True)
                 async with connection.begin():
                     yield connection
@@ -69,6 +68,19 @@ class Database:
                 continue
         async with self.exclusive() as connection:
             return await work(connection)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """This process's turn to write, where only one may."""
+        if self._writing is None:
+            yield
+            return
+        async with asyncio.timeout(POOL_WAIT_SECONDS):
+            await self._writing.acquire()
+        try:
+            yield
+        finally:
+            self._writing.release()
 
 
 class LostRace(Unavailable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -19,6 +20,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x72656C6179  # "relay": PostgreSQL knows locks by number
 WAL_ATTEMPTS = 50  # SQLite does not queue those who switch a new file to WAL at once: they ask again
 WAL_RETRY_SECONDS = 0.1
+FILE_MODE = 0o600
 
 
 async def migrate(url: str) -> None:
@@ -78,7 +80,12 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _use_wal(path: str) -> None:
-    """WAL is a property of the file: readers never wait for a writer, nor a writer for readers."""
+    """WAL is a property of the file: readers never wait for a writer, nor a writer for readers. A new file is its
+    owner's alone, for there are hashes of tokens in it."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
+    except OSError as error:
+        raise Misconfigured(f"RELAY_DATABASE_URL names {path}, which cannot be used: {error.strerror}") from None
     for _ in range(WAL_ATTEMPTS):
         try:
             with closing(sqlite3.connect(path, timeout=WAL_RETRY_SECONDS)) as connection:

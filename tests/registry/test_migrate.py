@@ -95,9 +95,10 @@ async def test_a_path_that_is_a_folder_is_one_clear_line(tmp_path: Path) -> None
         await migrate(f"sqlite+aiosqlite:///{tmp_path}")
 
 
-async def test_a_sqlite_registry_writes_ahead_and_waits_for_the_disk(tmp_path: Path) -> None:
+async def test_a_sqlite_registry_is_its_owners_alone_writes_ahead_and_waits_for_the_disk(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     await migrate(f"sqlite+aiosqlite:///{path}")
+    assert path.stat().st_mode & 0o777 == 0o600
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()

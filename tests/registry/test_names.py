@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from relay.errors import Conflict, Forbidden, MachineRevoked, NameTaken
-from relay.registry import Actor, NewMachine, Registration, Registry
+from relay.errors import Conflict, Forbidden, NameTaken
+from relay.registry import NewMachine, Registration, Registry
 from tests.registry.acme import DAY_MS, Acme
 
 
@@ -243,51 +243,6 @@ async def test_presence_is_asked_again_if_the_name_passed_on_meanwhile(acme: Acm
     done = await acme.registry.machines.register(acme.id, acme.jane, new, is_online, acme.later())
     assert done.created
     assert len(asked) == 2
-
-
-async def test_a_machine_that_was_revoked_comes_back_only_when_asked_to_and_as_a_new_one(acme: Acme) -> None:
-    first = await acme.connect(acme.jane, "mac", instance=(instance := str(uuid4())))
-    await acme.registry.machines.revoke(first.id, acme.as_jane, acme.later())
-    for who in (acme.jane, await acme.key()):
-        with pytest.raises(MachineRevoked):
-            await acme.register(who, "mac", instance=instance)
-    again = await acme.register(acme.jane, "mac", instance=instance, again=True)
-    assert again.created
-    assert again.machine.id != first.id
-    assert not (await acme.register(acme.jane, "mac", instance=instance)).created, "it is no longer revoked"
-
-
-async def test_every_installation_that_a_revoked_machine_ever_was_is_refused(acme: Acme) -> None:
-    first, second, third = (str(uuid4()) for _ in range(3))
-    machine = await acme.connect(acme.jane, "mac", instance=first)
-    acme.leave(machine.id)
-    assert (await acme.connect(acme.jane, "mac", instance=second)).id == machine.id
-    acme.leave(machine.id)
-    assert (await acme.register(acme.jane, "mac", instance=third)).machine.id == machine.id
-    await acme.registry.machines.revoke(machine.id, acme.as_jane, acme.later())
-    for instance in (first, second, third):
-        with pytest.raises(MachineRevoked):
-            await acme.register(acme.jane, "other", instance=instance)
-
-
-async def test_an_installation_that_is_another_machine_by_now_is_not_refused(acme: Acme) -> None:
-    mine = str(uuid4())
-    machine = await acme.connect(acme.jane, "mac", instance=mine)
-    acme.leave(machine.id)
-    await acme.connect(acme.jane, "mac")  # another installation is this machine now
-    mover = await acme.connect(acme.jane, "other", instance=mine)
-    assert mover.id != machine.id
-    await acme.registry.machines.revoke(machine.id, acme.as_jane, acme.later())
-    assert (await acme.connect(acme.jane, "other", instance=mine)).id == mover.id
-
-
-async def test_an_ephemeral_machine_that_left_may_come_back_unasked(acme: Acme) -> None:
-    key = await acme.key()
-    first = await acme.connect(key, "runner", instance=(instance := str(uuid4())), ephemeral=True)
-    assert first.ephemeral
-    await acme.registry.machines.revoke(first.id, Actor.of(key), acme.later(), left=True)
-    again = await acme.connect(key, "runner", instance=instance, ephemeral=True)
-    assert again.id != first.id
 
 
 async def test_a_settled_rename_leaves_the_old_name_and_hostname_resolvable_for_a_day(acme: Acme) -> None:

