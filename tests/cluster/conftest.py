@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.browser import browser as browser
 from tests.support.cluster import Cluster, Team, running_cluster
 from tests.support.valkey import running
 
