@@ -96,13 +96,15 @@ class Page:
 
 
 def policy(nonce: str, origins: Iterable[str]) -> str:
-    """The content security policy of one answer; xterm.js makes style elements, so those need the nonce."""
+    """The content security policy of one answer: xterm.js makes style elements, so those need the nonce, and it writes
+    24-bit colours as style attributes, which can neither run nor load anything under this policy."""
     connect = " ".join(["'self'", *_sources(origins)])
     return "; ".join(
         [
             "default-src 'none'",
             "script-src 'self'",
             f"style-src 'self' 'nonce-{nonce}'",
+            "style-src-attr 'unsafe-inline'",
             "img-src 'self' data:",
             "font-src 'self'",
             "manifest-src 'self'",

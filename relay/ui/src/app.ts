@@ -31,7 +31,7 @@ export class App {
   #socket: Socket | null = null;
   #noticeTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(nonce: string) {
+  constructor() {
     const brought = this.#takeArrival();
     this.view = new Store<View>({
       gate: { at: "loading" },
@@ -44,9 +44,13 @@ export class App {
       (workspace) => this.#ask({ type: "subscribe", workspace }, () => undefined, () => undefined),
       (machine, id) => this.desk.machineChanged(machine, id),
     );
-    this.desk = new Desk(nonce, (machine) => this.machines.find(machine));
+    this.desk = new Desk((machine) => this.machines.find(machine));
     window.addEventListener("hashchange", () => this.#hashChanged());
     window.addEventListener("online", () => this.#socket?.hurry());
+    window.addEventListener("pagehide", () => this.#unload());
+    window.addEventListener("pageshow", (event) => {
+      if (event.persisted) location.reload();
+    });
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.#socket?.hurry();
     });
@@ -228,6 +232,12 @@ export class App {
     this.view.update({ place: read(location.hash), ...(brought ? { arrival: brought } : {}) });
     if (brought?.kind === "sign-in") void this.start();
     else this.#restore();
+  }
+
+  /** The page goes: its next load is another client, which should find the keyboard free and not kept for this one. */
+  #unload(): void {
+    this.desk.unload();
+    this.#socket?.stop();
   }
 
   #connectionChanged(now: Connection): void {

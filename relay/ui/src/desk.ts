@@ -8,14 +8,12 @@ import { lastSize, Terminal } from "./terminal.ts";
 
 export class Desk {
   readonly tabs: Store<readonly Tab[]>;
-  readonly #nonce: string;
   readonly #terminals = new Map<string, Terminal>();
   readonly #find: (machine: string) => Machine | undefined;
   #socket: Socket | null = null;
   #online = false;
 
-  constructor(nonce: string, find: (machine: string) => Machine | undefined) {
-    this.#nonce = nonce;
+  constructor(find: (machine: string) => Machine | undefined) {
     this.#find = find;
     this.tabs = new Store<readonly Tab[]>(load(sessionStorage));
   }
@@ -66,6 +64,11 @@ export class Desk {
     this.#socket = null;
   }
 
+  /** Leaves all sessions and keeps the tabs, for the next load of the page. */
+  unload(): void {
+    for (const terminal of this.#terminals.values()) terminal.attachment.close();
+  }
+
   /** Drives or watches, and remembers it for the next reload. */
   become(session: string, mode: Mode): void {
     this.#terminals.get(session)?.attachment.become(mode);
@@ -108,7 +111,7 @@ export class Desk {
 
   #start(tab: Tab, justOpened: boolean): void {
     if (!this.#socket || this.#terminals.has(tab.session)) return;
-    const terminal = new Terminal(tab, justOpened, lastSize.value, this.#socket, this.#nonce);
+    const terminal = new Terminal(tab, justOpened, lastSize.value, this.#socket);
     this.#terminals.set(tab.session, terminal);
     const machine = this.#find(tab.machine);
     if (machine) terminal.attachment.machineConnected(machine.connected);

@@ -38,14 +38,14 @@ export class Terminal implements Screen {
   readonly #dark = matchMedia("(prefers-color-scheme: dark)");
   readonly #recolour = (): void => this.#colour();
   #quiet = false;
+  #accelerated = false;
   #observer: ResizeObserver | null = null;
 
-  constructor(tab: Tab, justOpened: boolean, size: Size | null, socket: Socket, nonce: string) {
+  constructor(tab: Tab, justOpened: boolean, size: Size | null, socket: Socket) {
     this.standing = new Store(first(tab.mode));
     this.title.set(tab.title);
     this.#xterm = new XTerm({
       allowProposedApi: true, // Unicode 11 widths and the marks of a search
-      documentOverride: withNonce(document, nonce),
       fontFamily: FONT,
       fontSize: FONT_PIXELS,
       lineHeight: 1.15,
@@ -163,9 +163,8 @@ export class Terminal implements Screen {
 
   /** Draws on the graphics card where there is one; a software renderer is slower than plain elements. */
   async #accelerate(): Promise<void> {
-    const probe = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
-    if (!probe) return;
-    probe.getExtension("WEBGL_lose_context")?.loseContext();
+    if (this.#accelerated || !hasGraphicsCard()) return;
+    this.#accelerated = true;
     try {
       const { WebglAddon } = await import("@xterm/addon-webgl");
       const addon = new WebglAddon();
@@ -180,21 +179,13 @@ export class Terminal implements Screen {
 /** The size of the last screen that was measured: what a new session begins with. */
 export const lastSize = new Store<Size | null>(null);
 
-/** The document as xterm.js sees it: its style elements carry the nonce that the page's policy asks for. */
-function withNonce(page: Document, nonce: string): Document {
-  return new Proxy(page, {
-    get(target, name) {
-      if (name === "createElement") {
-        return (tag: string): HTMLElement => {
-          const made = target.createElement(tag);
-          if (tag === "style") made.nonce = nonce;
-          return made;
-        };
-      }
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+function hasGraphicsCard(): boolean {
+  const probe = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  if (!probe) return false;
+  const name = probe.getExtension("WEBGL_debug_renderer_info")?.UNMASKED_RENDERER_WEBGL;
+  const renderer = String(probe.getParameter(name ?? probe.RENDERER));
+  probe.getExtension("WEBGL_lose_context")?.loseContext();
+  return !/swiftshader|llvmpipe|software/i.test(renderer);
 }
 
 function openLink(event: MouseEvent, address: string): void {

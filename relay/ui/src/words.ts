@@ -27,7 +27,7 @@ export function presence(machine: Machine, nowMs: number): string {
 export function whoIsOn(machine: Machine): string | null {
   const operator = machine.activeSession?.operator;
   if (!operator) return null;
-  return operator.client ? `${operator.user} on ${operator.client}` : operator.user;
+  return operator.client ? `${operator.user}, ${operator.client}` : operator.user;
 }
 
 /** How a session ended. */

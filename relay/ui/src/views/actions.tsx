@@ -52,7 +52,7 @@ function Rename({ machine, close }: { machine: Machine; close: () => void }): JS
       <p>The old name still finds it for a day.</p>
       <label class="labelled">
         Name
-        <input class="field" name="name" required maxLength={NAME_CHARACTERS} value={machine.name} autofocus spellcheck={false} />
+        <input class="field" name="name" required maxLength={NAME_CHARACTERS} defaultValue={machine.name} autofocus spellcheck={false} />
       </label>
     </Dialog>
   );

@@ -52,8 +52,8 @@ export function Picker({ app }: { app: App }): JSX.Element {
   const online = fleet.machines.reduce((sum, machine) => sum + Number(machine.online), 0);
   return (
     <main class={opened ? "picker with-panel" : "picker"}>
+      <h1 class="unseen">Machines of {workspace?.name}</h1>
       <section class="list-side" aria-label="Machines">
-        <h1 class="unseen">Machines of {workspace?.name}</h1>
         <div class="search">
           <Lens />
           <input
@@ -130,7 +130,7 @@ function Rows({ app, machines, chosen, opened, now, ask, onKeyDown }: RowsProps)
     return () => clearTimeout(timer);
   }, [ids.join()]);
   return (
-    <div ref={box} class="rows" onScroll={(event) => setScrolled(event.currentTarget.scrollTop)} onKeyDown={onKeyDown}>
+    <div ref={box} class="rows" hidden={machines.length === 0} onScroll={(event) => setScrolled(event.currentTarget.scrollTop)} onKeyDown={onKeyDown}>
       <div id="machines" class="rows-all" role="grid" aria-label="Machines" aria-rowcount={machines.length} style={{ height: `${rows.total}px` }}>
         <div class="rows-shown" role="rowgroup" style={{ transform: `translateY(${rows.above}px)` }}>
           {shown.map((machine, index) => (
@@ -167,6 +167,7 @@ function Empty(): JSX.Element {
 
 function summary(known: boolean, all: number, online: number, found: number | null): string {
   if (!known) return "Asking for the machines…";
+  if (all === 0) return "";
   if (found === 0) return "No machine matches.";
   if (found !== null) return found === 1 ? "1 machine matches." : `${found} machines match.`;
   return all === 1 ? `1 machine, ${online} online.` : `${all} machines, ${online} online.`;

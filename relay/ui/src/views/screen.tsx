@@ -54,16 +54,18 @@ function Session({ app, tab, terminal, shown }: SessionProps): JSX.Element {
         </button>
       </div>
       {finding && <Find terminal={terminal} close={endFind} />}
-      <State app={app} tab={tab} standing={standing} />
-      {standing.note && (
-        <p class="banner note" role="status">
-          <span>{standing.note}</span>
-          <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => terminal.attachment.dismissNote()}>
-            <Cross />
-          </button>
-        </p>
-      )}
-      <div class={standing.phase === "attached" || standing.phase === "ended" ? "screen" : "screen stale"}>
+      <div class="over-screen">
+        <State app={app} tab={tab} standing={standing} />
+        {standing.note && (
+          <p class="banner note" role="status">
+            <span>{standing.note}</span>
+            <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => terminal.attachment.dismissNote()}>
+              <Cross />
+            </button>
+          </p>
+        )}
+      </div>
+      <div class="screen">
         <div ref={box} class="screen-box" />
       </div>
       <TouchKeys terminal={terminal} />
@@ -132,9 +134,9 @@ function State({ app, tab, standing }: { app: App; tab: Tab; standing: Standing 
     case "attached":
       return null;
     case "connecting":
-      return <Banner text="Connecting to the session… What you type is sent when it is back." />;
+      return <Banner late text="Connecting to the session… What you type is sent when it is back." />;
     case "catching-up":
-      return <Banner text="Catching up…" />;
+      return <Banner late text="Catching up…" />;
     case "away":
       return <Banner text={`${name} is not connected. The session continues here when it returns.`} />;
     case "refused":
@@ -159,9 +161,10 @@ function State({ app, tab, standing }: { app: App; tab: Tab; standing: Standing 
   }
 }
 
-function Banner({ text, children }: { text: string; children?: JSX.Element | JSX.Element[] }): JSX.Element {
+/** A line over the screen; a `late` one is not seen if what it says passes within a moment. */
+function Banner({ text, late, children }: { text: string; late?: boolean; children?: JSX.Element | JSX.Element[] }): JSX.Element {
   return (
-    <div class="banner">
+    <div class={late ? "banner late" : "banner"}>
       <span role="status">{text}</span>
       {children}
     </div>
