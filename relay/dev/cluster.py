@@ -75,20 +75,20 @@ class Cluster:
         self._plan = plan
         self._folder = folder
         self._environ = environ
-        self._database_url = environ.get("RELAY_DATABASE_URL") or f"sqlite+aiosqlite:///{folder.database}"
+        self.database_url = environ.get("RELAY_DATABASE_URL") or f"sqlite+aiosqlite:///{folder.database}"
 
     async def work(self, supervisor: Supervisor) -> None:
         """Start every part, let the owner in, and stay until a part fails for good."""
         screen.say("data", str(self._folder.path))
-        redis_url = await self._start_engine(supervisor)
-        async with self._founder() as founder:
+        redis_url = await self.start_engine(supervisor)
+        async with self.founder() as founder:
             founded = await founder.found(None, None)
             token = self._folder.agent / "token"
             await founder.agent_token(token, founded)
             for index, url in enumerate(self._plan.urls):
-                await supervisor.start(self._node(index, redis_url))
+                await supervisor.start(self.node(index, redis_url))
                 screen.say(f"node-{index + 1}", url)
-            await supervisor.start(self._sweeper(redis_url))
+            await supervisor.start(self.sweeper(redis_url))
             screen.say("sweeper", "announces machines that fall silent")
             screen.say("agent", f"serves this machine, {socket.gethostname()}")
             await supervisor.start(self._agent(token))
@@ -102,7 +102,8 @@ class Cluster:
         screen.running(self._folder.logs)
         await supervisor.run()
 
-    async def _start_engine(self, supervisor: Supervisor) -> str:
+    async def start_engine(self, supervisor: Supervisor) -> str:
+        """Start the embedded server unless RELAY_REDIS_URL names another; returns the URL of whichever it is."""
         found = engine.find_engine(self._environ)
         if isinstance(found, engine.External):
             screen.say("engine", "the Redis of RELAY_REDIS_URL")
@@ -123,14 +124,16 @@ class Cluster:
         return endpoint.url
 
     @asynccontextmanager
-    async def _founder(self) -> AsyncIterator[Founder]:
-        founder = await Founder.open(self._database_url, self._folder.secret.read_text(encoding="ascii"))
+    async def founder(self) -> AsyncIterator[Founder]:
+        """The registry of this cluster, migrated, in the hands of its owner."""
+        founder = await Founder.open(self.database_url, self._folder.secret.read_text(encoding="ascii"))
         try:
             yield founder
         finally:
             await founder.close()
 
-    def _node(self, index: int, redis_url: str) -> Part:
+    def node(self, index: int, redis_url: str) -> Part:
+        """One of the nodes, counted from 0."""
         port = self._plan.port + index
         origins = [f"http://{host}:{self._plan.port + other}" for other in range(self._plan.nodes) for host in NAMES]
         environ = self._told(redis_url) | {
@@ -144,7 +147,8 @@ class Cluster:
         ready = lambda: is_ready(HOST, port)  # noqa: E731 - one line where a function would need a name
         return Part(f"node-{index + 1}", _program("node"), environ, ready, frozenset({Exit.CONFIGURATION}))
 
-    def _sweeper(self, redis_url: str) -> Part:
+    def sweeper(self, redis_url: str) -> Part:
+        """The one sweeper."""
         return Part("sweeper", _program("sweeper"), self._told(redis_url), final=frozenset({Exit.CONFIGURATION}))
 
     def _agent(self, token: Path) -> Part:
@@ -167,7 +171,7 @@ class Cluster:
     def _told(self, redis_url: str) -> dict[str, str]:
         return self._inherited() | {
             "RELAY_REDIS_URL": redis_url,
-            "RELAY_DATABASE_URL": self._database_url,
+            "RELAY_DATABASE_URL": self.database_url,
             "RELAY_SECRET_FILE": str(self._folder.secret),
             "RELAY_SQLITE_WITH_REMOTE_REDIS": "true",  # all nodes are on this machine, wherever its Redis is
         }

@@ -1,0 +1,76 @@
+"""Starts a cluster of its own on this machine for one load test, or takes the one that was named."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.client.profile import Profile
+from relay.dev.cluster import Cluster, Plan
+from relay.dev.folder import DataFolder
+from relay.dev.supervisor import Supervisor
+
+FIRST_PORT = 21_000  # below the range that the system gives out by itself
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the cluster is, and who we are there. The last three are known only for a cluster of our own."""
+
+    urls: list[str]
+    token: str
+    workspace: str
+    redis_url: str = ""
+    database_url: str = ""
+    secret: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether rows and keys may be written behind the nodes' backs."""
+        return bool(self.secret)
+
+
+@asynccontextmanager
+async def own_servers(nodes: int) -> AsyncIterator[Servers]:
+    """An engine, so many nodes and a sweeper in a folder that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="relay-load-") as path:
+        folder = DataFolder(Path(path) / "data")
+        plan = Plan(nodes, _free_ports(nodes), folder.path, open_browser=False)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
+        cluster = Cluster(plan, folder, kept | {"RELAY_LOG_LEVEL": "warning"})
+        with folder.held():
+            async with Supervisor(folder.logs, _say) as supervisor:
+                redis_url = await cluster.start_engine(supervisor)
+                async with cluster.founder() as founder:
+                    founded = await founder.found("load", "load")
+                    profile = Profile(Path(path) / "profile")
+                    await founder.sign_in_cli(profile, plan.urls, founded)
+                for index in range(nodes):
+                    await supervisor.start(cluster.node(index, redis_url))
+                await supervisor.start(cluster.sweeper(redis_url))
+                login = profile.login()
+                assert login is not None
+                secret = folder.secret.read_text(encoding="ascii")
+                yield Servers(plan.urls, login.token, founded.workspace.id, redis_url, cluster.database_url, secret)
+
+
+def _free_ports(count: int) -> int:
+    for first in range(FIRST_PORT, FIRST_PORT + 10_000, count):
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise OSError("no free ports")
+
+
+def _say(name: str, sentence: str) -> None:
+    print(f"{name}: {sentence}", file=sys.stderr)
