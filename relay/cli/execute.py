@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from relay.cli import BROKEN_PIPE
 from relay.cli.place import Place, find_place, note
 from relay.cli.table import print_json
 from relay.errors import Invalid, NotFound, RelayError
@@ -57,15 +58,10 @@ def command(
     workspace: str | None,
 ) -> int:
     """Run COMMAND on machines, stream its output, and exit with its code: the first that is not 0, of several."""
-    words = context.meta.get(_COMMAND)
-    if not words:
-        raise Invalid("put the command behind --, as in: relay exec mac-studio -- uname -a")
-    if everywhere and machines:
-        raise Invalid("--all and machine names exclude each other")
-    if not machines and not everywhere and not online:
-        raise Invalid("name a machine, or say --all or --online")
-    environment = _environment(env)
     try:
+        words = context.meta.get(_COMMAND) or []
+        _check(words, machines, everywhere, online)
+        environment = _environment(env)
         place = find_place(workspace=workspace)
         found = _named(place, machines, online) if machines else _everywhere(place, online)
         outcomes = _run(place, found, words, environment, cwd, timeout, prefix, no_stdin, as_json)
@@ -73,12 +69,23 @@ def command(
         if as_json:
             print_json(origin="relay", error=error.body(), exitCode=int(error.exit))
         raise
+    except BrokenPipeError:
+        return BROKEN_PIPE  # click would make it 1
     if as_json:
         print_json(results=[outcome.as_json() for outcome in outcomes])
     for outcome in outcomes:
         if outcome.error is not None:
             note(outcome.error.message)
     return next((outcome.exit_code for outcome in outcomes if outcome.exit_code), 0)
+
+
+def _check(words: list[str], machines: tuple[str, ...], everywhere: bool, online: bool) -> None:
+    if not words:
+        raise Invalid("put the command behind --, as in: relay exec mac-studio -- uname -a")
+    if everywhere and machines:
+        raise Invalid("--all and machine names exclude each other")
+    if not machines and not everywhere and not online:
+        raise Invalid("name a machine, or say --all or --online")
 
 
 def _run(

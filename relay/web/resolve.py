@@ -28,11 +28,19 @@ class Resolve(Query):
     workspace: str | None = None
 
 
+class Shadowed(Answer):
+    """A machine that lost its name to another, and is reached by id or hostname."""
+
+    id: Id
+    hostname: str
+
+
 class Resolved(Answer):
-    """The one machine, and by what it was found."""
+    """The one machine, and by what it was found; when that is its name, `shadows` lists who had it before."""
 
     machine: Machine
     matched_by: MatchedBy
+    shadows: list[Shadowed]
 
 
 class Whoami(Query):
@@ -56,7 +64,8 @@ async def resolve_machine(ask: Ask) -> Response:
     query: Resolve = ask.query
     workspace = access.choose_workspace(ask.identity, query.workspace)
     found, matched_by = await ask.parts.directory.resolve(ask.identity, workspace, query.q)
-    return answer(Resolved(machine=found, matched_by=matched_by))
+    shadows = await _shadows(ask, workspace, found) if matched_by == "name" else []
+    return answer(Resolved(machine=found, matched_by=matched_by, shadows=shadows))
 
 
 async def whoami(ask: Ask) -> Response:
@@ -73,6 +82,15 @@ async def whoami(ask: Ask) -> Response:
     if matched_by != "hostname":
         return answer(WhoamiAnswer(False, query.hostname, reason=NOT_HERE))
     return answer(WhoamiAnswer(True, query.hostname, machine_id=found.id))
+
+
+async def _shadows(ask: Ask, workspace: str, found: Machine) -> list[Shadowed]:
+    """Whoever else of those that the asker may see was called so, a screenful at most."""
+    name = fold(found.name)
+    view = await ask.parts.directory.lately(workspace)
+    others = [row for row in view.rows.values() if not row.name_held and fold(row.name) == name]
+    seen = [row for row in others if access.may(ask.identity, "see", workspace, row)]
+    return [Shadowed(id=row.id, hostname=row.hostname) for row in seen[: limits.CANDIDATES]]
 
 
 def _all_named(candidates: list[dict[str, Any]], hostname: str) -> bool:

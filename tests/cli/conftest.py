@@ -34,9 +34,13 @@ def jane(acme: Team, tmp_path: Path) -> Person:
 
 
 @pytest.fixture
-def fresh(cli_cluster: Cluster) -> Team:
-    """A workspace of the test's own."""
-    return cli_cluster.team()
+def fresh(cli_cluster: Cluster) -> Iterator[Team]:
+    """A workspace of the test's own, whose agents end with the test."""
+    before = len(cli_cluster.agents)
+    yield cli_cluster.team()
+    for agent in cli_cluster.agents[before:]:
+        agent.kill()
+    del cli_cluster.agents[before:]
 
 
 @pytest.fixture

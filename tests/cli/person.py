@@ -53,6 +53,11 @@ class Person:
         """What a command says with --json, which is nothing but that."""
         return json.loads(self.run(*words, "--json", code=code).stdout)
 
+    @staticmethod
+    def read(done: subprocess.CompletedProcess[str]) -> Any:
+        """The JSON that a command printed."""
+        return json.loads(done.stdout)
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command that goes on while the test does something else."""
         return subprocess.Popen(
