@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -13,6 +14,8 @@ from relay.store.keys import Keys
 from relay.store.records import parse_record
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import LEAVING, ShardScript, shard_keys
+
+CALLS_AT_ONCE = 8  # scripts per pipeline: Redis serves nobody else until it has done one client's pipeline
 
 # Makes atomic: finding what is due by Redis's clock, taking it offline as of its deadline, and ringing: so that of any
 # number of sweepers one announces. Then leases the untold ones to the caller for ten seconds, whoever found them due.
@@ -134,10 +137,11 @@ class Claims:
         """Mark machines offline whose deadline passed (ringing for each exactly once, whoever calls) and take at most
         `limit` untold ones per shard for 10 s. Nothing from unsettled shards. `live` are the boots with a lease."""
         assert limit <= SCRIPT_IDS
-        calls = [Call(_CLAIM, shard_keys(self._keys, shard), [limit, *live]) for shard in shards]
+        calls = (Call(_CLAIM, shard_keys(self._keys, shard), [limit, *live]) for shard in shards)
         claimed: list[Claimed] = []
-        for answer in await run_all(self._redis, calls):
-            claimed += (_claimed(*answer[at : at + 4]) for at in range(0, len(answer), 4))
+        while batch := list(islice(calls, CALLS_AT_ONCE)):
+            for answer in await run_all(self._redis, batch):
+                claimed += (_claimed(*answer[at : at + 4]) for at in range(0, len(answer), 4))
         return claimed
 
     async def confirm(self, claimed: Sequence[Claimed]) -> None:

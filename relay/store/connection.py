@@ -24,6 +24,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from redis.maint_notifications import MaintNotificationsConfig
 
 from relay.errors import Misconfigured, Unavailable
+from relay.store.packing import packing
 
 CONNECTIONS = 64  # per process; a reconnect storm queues for them instead of failing
 POOL_WAIT_SECONDS = 5.0  # in that queue; half of a hello's deadline
@@ -58,6 +59,7 @@ def connect(url: str) -> Redis:
         )
     except ValueError as error:
         raise Misconfigured(f"RELAY_REDIS_URL: {error}") from None
+    pool.connection_class = packing(pool.connection_class)
     return Redis.from_pool(pool)
 
 
@@ -135,4 +137,6 @@ def _sentinel_pool(url: str) -> _SentinelPool:
     options = _connection_options()
     options.update(username=unquote(user) or None, password=unquote(password) or None, db=int(database or 0))
     bounds = {"max_connections": CONNECTIONS, "timeout": POOL_WAIT_SECONDS}
-    return _SentinelPool(name, sentinels, **bounds, **options)  # type: ignore[no-untyped-call]
+    pool = _SentinelPool(name, sentinels, **bounds, **options)  # type: ignore[no-untyped-call]
+    pool.connection_class = packing(pool.connection_class)
+    return pool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import islice
 from typing import Literal, NamedTuple, cast
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ from relay.store.records import encode_info
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import ShardScript, shard_keys
 
-CALLS_AT_ONCE = 8  # scripts per pipeline: building and reading one keeps the loop for about a millisecond
+CALLS_AT_ONCE = 4  # scripts per pipeline: packing and sending one keeps the loop for about a millisecond
 REANNOUNCED_AT_ONCE = 250  # half of SCRIPT_IDS: each carries a whole description
 
 # Makes atomic: comparing each fence and moving its deadline, with the shard's marker that says silence is watched.
@@ -85,7 +86,9 @@ local ids = {}
 for at = 3, #ARGV, 5 do ids[#ids + 1] = ARGV[at] end
 local stored = redis.call('HMGET', FENCES, unpack(ids))
 local revoked = redis.call('SMISMEMBER', REVOKED, unpack(ids))
-local lost, changed = {}, {}
+local offline = redis.call('ZMSCORE', OFFLINE, unpack(ids))
+local lost, fences, due, places, infos, untold, back, changed = {}, {}, {}, {}, {}, {}, {}, {}
+local function add(list, first, second) list[#list + 1], list[#list + 2] = first, second end
 for index, machine in ipairs(ids) do
     local workspace, fence, age, info = unpack(ARGV, index * 5 - 1, index * 5 + 2)
     local mine, theirs = parse(fence), parse(stored[index])
@@ -95,16 +98,23 @@ for index, machine in ipairs(ids) do
     elseif theirs and not same and not newer(mine, theirs) then
         lost[#lost + 1], lost[#lost + 2], lost[#lost + 3] = machine, 'replaced', theirs.fence
     elseif not (same and theirs.reason == 'closed') then
-        redis.call('HSET', FENCES, machine, fence)
-        redis.call('ZADD', DEADLINES, int(now - age + OFFLINE_MS), machine)
-        redis.call('HSET', PLACES, machine, workspace .. ' ' .. node)
-        redis.call('HSET', INFOS, machine, info)
-        if redis.call('ZREM', OFFLINE, machine) == 1 or not theirs then
-            redis.call('ZADD', UNTOLD, int(now), machine)
-        end
+        add(fences, machine, fence)
+        add(due, int(now - age + OFFLINE_MS), machine)
+        add(places, machine, workspace .. ' ' .. node)
+        add(infos, machine, info)
+        if offline[index] then back[#back + 1] = machine end
+        if offline[index] or not theirs then add(untold, int(now), machine) end
         note(changed, workspace, machine)
     end
 end
+if #fences > 0 then
+    redis.call('HSET', FENCES, unpack(fences))
+    redis.call('ZADD', DEADLINES, unpack(due))
+    redis.call('HSET', PLACES, unpack(places))
+    redis.call('HSET', INFOS, unpack(infos))
+end
+if #back > 0 then redis.call('ZREM', OFFLINE, unpack(back)) end
+if #untold > 0 then redis.call('ZADD', UNTOLD, unpack(untold)) end
 ring(now, changed)
 keep(FENCES, DEADLINES, PLACES, INFOS, UNTOLD)
 return lost
@@ -153,14 +163,14 @@ async def beat(redis: Redis, keys: Keys, node: str, beats: Sequence[Beat]) -> li
         if position % SCRIPT_IDS == 0:
             await asyncio.sleep(0)  # fifty thousand beats take a while to sort
     step = SCRIPT_IDS * 3
-    calls = [
+    calls = (
         Call(_BEAT, shard_keys(keys, shard), [node, *mine[start : start + step]])
         for shard, mine in enumerate(arguments)
         for start in range(0, max(len(mine), 1), step)
-    ]
+    )
     lost: list[Lost] = []
-    for start in range(0, len(calls), CALLS_AT_ONCE):
-        for answer in await run_all(redis, calls[start : start + CALLS_AT_ONCE]):
+    while batch := list(islice(calls, CALLS_AT_ONCE)):
+        for answer in await run_all(redis, batch):
             lost += _lost(answer, workspaces)
         await asyncio.sleep(0)  # answers that arrived together are read without a pause of their own
     return lost
