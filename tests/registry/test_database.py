@@ -129,6 +129,9 @@ def test_a_server_that_went_away_and_came_back_needs_no_restart_of_ours(other_po
     with asyncio.Runner() as runner:
         registry = runner.run(before())
         other_postgres.stop()
+        other_postgres.start()
+        assert runner.run(registry.changes.latest()) > 0, "nobody needed it meanwhile, so nobody notices"
+        other_postgres.stop()
         with pytest.raises(Unavailable):
             runner.run(registry.changes.latest())
         with pytest.raises(Unavailable):

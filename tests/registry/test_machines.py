@@ -49,10 +49,16 @@ async def test_machines_are_found_by_id_revoked_ones_only_when_asked_for(acme: A
         await acme.get(str(uuid4()))
 
 
-async def test_a_long_list_lets_others_run_between_slices(acme: Acme) -> None:
-    count = reading.SLICE_ROWS * 8
-    await fill(acme, count)
-    turns = 0
+async def test_a_long_list_lets_others_run_between_slices(acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = 8
+    await fill(acme, reading.SLICE_ROWS * slices)
+    turns, turns_at_decoding = 0, set()
+    decoder = reading._LIST_DECODER
+
+    class Watched:
+        def decode(self, text: str) -> list[Registered]:
+            turns_at_decoding.add(turns)
+            return list(decoder.decode(text))
 
     async def others() -> None:
         nonlocal turns
@@ -60,15 +66,12 @@ async def test_a_long_list_lets_others_run_between_slices(acme: Acme) -> None:
             await asyncio.sleep(0)
             turns += 1
 
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(others())
-        async with acme.registry._database.read() as connection:
-            wanted = (machines.c.workspace == acme.id, machines.c.revoked_ms.is_(None))
-            before = turns
-            found = await reading.many(connection, *wanted)
-        assert turns - before >= 4
-        running.cancel()
-    assert len({machine.id for machine in found}) == count
+    monkeypatch.setattr(reading, "_LIST_DECODER", Watched())
+    running = asyncio.create_task(others())
+    found = await acme.registry.machines.list([acme.id])
+    running.cancel()
+    assert len({machine.id for machine in found}) == reading.SLICE_ROWS * slices
+    assert len(turns_at_decoding) >= slices - 2, "a slice ends with the group that fills it"
 
 
 async def test_a_workspace_holds_so_many_machines_and_no_more(acme: Acme) -> None:

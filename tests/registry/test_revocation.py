@@ -116,6 +116,8 @@ async def test_an_installation_that_is_another_machine_by_now_is_not_refused(acm
     assert mover.id != machine.id
     await acme.registry.machines.revoke(machine.id, acme.as_jane, acme.later())
     assert (await acme.connect(acme.jane, "other", instance=mine)).id == mover.id
+    await acme.registry.machines.revoke(mover.id, acme.as_jane, acme.later(), left=True)
+    assert (await acme.register(acme.jane, "other", instance=mine)).created
 
 
 async def test_an_ephemeral_machine_that_left_may_come_back_unasked(acme: Acme) -> None:
