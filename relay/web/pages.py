@@ -29,7 +29,7 @@ def read_cursor(text: str, parts: int) -> tuple[str, ...]:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         found = msgspec.json.decode(raw, type=tuple[str, ...])
-    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+    except (binascii.Error, ValueError, msgspec.DecodeError):
         raise Invalid("this is not a cursor of ours") from None
     if len(found) != parts:
         raise Invalid("this is not a cursor of this list")

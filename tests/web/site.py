@@ -22,7 +22,7 @@ from relay.rules import tokens
 from relay.rules.access import Role
 from relay.rules.presence import Fence, Info
 from relay.settings import Settings
-from relay.store import Admitted, Announcement, Lease
+from relay.store import Admitted, Announcement, Beat, Lease, connect
 from relay.web.measures import create_metrics
 from relay.web.parts import Parts
 from relay.web.site import create_web
@@ -82,6 +82,14 @@ class Site:
         """Redis is gone, with all that it knew, until the end of the test."""
         self._valkey.stop()
         self.redis_stopped = True
+
+    async def settle(self) -> None:
+        """Redis has listened long enough for silence to be believed."""
+        await self.parts.presence.beat(self.node.boot, [])
+        redis = await connect(self._valkey.url)
+        keys = self.node.keys
+        await redis.hset(keys.of(keys.shard(self.workspace), "marker"), "settled", "1")
+        await redis.aclose()
 
     async def found(self) -> None:
         """A cluster with its first workspace, called acme, and its owner."""
@@ -163,6 +171,21 @@ class Site:
         agent.fence = Fence(*admitted.fence)
         self.parts.router.agent_admitted(agent)
         return held
+
+    async def beat(self, machine: dict[str, Any], age_ms: int) -> None:
+        """The node flushes that it heard the machine so long ago."""
+        agent = self.node.hub.agents[machine["id"]]
+        assert agent.fence is not None
+        lost = await self.parts.presence.beat(
+            self.node.boot, [Beat(agent.workspace, agent.machine, agent.fence, age_ms)]
+        )
+        assert lost == []
+
+    async def drop(self, machine: dict[str, Any]) -> None:
+        """The machine's socket is seen to drop."""
+        agent = self.node.hub.agents[machine["id"]]
+        assert agent.fence is not None
+        assert await self.parts.presence.drop(agent.workspace, agent.machine, agent.fence)
 
     def _token(self, kind: tokens.Kind) -> str:
         return tokens.make(kind, secrets.token_bytes(tokens.RANDOM_BYTES))

@@ -60,11 +60,25 @@ async def test_a_list_is_not_sent_twice(site: Site, owner: Caller) -> None:
 
 
 async def test_an_etag_of_one_question_answers_no_other(site: Site, owner: Caller) -> None:
+    await site.settle()
     await owner.machine("mac")
     async with site.client(owner.token) as client:
         first = await client.get("/api/machines")
         other = await client.get("/api/machines?online=true", headers={"if-none-match": first.headers["etag"]})
     assert (other.status_code, other.json()["machines"]) == (200, [])
+
+
+async def test_an_etag_changes_with_a_band_and_not_with_a_beat(site: Site, owner: Caller) -> None:
+    await site.settle()
+    made = await owner.register("mac")
+    await site.connect(made["machine"], made["machineToken"])
+    live = (await owner.ask("GET", "/api/machines")).headers["etag"]
+    await site.beat(made["machine"], age_ms=0)
+    assert (await owner.ask("GET", "/api/machines")).headers["etag"] == live
+    await site.drop(made["machine"])
+    dropped = await owner.ask("GET", "/api/machines")
+    assert dropped.headers["etag"] != live
+    assert dropped.json()["machines"][0]["connected"] is False
 
 
 async def test_pages_by_cursor_show_every_machine_once_and_in_order(owner: Caller) -> None:
@@ -90,6 +104,7 @@ async def test_a_cursor_stays_good_when_its_machine_is_gone(owner: Caller) -> No
 
 
 async def test_a_list_is_narrowed_by_the_resolvers_rules_and_by_presence(site: Site, owner: Caller) -> None:
+    await site.settle()
     made = await owner.register("prod-api-1.local")
     await site.connect(made["machine"], made["machineToken"])
     await owner.machine("prod-db-1")
