@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random, SystemRandom
 from typing import NamedTuple
 
 from relay.client import events
-from relay.client.connection import Connection, Lost
+from relay.client.connection import Connection
 from relay.client.feed import Feed
-from relay.client.input_stream import Entry, pieces
+from relay.client.input_stream import pieces
 from relay.client.keyboard import Keyboard
-from relay.client.output_track import OutputTrack, SeenMeter, Start, Verdict
+from relay.client.line import Line
+from relay.client.output_track import OutputTrack, Start, Verdict
+from relay.client.pending import Lost
 from relay.client.subscription import follow
 from relay.errors import Forbidden, MachineRevoked, NotFound, Offline, RelayError, TimedOut, Unavailable
-from relay.rules import frames, ids, limits, messages, timing
+from relay.rules import frames, limits, messages
 from relay.rules.frames import Header, Kind
 
 GAP_SPREAD_SECONDS = 2.0  # after a bus gap all browsers of a node come back at random within this time
@@ -50,14 +51,10 @@ class Attachment:
         self._connection = connection
         self._manner = manner
         self._random = random or SystemRandom()
-        self._raw = ids.raw(target.session)
-        self._number: int | None = None  # of the attachment whose frames count now
-        self._epoch = 0
+        self._line = Line(connection, target.session)
         self._live = False  # it has caught up: frames for everybody apply
         self._track = OutputTrack(manner.after)
-        self._seen = SeenMeter()
-        self._seen_timer: asyncio.TimerHandle | None = None
-        self._keyboard = Keyboard(self._send_input)
+        self._keyboard = Keyboard(self._line.send_input)
         self._feed = Feed()
         self._wanted = asyncio.Event()
         self._delay = 0.0  # before the next attach
@@ -89,11 +86,11 @@ class Attachment:
             event, sequence, size = taken
             yield event
             if sequence:
-                self._handed(sequence, size)
+                self._line.handed(sequence, size)
             if self._feed.overflown and not len(self._feed):
                 self._feed.overflown = False
                 self._reattach()
-        self._report_seen()
+        self._line.report_seen()
 
     async def write(self, data: bytes) -> bool:
         """Type these bytes, each exactly once however often the connection changes; waits while the window is full.
@@ -116,13 +113,13 @@ class Attachment:
 
     def take(self) -> None:
         """Ask for the keyboard; a `KeyboardMoved` tells when it is ours."""
-        if self._live and self._number is not None:
-            self._post(messages.Take(session=self.target.session, attachment=self._number))
+        if self._live:
+            self._line.take()
 
     def leave(self) -> None:
         """Detach; the session goes on. The iterator of events ends."""
         self._left = True
-        self._detach(self._number)
+        self._line.detach(self._line.number)
         self._pause()
         self._keyboard.close()
         self._feed.close()
@@ -148,7 +145,7 @@ class Attachment:
                     return
 
     async def _attach(self) -> None:
-        before = self._number
+        before = self._line.number
         manner = self._manner
         ask = messages.Attach(
             ref=0,
@@ -161,9 +158,9 @@ class Attachment:
             take=manner.take and not self._started.done(),
         )
         await self._connection.request(ask)
-        if before != self._number:
+        if before != self._line.number:
             # Only now: had the old one been detached first, the keyboard would have been free for a moment.
-            self._detach(before)
+            self._line.detach(before)
         if not self._started.done():
             self._started.set_result(None)
 
@@ -213,7 +210,7 @@ class Attachment:
             self._feed.put(events.Interrupted(reason))
 
     def _pause(self) -> None:
-        self._number = None
+        self._line.number = None
         self._live = False
         self._keyboard.pause()
 
@@ -245,7 +242,7 @@ class Attachment:
             self._attaching(message)
         elif isinstance(message, messages.DriverChanged):
             self._driver_changed(message)
-        elif self._number is not None and getattr(message, "attachment", None) == self._number:
+        elif self._line.number is not None and getattr(message, "attachment", None) == self._line.number:
             match message:
                 case messages.Attached():
                     self._attached(message)
@@ -257,10 +254,11 @@ class Attachment:
 
     def on_frame(self, header: Header, frame: bytes) -> None:
         """Take a frame in: deliver it, drop it, or notice that one is missing."""
-        if self._number is None or header.attachment not in (frames.EVERYBODY, self._number):
+        number = self._line.number
+        if number is None or header.attachment not in (frames.EVERYBODY, number):
             return
         if header.kind == Kind.ACK:
-            if header.attachment == self._number and header.epoch == self._epoch:
+            if header.attachment == number and header.epoch == self._line.epoch:
                 self._keyboard.acknowledge(header.sequence)
             return
         if self._feed.overflown or (header.attachment == frames.EVERYBODY and not self._live):
@@ -275,17 +273,15 @@ class Attachment:
 
     def _attaching(self, message: messages.BrowserAttaching) -> None:
         if self._left:
-            self._detach(message.attachment)
+            self._line.detach(message.attachment)
             return
         start = self._track.begin(message.epoch, message.first, message.recovered)
-        lost = self._keyboard.resume(
-            message.input, same_life=message.epoch == self._epoch or not self._epoch, mine=message.driver
-        )
-        self._number, self._epoch, self._live = message.attachment, message.epoch, False
+        same_life = message.epoch == self._line.epoch or not self._line.epoch
+        lost = self._keyboard.resume(message.input, same_life=same_life, mine=message.driver)
+        self._live = False
         if start is not Start.CONTINUED:
             self._feed.forget_numbers()
-        if self._seen.restart(message.first, continued=start is Start.CONTINUED):
-            self._report_soon()
+        self._line.begin(message.attachment, message.epoch, message.first, continued=start is Start.CONTINUED)
         if lost:
             self._feed.put(events.InputLost(lost))
         if start is Start.GAP:
@@ -322,60 +318,20 @@ class Attachment:
                 self._end(NotFound("this attachment was ended"))
 
     def _driver_changed(self, message: messages.DriverChanged) -> None:
-        if self._number is None:
+        if self._line.number is None:
             return
-        self._keyboard.pass_to(mine=message.attachment == self._number)
+        self._keyboard.pass_to(mine=message.attachment == self._line.number)
         operator = message.operator or messages.Operator(user="")
         self._feed.put(events.KeyboardMoved(self._keyboard.mine, operator.user, operator.client))
 
-    # --- frames -----------------------------------------------------------------------------------------------------
-
     def _deliver(self, header: Header, payload: bytes) -> None:
-        match header.kind:
-            case Kind.OUTPUT:
-                self._feed.put(
-                    events.Output(payload, bool(header.flags & frames.STDERR)), header.sequence, len(payload)
-                )
-            case Kind.RESIZED:
-                self._feed.put(events.Resized(*frames.SIZE.unpack(payload)), header.sequence)
-            case Kind.EXIT:
-                self._feed.put(read_exit(payload), header.sequence)
-                self._feed.close()
-                self._keyboard.close()
+        event = events.read(header, payload)
+        self._feed.put(event, header.sequence, len(payload))
+        if isinstance(event, events.Exited):
+            self._feed.close()
+            self._keyboard.close()
         if self._feed.overflown:
             self._live = False
-
-    def _handed(self, sequence: int, size: int) -> None:
-        if self._seen.handed(sequence, size):
-            self._report_seen()
-        else:
-            self._report_soon()
-
-    def _report_soon(self) -> None:
-        if self._seen_timer is None:
-            self._seen_timer = asyncio.get_running_loop().call_later(timing.SEEN_SECONDS, self._report_seen)
-
-    def _report_seen(self) -> None:
-        if self._seen_timer is not None:
-            self._seen_timer.cancel()
-            self._seen_timer = None
-        seen = self._seen.report() if self._number is not None else None
-        if seen is not None:
-            self._connection.post(frames.pack(self._header(Kind.SEEN, seen)))
-
-    def _send_input(self, entry: Entry) -> None:
-        self._connection.post(frames.pack(self._header(entry.kind, entry.sequence), entry.payload))
-
-    def _header(self, kind: Kind, sequence: int) -> Header:
-        assert self._number is not None, "frames are sent by those who are attached"
-        return Header(kind, 0, self._number, self._epoch, self._raw, sequence)
-
-    def _detach(self, number: int | None) -> None:
-        if number is not None:
-            self._post(messages.Detach(session=self.target.session, attachment=number))
-
-    def _post(self, message: messages.Message) -> None:
-        self._connection.post(messages.encode(message).decode())
 
 
 @asynccontextmanager
@@ -384,7 +340,7 @@ async def attached(
 ) -> AsyncIterator[Attachment]:
     """An attachment that is answered when this begins and left when it ends; raises why it was refused."""
     attachment = Attachment(connection, target, manner or Manner(), random)
-    connection.listen(target.session, attachment)
+    connection.listeners.add(target.session, attachment)
     keeper = asyncio.create_task(attachment.keep())
     try:
         await attachment.started()
@@ -393,15 +349,6 @@ async def attached(
         attachment.leave()
         keeper.cancel()
         await asyncio.wait([keeper])
-        connection.unlisten(target.session)
+        connection.listeners.remove(target.session)
         if not keeper.cancelled():
             keeper.result()
-
-
-def read_exit(payload: bytes) -> events.Exited:
-    """The last frame's payload; an unreadable one is an exit that says so."""
-    try:
-        told = json.loads(payload)
-        return events.Exited(told.get("code"), told.get("signal"), told.get("reason"))
-    except (ValueError, AttributeError):
-        return events.Exited(None, None, "the machine's exit report is not readable")

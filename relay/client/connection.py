@@ -9,15 +9,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import Random, SystemRandom
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
 from relay.client import dial
 from relay.client.dial import BackOff, Closed, ClosedForGood, Deadlines, Socket
-from relay.errors import Invalid, RelayError, TimedOut, Unavailable, from_body
-from relay.rules import frames, limits, messages, timing
-from relay.rules.frames import Header
+from relay.client.listeners import Listeners
+from relay.client.pending import Pending
+from relay.errors import Invalid, RelayError, Unavailable
+from relay.rules import frames, messages, timing
 
 BACK_OFF_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)  # with full jitter; a person waits, and a lost node leaves others at once
 FLUSH_SECONDS = 1.0  # at the end, for what was posted last, such as a detach
@@ -39,26 +40,6 @@ class Options(NamedTuple):
     random: Random | None = None
 
 
-class Listener(Protocol):
-    """Somebody on a connection: told at once, in stream order, and never awaited."""
-
-    def on_connected(self) -> None:
-        """A node has welcomed us; nothing of the last socket is known there."""
-
-    def on_lost(self, end: RelayError) -> None:
-        """The socket is gone; the connection looks for another node."""
-
-    def on_frame(self, header: Header, frame: bytes) -> None:
-        """A frame of the session that this listener named."""
-
-    def on_message(self, message: messages.Message) -> None:
-        """A control message about the session or workspace that this listener named."""
-
-
-class Lost(Unavailable):
-    """The socket ended before the answer; nobody knows whether the request was carried out."""
-
-
 class _End(NamedTuple):
     """How one socket ended, and whether it had been welcomed."""
 
@@ -73,15 +54,12 @@ class Connection:
         self.client = options.client or secrets.token_urlsafe(12)
         self.welcome: messages.BrowserWelcome | None = None
         self.nodes: list[str] = list(urls)
+        self.listeners = Listeners()
         self._token = token
         self._options = options
         self._random = options.random or SystemRandom()
         self._back_off = BackOff(BACK_OFF_SECONDS, random=self._random)
-        self._listeners: dict[str, Listener] = {}
-        self._by_raw: dict[bytes, Listener] = {}
-        self._pending: dict[int, asyncio.Future[messages.Message]] = {}
-        self._slots = asyncio.Semaphore(limits.PENDING_PER_BROWSER)
-        self._ref = 0
+        self._pending = Pending()
         self._outbox: deque[Outgoing] = deque()
         self._outbox_filled = asyncio.Event()
         self._outbox_empty = asyncio.Event()
@@ -122,21 +100,9 @@ class Connection:
 
     async def request(self, message: Any, seconds: float = ANSWER_SECONDS) -> messages.Message:
         """Send a message with a `ref` and return its answer. Raises the error that the relay answered, `TimedOut`, or
-        `Unavailable` when the socket ends first: then nobody knows whether it was done."""
+        `Lost` when the socket ends first: then nobody knows whether it was done."""
         await self.ready()
-        async with self._slots:
-            self._ref += 1
-            ref = message.ref = self._ref
-            answer: asyncio.Future[messages.Message] = asyncio.get_running_loop().create_future()
-            self._pending[ref] = answer
-            try:
-                self.post(messages.encode(message).decode())
-                async with asyncio.timeout(seconds):
-                    return await answer
-            except TimeoutError:
-                raise TimedOut(f"no answer within {seconds:g} s") from None
-            finally:
-                self._pending.pop(ref, None)
+        return await self._pending.ask(message, self.post, seconds)
 
     def post(self, outgoing: Outgoing) -> None:
         """Queue a control message (`str`) or a frame (`bytes`) for the socket that is open now; without one it is
@@ -145,21 +111,6 @@ class Connection:
             self._outbox.append(outgoing)
             self._outbox_empty.clear()
             self._outbox_filled.set()
-
-    def listen(self, subject: str, listener: Listener) -> None:
-        """Send everything about a session or workspace id to this listener; one listener per subject."""
-        assert subject not in self._listeners, f"{subject} has a listener"
-        self._listeners[subject] = listener
-        self._by_raw[bytes.fromhex(subject.replace("-", ""))] = listener
-
-    def listener(self, subject: str) -> Listener | None:
-        """Who listens to this id."""
-        return self._listeners.get(subject)
-
-    def unlisten(self, subject: str) -> None:
-        """Stop sending anything about this id to anybody."""
-        self._listeners.pop(subject, None)
-        self._by_raw.pop(bytes.fromhex(subject.replace("-", "")), None)
 
     def drop(self) -> None:
         """Lose the socket as if the network had; for tests and load tests."""
@@ -284,7 +235,7 @@ class Connection:
         self.nodes = list(dict.fromkeys([*welcome.nodes, *self.nodes]))[: dial.NODES_KEPT]
         self._outbox.clear()
         self._ready.set()
-        for listener in list(self._listeners.values()):
+        for listener in self.listeners.all():
             listener.on_connected()
 
     def _lost(self, end: Closed) -> None:
@@ -292,42 +243,28 @@ class Connection:
         self._socket = None
         self._ready.clear()
         self._outbox.clear()
-        for answer in list(self._pending.values()):
-            if not answer.done():
-                answer.set_exception(Lost("the connection to the relay was lost before the answer"))
+        self._pending.lose()
         if was_up:
-            for listener in list(self._listeners.values()):
+            for listener in self.listeners.all():
                 listener.on_lost(end)
 
     def _fail(self, error: RelayError) -> None:
         self._failure = error
         self._ready.set()
         self._ended.set()
-        for listener in list(self._listeners.values()):
+        for listener in self.listeners.all():
             listener.on_lost(error)
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
     def _hear(self, incoming: str | bytes) -> None:
         if isinstance(incoming, bytes):
-            header = frames.read_header(incoming, frames.FROM_AGENT)
-            listener = self._by_raw.get(header.session)
-            if listener is not None:
-                listener.on_frame(header, incoming)
+            self.listeners.tell_frame(frames.read_header(incoming, frames.FROM_AGENT), incoming)
             return
         message = _decoded(incoming)
-        if message is None:
-            return
-        subject = getattr(message, "session", None) or getattr(message, "workspace", None)
-        if subject in self._listeners:
-            self._listeners[subject].on_message(message)
-        ref = getattr(message, "ref", None)
-        answer = self._pending.get(ref) if ref is not None else None
-        if answer is not None and not answer.done():
-            if isinstance(message, messages.ErrorMessage):
-                answer.set_exception(from_body(_error_body(message)))
-            else:
-                answer.set_result(message)
+        if message is not None:
+            self.listeners.tell_message(message)  # before whoever asked: frames may follow in the same read
+            self._pending.settle(message)
 
 
 @asynccontextmanager
@@ -342,10 +279,6 @@ async def connected(
         yield connection
     finally:
         await connection.close()
-
-
-def _error_body(message: messages.ErrorMessage) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.to_builtins(message).items() if value is not None}
 
 
 def _decoded(incoming: str | bytes) -> messages.Message | None:

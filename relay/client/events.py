@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from typing import NamedTuple
+
+from relay.errors import Invalid
+from relay.rules import frames
+from relay.rules.frames import Header, Kind
 
 
 class Output(NamedTuple):
@@ -62,3 +68,26 @@ class InputLost(NamedTuple):
 
 
 Event = Output | Resized | Exited | Gap | Interrupted | Resumed | KeyboardMoved | InputRefused | InputLost
+
+
+def read(header: Header, payload: bytes) -> Event:
+    """The event in one output frame; raises `Invalid` for a payload that is not of its kind."""
+    match header.kind:
+        case Kind.OUTPUT:
+            return Output(payload, bool(header.flags & frames.STDERR))
+        case Kind.RESIZED:
+            try:
+                return Resized(*frames.SIZE.unpack(payload))
+            except struct.error:
+                raise Invalid("a size has four bytes") from None
+        case Kind.EXIT:
+            return _exit(payload)
+    raise Invalid(f"kind {header.kind} is no output")
+
+
+def _exit(payload: bytes) -> Exited:
+    try:
+        told = json.loads(payload)
+        return Exited(told.get("code"), told.get("signal"), told.get("reason"))
+    except (ValueError, AttributeError):
+        return Exited(None, None, "the machine's exit report is not readable")

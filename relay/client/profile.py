@@ -1,9 +1,9 @@
 """Owns what this computer remembers of each cluster: `credentials.json` and `machine.json`, 0600, keyed by URL.
 
 `credentials.json` is `{"current": URL, URL: {"token", "user", "workspace", "nodes"}}`, and `machine.json` is
-`{URL: {"machineId", "machineToken", "instanceId", "generation", "revoked", "nodes", "asked"}}`. Both are replaced whole, never
-written in place, so a crash leaves the old file or the new one. Only light modules are imported, because `relay list`
-reads these files.
+`{URL: {"machineId", "machineToken", "instanceId", "generation", "revoked", "nodes", "asked"}}`. Both are replaced whole
+and never written in place, so a crash leaves the old file or the new one. Only light modules are imported, because
+`relay list` reads these files.
 """
 
 from __future__ import annotations

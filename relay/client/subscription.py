@@ -95,10 +95,10 @@ class Subscription:
 
 def follow(connection: Connection, workspace: str) -> Subscription:
     """The connection's one subscription to a workspace, made at first use and kept until the connection ends."""
-    listener = connection.listener(workspace)
+    listener = connection.listeners.find(workspace)
     if listener is None:
         subscription = Subscription(connection, workspace)
-        connection.listen(workspace, subscription)
+        connection.listeners.add(workspace, subscription)
         connection.own(subscription.keep())
         return subscription
     assert isinstance(listener, Subscription), f"{workspace} is no workspace"

@@ -8,8 +8,9 @@ from contextlib import suppress
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from relay.client.connection import Connection, Lost, Options, connected
+from relay.client.connection import Connection, Options, connected
 from relay.client.dial import Unreachable
+from relay.client.pending import Lost
 from relay.client.session import choose_session, end_session, list_sessions, open_command, open_terminal
 from relay.client.subscription import follow
 from relay.errors import Forbidden, Invalid, NotFound, TimedOut, Unavailable

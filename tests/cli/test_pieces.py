@@ -1,0 +1,92 @@
+"""Tests of the command line's pure pieces: escape keys, tables, ages, outcomes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.cli.escape_keys import EscapeKeys
+from relay.cli.outcome import CAPTURE_BYTES, Capture, Outcome
+from relay.cli.table import age, print_table, seconds_between, width
+from relay.errors import Offline
+
+
+def fed(*reads: bytes) -> tuple[bytes, bool]:
+    keys, sent = EscapeKeys(), b""
+    for read in reads:
+        more, leave = keys.feed(read)
+        sent += more
+        if leave:
+            return sent, True
+    return sent, False
+
+
+@pytest.mark.parametrize(
+    ("reads", "sent", "leaves"),
+    [
+        ((b"~.",), b"", True),  # the first line begins at once
+        ((b"ls\r~.",), b"ls\r", True),
+        ((b"ls\r", b"~", b"."), b"ls\r", True),  # keys come one by one
+        ((b"ls~.",), b"ls~.", False),
+        ((b"\r~~.",), b"\r~.", False),
+        ((b"\r~x",), b"\r~x", False),
+        ((b"\r~\r~.",), b"\r~\r", True),
+        ((b"a\x1dB",), b"a", True),
+        ((b"\n~.",), b"\n", True),
+        ((b"x~~y",), b"x~~y", False),
+    ],
+)
+def test_only_the_leaving_keys_leave(reads: tuple[bytes, ...], sent: bytes, leaves: bool) -> None:
+    assert fed(*reads) == (sent, leaves)
+
+
+@given(st.lists(st.sampled_from([b"a", b"~", b".", b"\r", b"\n"]), max_size=12))
+def test_it_does_not_matter_how_keys_are_read(keys: list[bytes]) -> None:
+    assert fed(*keys) == fed(b"".join(keys))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "—"), (-3, "0s"), (4.9, "4s"), (252, "4m12s"), (3_600, "1h00m"), (11_100, "3h05m"), (1_051_200, "12d4h")],
+)
+def test_an_age_is_its_two_largest_units(seconds: float | None, text: str) -> None:
+    assert age(seconds) == text
+
+
+def test_a_span_needs_both_its_ends() -> None:
+    assert seconds_between("2026-11-22T10:00:00.000Z", "2026-11-22T10:00:04.500Z") == 4.5
+    assert seconds_between(None, "2026-11-22T10:00:00.000Z") is None
+
+
+def test_columns_are_aligned_by_what_a_terminal_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("A", "B"), [("機械", "x"), ("e\u0301", "y"), ("plain", "z")])
+    assert capsys.readouterr().out == "A      B\n機械   x\ne\u0301      y\nplain  z\n"
+    assert width("機械") == 4
+
+
+def test_nothing_in_a_table_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("A", "B"), [("\x1b[2J", "a\nb")])
+    assert capsys.readouterr().out == "A        B\n\\x1b[2J  a\\nb\n"
+
+
+def test_a_captured_stream_is_cut_and_says_so() -> None:
+    capture = Capture()
+    capture.add(b"x" * CAPTURE_BYTES)
+    assert "outTruncated" not in capture.fields("out")
+    capture.add(b"y")
+    assert capture.fields("out")["outTruncated"] is True
+    assert len(capture.fields("out")["out"]) == CAPTURE_BYTES
+
+
+def test_an_outcome_is_the_commands_own_or_ours() -> None:
+    outcome = Outcome({"id": "1", "name": "m", "hostname": "h", "pid": 7})
+    outcome.code = 3
+    assert outcome.exit_code == 3
+    assert outcome.as_json()["machine"] == {"id": "1", "name": "m", "hostname": "h"}
+    outcome.code, outcome.signal = None, 15
+    assert outcome.exit_code == 143
+    assert outcome.as_json()["signal"] == 15
+    outcome.error = Offline("gone", lastSeenAt="then")
+    assert outcome.exit_code == 69
+    assert outcome.as_json()["error"] == {"code": "offline", "message": "gone", "lastSeenAt": "then"}
