@@ -57,6 +57,7 @@ async def test_a_full_ring_is_replayed_with_no_more_under_way_than_the_window() 
     stage = Stage()
     stage.write(times=200)
     viewer = stage.join()
+    assert not viewer.following
     sent = 0
     while not viewer.following:
         new = stage.outlet.frames[sent:]

@@ -35,6 +35,9 @@ async def test_input_that_is_sent_again_is_applied_once(here: Machine) -> None:
     jane.type(b"b")
     jane.leave(dropped=True)
     assert jane.come_back(2).input == 2
+    jane.acknowledged = 0
+    jane.type(b"b", number=2)
+    await here.outlet.until(lambda: jane.acknowledged == 2)
     for number, text in enumerate((b"a", b"b", b"c", b"c"), 1):
         jane.type(text, number=min(number, 3))
     jane.send(Kind.END_INPUT, 4)
