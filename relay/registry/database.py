@@ -122,7 +122,12 @@ def checked(url: str) -> URL:
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
     engine = create_async_engine(
-        url, pool_size=SQLITE_CONNECTIONS, max_overflow=0, pool_timeout=POOL_WAIT_SECONDS, connect_args={"timeout": 0}
+        url,
+        pool_size=SQLITE_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_SECONDS,
+        hide_parameters=True,  # what people store has no place in a traceback
+        connect_args={"timeout": 0},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -152,6 +157,7 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         pool_size=POOL_CONNECTIONS,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
+        hide_parameters=True,
         pool_pre_ping=True,  # a restarted server costs a reconnect, not an error
         connect_args={"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS},
     )

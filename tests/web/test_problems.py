@@ -129,7 +129,7 @@ async def show_internal(site: Site, owner: Caller) -> httpx2.Response:
     return await owner.ask("GET", "/api/workspaces")
 
 
-async def _break(*_: object) -> None:
+async def _break(*_: object, **__: object) -> None:
     raise ZeroDivisionError("a detail that nobody outside may read")
 
 
@@ -194,6 +194,18 @@ async def test_a_mistake_of_ours_is_logged_in_full_and_shown_as_internal_error(
     (entry,) = [entry for entry in logged if entry["log_level"] == "error"]
     assert "ZeroDivisionError: a detail that nobody outside may read" in entry["traceback"]
     assert owner.token not in str(logged)
+
+
+async def test_a_mistake_during_sign_in_logs_no_secret(
+    site: Site, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = await site.link(site.owner)
+    monkeypatch.setattr(site.parts.registry.links, "use_sign_in", _break)
+    async with site.client() as client:
+        response = await client.post("/api/sign-in", json={"secret": secret})
+    assert response.json()["code"] == "internal"
+    assert "ZeroDivisionError" in str(logged)
+    assert secret not in str(logged)
 
 
 @pytest.mark.parametrize(
