@@ -11,7 +11,7 @@ The shape, for those who call it:
     registry.keys         create, list, revoke
     registry.links        create_sign_in, create_invitation, invitations, withdraw, use_sign_in, accept, clean
     registry.machines     register, settle, get, get_many, list, former, rename, relabel, set_visibility,
-                          set_hostname, revoke, revoked, mark, clean
+                          set_hostname, revoke, revoked, mark, believed_online, clean
     registry.changes      since, latest, clean
     registry.audit        page
     await registry.close()

@@ -20,7 +20,7 @@ SLICE_ROWS = 250  # about half a millisecond of decoding; the loop may be held f
 GROUP_CHARACTERS = 2  # of an id: 10,000 machines make 256 groups of about 40
 
 
-class _Shown(Registered, array_like=True, frozen=True, kw_only=True):
+class _Shown(Registered, array_like=True, frozen=True, kw_only=True, gc=False):
     """A machine as the database sends it: a JSON array in the order of its fields.
 
     The database joins each row into one text, in its own thread or process, and msgspec makes the whole object of it in
