@@ -12,7 +12,7 @@ USAGE = 64
 
 
 def main() -> int:
-    """Run the scenario that the first argument names; 99 means that a threshold was passed."""
+    """Run the scenario that the first argument names; 99 means that a threshold was exceeded."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     scenario = SCENARIOS.get(name)
     if scenario is None:

@@ -36,6 +36,7 @@ class Agents:
         self._random = random
         self._dialling = asyncio.Semaphore(DIALLING_AT_ONCE)
         self._sockets: dict[str, Socket] = {}
+        self._progress = asyncio.Condition()
 
     async def live(self, machine: Seeded, token: str) -> None:
         """One agent: connect, beat, and stay until its socket ends."""
@@ -49,11 +50,13 @@ class Agents:
                 welcome = m.to_agent(await socket.receive())
         except RelayError as error:
             self.counts.refused[error.code] += 1
+            await self._advance()
             return
         assert isinstance(welcome, m.AgentWelcome)
         self.counts.welcomed += 1
         self.counts.welcome_ms.append((loop.time() - began) * 1000)
         self._sockets[machine.id] = socket
+        await self._advance()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen(socket))
@@ -62,6 +65,15 @@ class Agents:
             end = ends.exceptions[0]
             assert isinstance(end, Closed)
             self.counts.closed[end.close_code] += 1
+
+    async def seated(self, count: int) -> None:
+        """Wait until so many agents were welcomed or turned away."""
+        async with self._progress:
+            await self._progress.wait_for(lambda: self.counts.welcomed + self.counts.refused.total() >= count)
+
+    async def _advance(self) -> None:
+        async with self._progress:
+            self._progress.notify_all()
 
     async def leave(self, machine: Seeded) -> None:
         """One agent says goodbye and closes."""

@@ -3,7 +3,7 @@
 Starts two nodes of its own unless --url names a cluster. There it writes most machines straight into the registry and
 keeps them alive in Redis, because a machine that only beats costs a list as much with a socket as without; --sockets of
 them are real agents. It measures the list and the resolver inside a node, where the event loop can be watched, and how
-soon browsers hear that a machine said goodbye. Prints JSON; exit code 99 if a threshold is passed.
+soon browsers hear that a machine said goodbye. Prints JSON; exit code 99 if a threshold is exceeded.
 
 On somebody else's cluster (--url with RELAY_TOKEN, a workspace key) it registers --sockets machines, ephemeral ones,
 and measures only what is seen from outside.
@@ -31,11 +31,16 @@ from loadtests.watching import browsers
 from relay.client.api import api
 from relay.rules.tokens import Secrets, sign_machine
 
-PASSED = 99
+EXCEEDED = 99
 RESOLVED = 200  # names that are resolved, one after the other
 GOODBYES = 5
-# What this machine has to keep to, in milliseconds; medians, because the load shares the processor with what it loads.
-THRESHOLDS = {"listMs": 100.0, "unchangedListMs": 30.0, "loopHoldMs": 5.0, "resolveMs": 100.0}
+# Milliseconds of the node's own work, in the median, because what is measured shares its processor with the load.
+THRESHOLDS = (
+    ("list", "workedMs", 100.0),
+    ("list", "loopHoldMs", 5.0),
+    ("unchangedList", "workedMs", 30.0),
+    ("resolve", "workedMs", 30.0),
+)
 
 Fleet = list[tuple[Seeded, str]]  # machines with sockets, and their tokens
 
@@ -77,12 +82,12 @@ async def run(options: argparse.Namespace) -> int:
         else:
             seats = await _register(servers, invent(options.sockets, random))
         found |= await _watch(servers, seats, options, random)
-    found["passed"] = _passed(found)
+    found["exceeded"] = _exceeded(found)
     text = json.dumps(found, indent=2)
     print(text)
     if options.json:
         options.json.write_text(text + "\n", encoding="utf-8")
-    return PASSED if found["passed"] else 0
+    return EXCEEDED if found["exceeded"] else 0
 
 
 async def _watch(servers: Servers, seats: Fleet, options: argparse.Namespace, random: Random) -> dict[str, Any]:
@@ -91,6 +96,7 @@ async def _watch(servers: Servers, seats: Fleet, options: argparse.Namespace, ra
     async with AsyncExitStack() as stack:
         living = [asyncio.create_task(agents.live(machine, token)) for machine, token in seats]
         stack.callback(lambda: [task.cancel() for task in living])
+        await agents.seated(len(seats))
         watching = await stack.enter_async_context(
             browsers(servers.urls, servers.token, servers.workspace, options.browsers, random)
         )
@@ -151,13 +157,13 @@ async def _register(servers: Servers, fleet: list[Seeded]) -> Fleet:
     return seats
 
 
-def _passed(found: dict[str, Any]) -> list[str]:
-    """Every threshold that was passed, and every peer that did not get what it was promised, as a sentence."""
+def _exceeded(found: dict[str, Any]) -> list[str]:
+    """Every threshold that was exceeded, and every peer that did not get what it was promised, as a sentence."""
     at_the_node = found.get("atTheNode", {})
     lines = [
-        f"{name}: {at_the_node[name]['p50']} ms, at most {most} ms"
-        for name, most in THRESHOLDS.items()
-        if name in at_the_node and at_the_node[name]["p50"] > most
+        f"{call} {cost}: {at_the_node[call][cost]['p50']} ms, at most {most} ms"
+        for call, cost, most in THRESHOLDS
+        if at_the_node and at_the_node[call][cost]["p50"] > most
     ]
     sockets, watching = found["sockets"], found["browsers"]
     if sockets["welcomed"] < sockets["asked"]:

@@ -106,7 +106,7 @@ class Cluster:
         """Start the embedded server unless RELAY_REDIS_URL names another; returns the URL of whichever it is."""
         found = engine.find_engine(self._environ)
         if isinstance(found, engine.External):
-            screen.say("engine", "the Redis of RELAY_REDIS_URL")
+            supervisor.say("engine", "the Redis of RELAY_REDIS_URL")
             return found.url
         await engine.retire_leftover(self._folder.engine)
         endpoint = engine.choose_endpoint(self._folder.engine)
@@ -120,7 +120,7 @@ class Cluster:
             )
         )
         where = f"socket {endpoint.path}" if isinstance(endpoint, engine.Unix) else f"port {endpoint.port}"
-        screen.say("engine", f"Valkey from {found.source}, {where}")
+        supervisor.say("engine", f"Valkey from {found.source}, {where}")
         return endpoint.url
 
     @asynccontextmanager

@@ -23,7 +23,7 @@ class Supervisor:
 
     def __init__(self, logs: Path, say: Say) -> None:
         self._logs = logs
-        self._say = say
+        self.say = say
         self._running: dict[str, Running] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping = False
@@ -61,7 +61,7 @@ class Supervisor:
         sentence = f"not ready within {READY_SECONDS:.0f} s; see {self._log(part.name)}"
         if part.needed:
             raise Unavailable(f"{part.name} was {sentence}")
-        self._say(part.name, sentence)
+        self.say(part.name, sentence)
 
     async def run(self) -> None:
         """Wait until a part fails for good; raises its reason."""
@@ -86,7 +86,7 @@ class Supervisor:
             failures = 0 if loop.time() - began > STABLE_SECONDS else failures
             pause = PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)]
             failures += 1
-            self._say(part.name, f"stopped ({_ending(code)}), again in {pause:g} s; see {self._log(part.name)}")
+            self.say(part.name, f"stopped ({_ending(code)}), again in {pause:g} s; see {self._log(part.name)}")
             await asyncio.sleep(pause)
 
     def _end(self, part: Part, running: Running, code: int, *, was_ready: bool) -> None:
@@ -94,7 +94,7 @@ class Supervisor:
         reason = running.last_line.removeprefix("relay: ") or _ending(code)
         if part.needed and (code == Exit.CONFIGURATION or not was_ready):
             raise Misconfigured(f"{part.name}: {reason}")
-        self._say(part.name, f"ended ({_ending(code)}): {reason}")
+        self.say(part.name, f"ended ({_ending(code)}): {reason}")
 
     def _note(self, keeper: asyncio.Task[None]) -> None:
         if keeper.cancelled() or self._failed.done():

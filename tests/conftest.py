@@ -1,0 +1,25 @@
+"""Keeps every test away from the person who runs it: no variable of theirs, no file of theirs, no chance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+# The same examples on every run: a test that fails on some machines on some days teaches nobody anything.
+settings.register_profile("relay", derandomize=True, deadline=None, database=None)
+settings.load_profile("relay")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Without RELAY_* variables, and with folders of its own for whatever is kept in a home."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("RELAY_")]:
+            patch.delenv(name)
+        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
+            patch.setenv(name, str(home / name.lower()))
+        yield
