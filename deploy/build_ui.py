@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody builds twice at once
+    fcntl = None  # type: ignore[assignment]
 
 ROOT = Path(__file__).resolve().parent.parent
 UI = ROOT / "relay" / "ui"
@@ -47,17 +55,20 @@ def get_build_hook() -> type:
 
 def build(*, force: bool = False) -> bool:
     """Build the page unless it is newer than its sources; says whether it built; raises `BuildFailed`."""
-    if not force and is_fresh():
-        return False
-    node, npm = find_node()
-    if not _has_packages():
-        _run(
-            [*npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"],
-            node,
-            "npm could not fetch its parts",
-        )
-    _run([str(node), "build.mjs"], node, "the bundler failed")
-    return True
+    with _one_at_a_time():
+        if not force and is_fresh():
+            return False
+        node, npm = find_node()
+        if not _has_packages():
+            install(node, npm, "--omit=dev")
+        _run([str(node), "build.mjs"], node, "the bundler failed")
+        return True
+
+
+def install(node: Path, npm: list[str], *words: str) -> None:
+    """Fetch what the lock file names, running nobody's scripts; raises `BuildFailed`."""
+    command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", *words]
+    _run(command, node, "npm could not fetch what the page is made of")
 
 
 def is_fresh() -> bool:
@@ -67,6 +78,18 @@ def is_fresh() -> bool:
         return False
     built = index.stat().st_mtime_ns
     return all(path.stat().st_mtime_ns <= built for path in sources())
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait for another build of this checkout, whose result then may be ours."""
+    if fcntl is None:
+        yield
+        return
+    name = hashlib.sha256(str(ROOT).encode()).hexdigest()[:16]
+    with (Path(tempfile.gettempdir()) / f"relay-ui-{os.getuid()}-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _has_packages() -> bool:

@@ -13,7 +13,7 @@ from tests.support.browser import NARROW, WIDE, person, picture
 from tests.ui.fake_machines import in_use, machine, offline
 from tests.ui.fake_relay import FakeRelay
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
 MODES = [(dark, narrow) for dark in (False, True) for narrow in (False, True)]
 OUTPUT = (

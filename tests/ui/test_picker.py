@@ -12,7 +12,7 @@ from tests.ui.fake_machines import WORKSPACE, in_use, machine, offline
 from tests.ui.fake_relay import FakeRelay
 from tests.ui.test_session import sign_in, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
 FLEET = [machine("prod-api-1"), machine("prod-api-2"), machine("prod-db-1"), machine("mac-studio")]
 

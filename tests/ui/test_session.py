@@ -14,7 +14,7 @@ from tests.ui.fake_machines import machine, offline
 from tests.ui.fake_relay import FakeRelay
 from tests.ui.fake_session import FakeSession
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
 BOX = machine("mac-studio")
 
