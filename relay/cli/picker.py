@@ -11,7 +11,7 @@ from textual.widgets import DataTable, Footer, Input
 
 from relay.cli.listing import COLUMNS, fetch, row
 from relay.cli.place import Place
-from relay.errors import RelayError
+from relay.errors import Invalid, RelayError
 from relay.rules import ids, resolver
 from relay.rules.quoting import escape
 
@@ -98,7 +98,10 @@ def matching(query: str, machine: dict[str, Any]) -> bool:
         hostname=machine["hostname"],
         name_held=not machine.get("shadowedBy"),
     )
-    return resolver.matches(query, candidate)
+    try:
+        return resolver.matches(query, candidate)
+    except Invalid:
+        return False
 
 
 def pick(place: Place) -> dict[str, Any] | None:

@@ -142,6 +142,20 @@ def test_a_lost_node_is_survived_and_said(owner: Person, fresh: Team) -> None:
     fresh.cluster.wait_ready(doomed)
 
 
+def test_a_machine_that_loses_its_socket_comes_back_to_the_same_shell(owner: Person, fresh: Team) -> None:
+    """What is typed while it is away is applied once, and nothing that it printed meanwhile is missing."""
+    fresh.agent("kicked")
+    with owner.terminal("connect", "kicked") as terminal:
+        terminal.type(b"n=0; echo rea''dy\n")
+        terminal.shows(b"ready\r\n")
+        owner.run("machines", "kick", "kicked")
+        terminal.type(b"n=$((n+1)); echo n=''$n\n")
+        terminal.shows(b"relay: back")
+        terminal.shows(b"n=1\r\n")
+        terminal.type(b"exit $n\n")
+        assert terminal.ends() == 1
+
+
 def test_the_picker_finds_a_machine_and_connects(jane: Person) -> None:
     with jane.terminal("connect", size=(120, 30)) as terminal:
         terminal.shows(b"mac-studio")
