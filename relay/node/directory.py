@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -11,8 +10,9 @@ import msgspec
 
 from relay.errors import NotFound, Unavailable
 from relay.node.changes import Tail
+from relay.node.sight import AT_ONCE, Derived, candidates
 from relay.registry import Change, Registry
-from relay.rules import access, resolver
+from relay.rules import access, presence, resolver, timing
 from relay.rules import machine as rules
 from relay.rules.access import Identity
 from relay.rules.machine import Machine, Registered
@@ -21,7 +21,6 @@ from relay.store import Presence
 
 WORKSPACES = 256  # views kept; the least recently used goes first
 ROWS_AGAIN = 500  # rows read again one by one; beyond it the whole workspace is read
-ROWS_AT_ONCE = 250  # described without giving the loop back: about 3 ms
 PRESENCE_SECONDS = 2.0  # a readout of an unchanged workspace is good for so long: bands are computed at each answer
 STALE_ROWS_SECONDS = 30.0  # without its database a node answers from memory, but not for ever
 
@@ -40,6 +39,8 @@ class View:
         self.version = -1
         self.read_ms = 0  # Redis's clock at the readout
         self.read_at = 0.0  # and ours, monotonic seconds
+        self.until_ms = 0  # before this moment of Redis's clock no band changes by time alone
+        self.derived = Derived()
 
     def by_name(self) -> list[str]:
         """The ids of all machines in the order of a list."""
@@ -51,6 +52,7 @@ class View:
         """Replace the rows of these machines; those without one are gone."""
         for machine in machines:
             self.rows.pop(machine, None)
+            self.derived.forget(machine)
         self.rows.update(rows)
         self.order = []
 
@@ -99,6 +101,17 @@ class Directory:
         async with self._reading.setdefault(workspace, asyncio.Lock()):
             view = await self._rows(workspace)
             if view.version < 0:
+                await self.refresh(workspace, view)
+        return view
+
+    async def glance(self, workspace: str) -> View:
+        """A view whose rows and bands are of this moment, while its last-seen times may be older; raises `Unavailable`.
+        Without changes it costs one look at the table and one at the workspace's version, whatever its size."""
+        await self._catch_up()
+        async with self._reading.setdefault(workspace, asyncio.Lock()):
+            view = await self._rows(workspace)
+            now_ms = view.now_ms(asyncio.get_running_loop().time())
+            if now_ms >= view.until_ms or await self._presence.version(workspace) != view.version:
                 await self.refresh(workspace, view)
         return view
 
@@ -158,6 +171,7 @@ class Directory:
             view.records.update(readout.records)
         view.settled = readout.settled
         view.read_ms, view.read_at = readout.now_ms, asyncio.get_running_loop().time()
+        view.until_ms = await _next_change_ms(view) if machines is None and view.settled else 0
 
     def describe(self, identity: Identity, view: View, machine: str) -> Machine | None:
         """The machine as `identity` may see it now, or None if it does not exist for them."""
@@ -196,28 +210,22 @@ class Directory:
     async def resolve(self, identity: Identity, workspace: str, query: str) -> tuple[Machine, resolver.MatchedBy]:
         """The one machine that a person means, and which tier matched; raises what `rules.resolver.resolve` raises."""
         view = await self.machines(workspace)
-        seen = [row for row in view.rows.values() if access.may(identity, "see", workspace, row)]
-        match = resolver.resolve(query, (resolver.candidate(row, view.former.get(row.id, ())) for row in seen))
+        match = resolver.resolve(query, await candidates(identity, view.rows, view.former, view.derived))
         found = self.describe(identity, view, match.candidate.id)
         assert found is not None, "only visible machines are candidates"
         return found, match.matched_by
 
-    async def list(self, identity: Identity, workspaces: Sequence[str]) -> tuple[str, list[Machine]]:
-        """Every machine of these workspaces that `identity` may see, by name, and a tag that is the same as long as
-        nothing but ages and last-seen times moved."""
-        found: list[Machine] = []
-        digest = hashlib.blake2b(digest_size=12)
-        for workspace in workspaces:
-            view = await self.machines(workspace)
-            ids = view.by_name()
-            for start in range(0, len(ids), ROWS_AT_ONCE):
-                for id in ids[start : start + ROWS_AT_ONCE]:
-                    machine = self.describe(identity, view, id)
-                    if machine is not None:
-                        found.append(machine)
-                        digest.update(essence(machine))
-                await asyncio.sleep(0)
-        return digest.hexdigest(), found
+
+async def _next_change_ms(view: View) -> int:
+    """When the first band changes if nothing more is heard; a view that is not settled may change at any moment."""
+    first = view.read_ms + int(timing.LIVE_SECONDS * 1000)
+    for start, record in enumerate(list(view.records.values())):
+        due = presence.next_change_ms(record, view.read_ms)
+        if due is not None and due < first:
+            first = due
+        if start % AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return first
 
 
 def essence(machine: Machine) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
 from typing import Annotated
 
@@ -11,13 +10,14 @@ from starlette.responses import Response
 
 from relay import errors
 from relay.errors import Close, Unavailable
+from relay.node import listing
 from relay.registry import Actor
-from relay.rules import access, limits, machine, resolver
+from relay.rules import access, limits, machine
 from relay.rules.machine import Labels, Machine, Registered, Visibility, iso
 from relay.rules.messages import Id
 from relay.web.bodies import Answer, Body, Moment, Query, answer, printable
 from relay.web.call import Ask, Call, nothing
-from relay.web.pages import AT_ONCE, read_cursor, unchanged, weak_tag, write_cursor, write_list
+from relay.web.pages import read_cursor, unchanged, weak_tag, write_cursor, write_list
 
 Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARACTERS)]
 
@@ -83,21 +83,20 @@ async def list_machines(ask: Ask) -> Response:
     identity, directory = ask.identity, ask.parts.directory
     asked = [access.choose_workspace(identity, query.workspace)] if query.workspace else sorted(identity.roles)
     after = read_cursor(query.cursor, 3) if query.cursor else None
-    content, found = await directory.list(identity, asked)
-    tag = weak_tag(content, ask.request)
+    tag = weak_tag(await listing.tag(directory, identity, asked), ask.request)
     same = unchanged(ask.request, tag)
     if same is not None:
         return same
+    found = await listing.seen(directory, identity, asked)
     if query.online:
-        found = [each for each in found if each.online]
+        found = [each for each in found if each.state != "offline"]
     if query.q:
-        wanted = await _matching(ask, asked, query.q)
-        found = [each for each in found if each.id in wanted]
+        found = await listing.matching(found, query.q)
     start = bisect_right(found, after, key=_position) if after else 0
     page = found[start : start + query.limit]
     more = start + query.limit < len(found)
     rest = Rest(next=write_cursor(_position(page[-1])) if more else None, now=iso(ask.parts.clock()))
-    return await write_list("machines", page, rest, tag)
+    return await write_list("machines", await listing.described(page), rest, tag)
 
 
 async def get_machine(ask: Ask) -> Response:
@@ -184,20 +183,8 @@ async def close_everywhere(ask: Ask, id: str, code: Close) -> tuple[int, list[st
     return await router.close_machine(id, code, nodes)
 
 
-async def _matching(ask: Ask, workspaces: list[str], q: str) -> set[str]:
-    found: set[str] = set()
-    for workspace in workspaces:
-        view = await ask.parts.directory.machines(workspace)
-        rows = list(view.rows.values())
-        for start in range(0, len(rows), AT_ONCE):
-            some = [resolver.candidate(row, view.former.get(row.id, ())) for row in rows[start : start + AT_ONCE]]
-            found.update(each.id for each in resolver.search(q, some))
-            await asyncio.sleep(0)
-    return found
-
-
-def _position(each: Machine) -> tuple[str, str, str]:
-    return each.workspace_id, each.name, each.id
+def _position(each: listing.Seen) -> tuple[str, str, str]:
+    return each.row.workspace, each.row.name, each.row.id
 
 
 CALLS = (

@@ -1,0 +1,106 @@
+"""Lists what somebody may see of some workspaces: a tag over all of it, and machines described only when asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from relay.node.directory import Directory, View
+from relay.node.sight import Sight, slices
+from relay.rules import machine as rules
+from relay.rules import resolver
+from relay.rules.access import Identity
+from relay.rules.machine import Machine, Registered, State
+from relay.rules.presence import Record
+
+TAG_BYTES = 12  # 96 bits: two contents with one tag are not met by chance
+DESCRIBED_AT_ONCE = 200  # about 2 ms
+
+
+class Seen(NamedTuple):
+    """One machine that somebody may see, not yet described."""
+
+    row: Registered
+    record: Record | None
+    state: State
+    can: list[str]
+    view: View
+
+
+async def tag(directory: Directory, identity: Identity, workspaces: Sequence[str]) -> str:
+    """A text that is the same, on every node, as long as nothing but ages and last-seen times moved for `identity`.
+
+    Presence is read for it only if the workspace's version moved or time alone may have changed a band.
+    """
+    digest = hashlib.blake2b(digest_size=TAG_BYTES)
+    for workspace in workspaces:
+        digest.update(await _view_tag(await directory.glance(workspace), identity, workspace))
+    return digest.hexdigest()
+
+
+async def seen(directory: Directory, identity: Identity, workspaces: Sequence[str]) -> list[Seen]:
+    """Every machine of these workspaces that `identity` may see, by workspace and name, with fresh presence."""
+    found: list[Seen] = []
+    for workspace in workspaces:
+        found += await _seen(await directory.machines(workspace), identity)
+    return found
+
+
+async def matching(found: Sequence[Seen], query: str) -> list[Seen]:
+    """Those whom any tier of the resolver would consider; raises `Invalid` as it does."""
+    kept: list[Seen] = []
+    for start in range(0, len(found), DESCRIBED_AT_ONCE):
+        some = found[start : start + DESCRIBED_AT_ONCE]
+        asked = [each.view.derived.candidate(each.row, each.view.former.get(each.row.id, ())) for each in some]
+        wanted = {candidate.id for candidate in resolver.search(query, asked)}
+        kept += [each for each in some if each.row.id in wanted]
+        await asyncio.sleep(0)
+    return kept
+
+
+async def described(found: Sequence[Seen]) -> list[Machine]:
+    """These machines as the outside sees them now."""
+    machines: list[Machine] = []
+    for start in range(0, len(found), DESCRIBED_AT_ONCE):
+        now = asyncio.get_running_loop().time()
+        for row, record, _state, can, view in found[start : start + DESCRIBED_AT_ONCE]:
+            machines.append(rules.describe(row, record, view.now_ms(now), view.settled, can))
+        await asyncio.sleep(0)
+    return machines
+
+
+async def _seen(view: View, identity: Identity) -> list[Seen]:
+    sight = Sight(identity)
+    found: list[Seen] = []
+    for some in slices([view.rows[id] for id in view.by_name()]):
+        now_ms = view.now_ms(asyncio.get_running_loop().time())
+        for row in some:
+            can = sight.can(row)
+            if can is not None:
+                record = view.records.get(row.id)
+                found.append(Seen(row, record, rules.state_of(row, record, now_ms, view.settled), can, view))
+        await asyncio.sleep(0)
+    return found
+
+
+async def _view_tag(view: View, identity: Identity, workspace: str) -> bytes:
+    asker = (identity.person, identity.kind, identity.roles.get(workspace))
+    made_of = (view.rows_at, view.version, view.settled, view.until_ms)
+    known = view.derived.tags.get(asker)
+    if known is not None and known[0] == made_of:
+        return known[1]
+    digest = hashlib.blake2b(digest_size=TAG_BYTES)
+    for start, each in enumerate(await _seen(view, identity)):
+        record = each.record
+        presence = (each.state, record.connected, record.reason, record.info) if record is not None else each.state
+        digest.update(view.derived.essence(each.row))
+        digest.update(msgspec.json.encode((presence, each.can)))
+        if start % DESCRIBED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    made = digest.digest()
+    view.derived.remember_tag(asker, made_of, made)
+    return made
