@@ -165,6 +165,21 @@ async def test_a_paused_program_stalls_and_loses_nothing(run: Run) -> None:
     assert len(run.text.split()) == 30_001
 
 
+async def test_a_paused_program_that_has_ended_is_read_to_its_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "LINGER_SECONDS", 0.01)
+    talker = await run.start("/bin/sh", "-c", "echo ready; read go; seq 1 1000", terminal=False)
+    await run.says(b"ready\n")
+    talker.pause()
+    talker.write(b"\n", lambda: None)
+    await asyncio.wait_for(talker._process.wait(), 5)
+    other = Run()
+    await other.start("sleep", "0.1", terminal=False)
+    await other.status()
+    talker.resume()
+    assert await run.status() == 0
+    assert len(run.text.split()) == 1_001
+
+
 async def test_what_stays_in_the_background_does_not_keep_a_command_open(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -113,6 +114,16 @@ async def test_every_attempt_is_the_same_installation(desk: Desk) -> None:
     assert len({body["instanceId"] for body in desk.office.bodies}) == 1
     assert "again" not in desk.office.bodies[1]
     assert desk.office.bodies[2]["again"] is True
+
+
+async def test_an_attempt_that_was_cut_short_is_the_same_installation_as_the_next(desk: Desk) -> None:
+    desk.office.answers = [(503, {"code": "unavailable", "detail": "no"})]
+    first = asyncio.create_task(desk.register())
+    await desk.clock.until(lambda: len(desk.clock.slept) > 0)
+    first.cancel()
+    desk.office.answers = [(201, MACHINE)]
+    await desk.register()
+    assert len({body["instanceId"] for body in desk.office.bodies}) == 1
 
 
 async def test_a_relay_in_trouble_is_waited_for(desk: Desk) -> None:
