@@ -37,10 +37,41 @@ class Part:
     orphan_signal: signal.Signals = signal.SIGKILL  # parts that keep nothing; others ask for SIGTERM
 
 
+class Output:
+    """Our end of the pipe that a part writes its lines to."""
+
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport) -> None:
+        self._reader = reader
+        self._transport = transport
+
+    @classmethod
+    async def open(cls, descriptor: int) -> Output:
+        """Read from this descriptor, which is ours from now on."""
+        reader = asyncio.StreamReader(limit=LINE_BYTES)
+        file = os.fdopen(descriptor, "rb", buffering=0)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), file
+        )
+        return cls(reader, transport)
+
+    async def line(self) -> bytes:
+        """The next line with its end, a piece of one that is too long, or nothing once the pipe is closed."""
+        try:
+            return await self._reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError as error:
+            return error.partial
+        except asyncio.LimitOverrunError as error:
+            return await self._reader.readexactly(error.consumed)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._transport.close()
+
+
 class Running:
     """One life of a part."""
 
-    def __init__(self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, output: Output, log: Path) -> None:
         self.process = process
         self.output = output
         self.log = log
@@ -54,10 +85,7 @@ class Running:
         """
         # A pipe of our own: asyncio's would keep the end of the process from us while a grandchild holds it open.
         read_end, write_end = os.pipe()
-        output = asyncio.StreamReader(limit=LINE_BYTES)
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(read_end, "rb", buffering=0)
-        )
+        output = await Output.open(read_end)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(int(part.orphan_signal)),
@@ -68,6 +96,9 @@ class Running:
                 env=dict(part.environ),
                 start_new_session=True,
             )  # fmt: skip
+        except BaseException:
+            output.close()
+            raise
         finally:
             os.close(write_end)
         return cls(process, output, folder / f"{part.name}.log")
@@ -85,6 +116,7 @@ class Running:
             finally:
                 copying.cancel()
                 await asyncio.gather(copying, return_exceptions=True)
+                self.output.close()
         return code
 
     async def stop(self) -> None:
@@ -108,15 +140,7 @@ class Running:
 
     async def _copy(self, name: str, file: IO[bytes]) -> None:
         prefix = f"{name} | ".encode()
-        while True:
-            try:
-                line = await self.output.readuntil(b"\n")
-            except asyncio.IncompleteReadError as error:
-                line = error.partial
-            except asyncio.LimitOverrunError as error:
-                line = await self.output.readexactly(error.consumed)
-            if not line:
-                return
+        while line := await self.output.line():
             text = line.rstrip(b"\n")
             file.write(prefix + text + b"\n")
             self.last_line = text.decode("utf-8", "replace")
