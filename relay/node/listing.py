@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from relay.node.directory import Directory, View
-from relay.node.sight import Sight, slices
+from relay.node.sight import AT_ONCE, Sight, slices
 from relay.rules import machine as rules
 from relay.rules import resolver
 from relay.rules.access import Identity
@@ -26,9 +26,12 @@ class Seen(NamedTuple):
 
     row: Registered
     record: Record | None
-    state: State
     can: list[str]
     view: View
+
+    def state(self, now: float) -> State:
+        """Its band at monotonic `now`."""
+        return rules.state_of(self.row, self.record, self.view.now_ms(now), self.view.settled)
 
 
 async def tag(directory: Directory, identity: Identity, workspaces: Sequence[str]) -> str:
@@ -50,6 +53,16 @@ async def seen(directory: Directory, identity: Identity, workspaces: Sequence[st
     return found
 
 
+async def online(found: Sequence[Seen]) -> list[Seen]:
+    """Those that are there."""
+    now = asyncio.get_running_loop().time()
+    kept: list[Seen] = []
+    for start in range(0, len(found), AT_ONCE):
+        kept += [each for each in found[start : start + AT_ONCE] if each.state(now) != "offline"]
+        await asyncio.sleep(0)
+    return kept
+
+
 async def matching(found: Sequence[Seen], query: str) -> list[Seen]:
     """Those whom any tier of the resolver would consider; raises `Invalid` as it does."""
     kept: list[Seen] = []
@@ -67,7 +80,7 @@ async def described(found: Sequence[Seen]) -> list[Machine]:
     machines: list[Machine] = []
     for start in range(0, len(found), DESCRIBED_AT_ONCE):
         now = asyncio.get_running_loop().time()
-        for row, record, _state, can, view in found[start : start + DESCRIBED_AT_ONCE]:
+        for row, record, can, view in found[start : start + DESCRIBED_AT_ONCE]:
             machines.append(rules.describe(row, record, view.now_ms(now), view.settled, can))
         await asyncio.sleep(0)
     return machines
@@ -77,12 +90,10 @@ async def _seen(view: View, identity: Identity) -> list[Seen]:
     sight = Sight(identity)
     found: list[Seen] = []
     for some in slices([view.rows[id] for id in view.by_name()]):
-        now_ms = view.now_ms(asyncio.get_running_loop().time())
         for row in some:
             can = sight.can(row)
             if can is not None:
-                record = view.records.get(row.id)
-                found.append(Seen(row, record, rules.state_of(row, record, now_ms, view.settled), can, view))
+                found.append(Seen(row, view.records.get(row.id), can, view))
         await asyncio.sleep(0)
     return found
 
@@ -94,9 +105,10 @@ async def _view_tag(view: View, identity: Identity, workspace: str) -> bytes:
     if known is not None and known[0] == made_of:
         return known[1]
     digest = hashlib.blake2b(digest_size=TAG_BYTES)
+    now = asyncio.get_running_loop().time()
     for start, each in enumerate(await _seen(view, identity)):
-        record = each.record
-        presence = (each.state, record.connected, record.reason, record.info) if record is not None else each.state
+        record, state = each.record, each.state(now)
+        presence = (state, record.connected, record.reason, record.info) if record is not None else state
         digest.update(view.derived.essence(each.row))
         digest.update(msgspec.json.encode((presence, each.can)))
         if start % DESCRIBED_AT_ONCE == 0:

@@ -89,7 +89,7 @@ async def list_machines(ask: Ask) -> Response:
         return same
     found = await listing.seen(directory, identity, asked)
     if query.online:
-        found = [each for each in found if each.state != "offline"]
+        found = await listing.online(found)
     if query.q:
         found = await listing.matching(found, query.q)
     start = bisect_right(found, after, key=_position) if after else 0
