@@ -7,9 +7,9 @@ from redis.asyncio import Redis
 
 from relay.store import Claims, Keys, Presence, Revocations
 from tests.store.cluster import Cluster
-from tests.support.valkey import Valkey, _moving_valkey, _valkey, keys, moving_redis, moving_valkey, redis, valkey
+from tests.support.valkey import Valkey, _standing_valkey, _valkey, keys, redis, standing_redis, standing_valkey, valkey
 
-__all__ = ["_moving_valkey", "_valkey", "keys", "moving_redis", "moving_valkey", "redis", "valkey"]
+__all__ = ["_standing_valkey", "_valkey", "keys", "redis", "standing_redis", "standing_valkey", "valkey"]
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def cluster(redis: Redis, keys: Keys) -> Cluster:
 
 
 @pytest.fixture
-def moving(moving_redis: Redis, moving_valkey: Valkey, keys: Keys) -> Cluster:
+def moving(standing_redis: Redis, standing_valkey: Valkey, keys: Keys) -> Cluster:
     """The same on a Redis whose clock the test moves with `later`."""
-    return Cluster(moving_redis, keys, moving_valkey)
+    return Cluster(standing_redis, keys, standing_valkey)
 
 
 @pytest.fixture

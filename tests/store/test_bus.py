@@ -94,16 +94,16 @@ async def test_a_killed_connection_is_reported_and_restored_with_all_channels(
     assert bus.losses == 2
 
 
-async def test_a_restarted_server_is_found_again(keys: Keys, moving_valkey: Valkey) -> None:
+async def test_a_restarted_server_is_found_again(keys: Keys, standing_valkey: Valkey) -> None:
     story, inbox = Story(), Inbox()
-    async with listening(moving_valkey.url, keys) as bus:
+    async with listening(standing_valkey.url, keys) as bus:
         story.attach(bus)
         bus.subscribe(keys.inbox("b"), inbox.hear)
-        moving_valkey.stop()
+        standing_valkey.stop()
         await asyncio.wait_for(story.lost.wait(), WAIT_SECONDS)
         with pytest.raises(Unavailable):
             bus.publish(keys.inbox("b"), b"x")
-        moving_valkey.start()
+        standing_valkey.start()
         await asyncio.wait_for(story.restored.wait(), WAIT_SECONDS)
         bus.publish(keys.inbox("b"), b"x")
         await inbox.until(lambda messages: len(messages) == 1)

@@ -119,10 +119,10 @@ async def test_a_task_that_cleans_up_after_its_cancellation_may_still_talk_to_re
     assert answers == ["cleaned up"]
 
 
-async def test_a_restarted_redis_serves_the_old_pool(moving_valkey: Valkey, moving_redis: Redis) -> None:
-    assert await ask(moving_redis, "ECHO", 1) == "1"
-    moving_valkey.stop()
+async def test_a_restarted_redis_serves_the_old_pool(standing_valkey: Valkey, standing_redis: Redis) -> None:
+    assert await ask(standing_redis, "ECHO", 1) == "1"
+    standing_valkey.stop()
     with pytest.raises(Unavailable):
-        await ask(moving_redis, "ECHO", 2)
-    moving_valkey.start()
-    assert await ask(moving_redis, "ECHO", 3) == "3"
+        await ask(standing_redis, "ECHO", 2)
+    standing_valkey.start()
+    assert await ask(standing_redis, "ECHO", 3) == "3"

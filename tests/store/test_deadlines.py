@@ -100,6 +100,18 @@ async def test_a_drop_never_puts_a_deadline_off(moving: Cluster) -> None:
     assert (await moving.record(machine)).deadline_ms == deadline
 
 
+async def test_a_socket_drops_once(moving: Cluster) -> None:
+    """A node that tells it twice moves neither the deadline nor when the machine was heard."""
+    await moving.settle()
+    machine = machine_id()
+    fence = await moving.welcome(machine)
+    assert await moving.presence.drop(moving.workspace, machine, fence, age_ms=3_000)
+    record = await moving.record(machine)
+    await moving.later(5)
+    assert await moving.presence.drop(moving.workspace, machine, fence)
+    assert await moving.record(machine) == record
+
+
 async def test_a_machine_that_returns_within_its_grace_never_was_offline(moving: Cluster) -> None:
     await moving.settle()
     machine = machine_id()
@@ -147,6 +159,7 @@ async def test_a_late_beat_wins_over_the_sweeper(moving: Cluster) -> None:
     assert await _reasons(moving) == {machine: "node-lost"}
     assert await moving.flush((machine, fence), age_ms=200) == []
     assert await moving.state(machine) == "live"
+    assert await moving.redis.zscore(moving.keys.of(moving.shard, "offline"), machine) is None
     assert await _reasons(moving) == {machine: None}  # SQL is told that it is back
 
 
@@ -156,8 +169,9 @@ async def test_a_beat_heard_too_long_ago_does_not_bring_a_machine_back(moving: C
     fence = await moving.welcome(machine)
     await moving.later(95)
     await moving.tell()
+    before = await moving.record(machine), await moving.presence.version(moving.workspace)
     await moving.flush((machine, fence), age_ms=90_500)
-    assert await moving.state(machine) == "offline"
+    assert (await moving.record(machine), await moving.presence.version(moving.workspace)) == before
 
 
 async def test_a_beat_between_claim_and_sql_makes_the_sweeper_tell_sql_again(moving: Cluster) -> None:

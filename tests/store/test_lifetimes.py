@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from relay.rules.presence import Info
+import pytest
+
+from relay.rules.presence import Fence, Info
 from relay.rules.timing import LEASE_SECONDS, REDIS_KEPT_SECONDS, TICKET_SECONDS
 from relay.store import DeviceCodes, Keys, Rate, Rates, Tickets, agree, connect
 from tests.store.cluster import NODE, OTHER_NODE, Cluster, machine_id
@@ -71,6 +73,37 @@ async def test_after_a_full_story_every_key_has_its_lifetime(cluster: Cluster, k
         "fences", "deadlines", "offline", "places", "infos", "untold", "versions", "contests", "marker",
         "revoked", "upto", "leases", "agreement",
     } <= shapes  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["load", "follow", "add", "hello", "reannounce", "ring", "lease", "agree", "flush"])
+async def test_a_key_has_its_lifetime_from_its_first_write(cluster: Cluster, what: str) -> None:
+    """A node that dies right after it must leave nothing for ever."""
+    fence = Fence(1, 1, "c")
+    if what in ("hello", "reannounce"):
+        await cluster.revocations.load(cluster.shard, [], 0)
+    match what:
+        case "load":
+            await cluster.revocations.load(cluster.shard, [machine_id()], 1)
+        case "follow":
+            await cluster.redis.set(cluster.keys.of(cluster.shard, "upto"), "1")
+            await cluster.revocations.follow(1, 2, [(cluster.workspace, machine_id())])
+        case "add":
+            await cluster.revoke(machine_id())
+        case "hello":
+            await cluster.welcome(machine_id())
+        case "reannounce":
+            await cluster.reannounce((machine_id(), fence))
+        case "ring":
+            await cluster.presence.ring(cluster.workspace, [machine_id()])
+        case "lease":
+            await cluster.lease()
+        case "agree":
+            await agree(cluster.redis, cluster.keys, {"BEAT_SECONDS": 10.0})
+        case "flush":
+            await cluster.flush()
+    lifetimes = {key: await cluster.redis.ttl(key) async for key in cluster.redis.scan_iter()}
+    assert lifetimes
+    assert all(seconds > 0 for seconds in lifetimes.values()), lifetimes
 
 
 async def test_no_script_touches_a_key_that_it_did_not_declare_nor_keys_of_two_tags(

@@ -18,13 +18,13 @@ async def test_a_ticket_is_redeemed_once_however_many_try(redis: Redis, keys: Ke
     assert await tickets.redeem("rly_tick_unknown") is None
 
 
-async def test_a_ticket_is_good_for_thirty_seconds(moving_redis: Redis, moving_valkey: Valkey, keys: Keys) -> None:
-    tickets = Tickets(moving_redis, keys)
+async def test_a_ticket_is_good_for_thirty_seconds(standing_redis: Redis, standing_valkey: Valkey, keys: Keys) -> None:
+    tickets = Tickets(standing_redis, keys)
     await tickets.issue("rly_tick_x", "person-1")
     await tickets.issue("rly_tick_y", "person-1")
-    moving_valkey.forward(28)
+    standing_valkey.forward(28)
     assert await tickets.redeem("rly_tick_x") == "person-1"
-    moving_valkey.forward(3)
+    standing_valkey.forward(3)
     assert await tickets.redeem("rly_tick_y") is None
 
 
@@ -51,16 +51,16 @@ async def test_a_device_waits_until_somebody_approves_and_is_told_once(redis: Re
 
 
 async def test_a_denied_an_unknown_and_a_late_device_are_told_so(
-    moving_redis: Redis, moving_valkey: Valkey, keys: Keys
+    standing_redis: Redis, standing_valkey: Valkey, keys: Keys
 ) -> None:
-    devices = DeviceCodes(moving_redis, keys)
+    devices = DeviceCodes(standing_redis, keys)
     await devices.begin("denied", "CODE-1")
     assert await devices.deny("CODE-1")
     assert await devices.poll("denied") == Ended("denied")
     assert await devices.poll("unknown") == Ended("expired")
     assert not await devices.approve("CODE-9", "jane")
     await devices.begin("late", "CODE-2")
-    moving_valkey.forward(601)
+    standing_valkey.forward(601)
     assert not await devices.approve("CODE-2", "jane")
     assert await devices.poll("late") == Ended("expired")
 
@@ -74,27 +74,27 @@ async def test_a_user_code_in_use_must_be_drawn_again(redis: Redis, keys: Keys) 
 
 
 async def test_a_device_that_polls_too_often_is_slowed_down_further_each_time(
-    moving_redis: Redis, moving_valkey: Valkey, keys: Keys
+    standing_redis: Redis, standing_valkey: Valkey, keys: Keys
 ) -> None:
-    devices = DeviceCodes(moving_redis, keys)
+    devices = DeviceCodes(standing_redis, keys)
     await devices.begin("device", "CODE")
     assert await devices.poll("device") == Waiting("authorization-pending", 5.0)
     assert await devices.poll("device") == Waiting("slow-down", 10.0)
-    moving_valkey.forward(6)
+    standing_valkey.forward(6)
     assert await devices.poll("device") == Waiting("slow-down", 15.0)
-    moving_valkey.forward(15)
+    standing_valkey.forward(15)
     assert await devices.poll("device") == Waiting("authorization-pending", 15.0)
 
 
 async def test_a_bucket_allows_its_burst_and_then_its_rate(
-    moving_redis: Redis, moving_valkey: Valkey, keys: Keys
+    standing_redis: Redis, standing_valkey: Valkey, keys: Keys
 ) -> None:
-    rates, rate = Rates(moving_redis, keys), Rate("sign-in", burst=3, per_second=0.5)
+    rates, rate = Rates(standing_redis, keys), Rate("sign-in", burst=3, per_second=0.5)
     assert [await rates.take(rate, "a") for _ in range(3)] == [0.0, 0.0, 0.0]
     wait = await rates.take(rate, "a")
     assert 1.5 < wait <= 2.0
     assert await rates.take(rate, "b") == 0.0  # somebody else
     assert await rates.take(Rate("other", 1, 1.0), "a") == 0.0  # something else
-    moving_valkey.forward(wait + 0.1)
+    standing_valkey.forward(wait + 0.1)
     assert await rates.take(rate, "a") == 0.0
     assert await rates.take(rate, "a") > 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -31,13 +33,14 @@ FAKETIME_PATHS = (
 class Valkey:
     """One server on a unix socket in a folder of its own; nothing it holds outlives it."""
 
-    def __init__(self, folder: Path, faketime: Path | None = None) -> None:
+    def __init__(self, folder: Path, faketime: Path | None = None, standing: bool = False) -> None:
         self.folder = folder
         self.socket = folder / "valkey.sock"
         self.url = f"unix://{self.socket}"
         self._clock = folder / "clock"
         self._faketime = faketime
         self._ahead = 0.0
+        self._stands_at = int(time.time()) if standing else None
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -50,6 +53,7 @@ class Valkey:
                 "FAKETIME_TIMESTAMP_FILE": str(self._clock),
                 "FAKETIME_NO_CACHE": "1",
                 "DONT_FAKE_MONOTONIC": "1",
+                "TZ": "UTC",
             }
         self._process = subprocess.Popen(
             [
@@ -91,7 +95,7 @@ class Valkey:
         assert self._faketime is not None, "ask for the fixture `moving_valkey`"
         with BlockingRedis(unix_socket_path=str(self.socket)) as client:
             before = _seconds(client)
-            self._ahead += seconds
+            self._ahead += math.ceil(seconds) if self._stands_at is not None else seconds
             self._set_clock()
             give_up = time.monotonic() + START_SECONDS
             while _seconds(client) < before + seconds:  # it keeps a copy of the clock for a few commands
@@ -104,7 +108,10 @@ class Valkey:
 
     def _set_clock(self) -> None:
         fresh = self._clock.with_suffix(".new")
-        fresh.write_text(f"{self._ahead:+f}s\n")
+        if self._stands_at is None:
+            fresh.write_text(f"{self._ahead:+f}s\n")
+        else:
+            fresh.write_text(f"{datetime.fromtimestamp(self._stands_at + math.ceil(self._ahead), UTC):%Y-%m-%d %X}\n")
         fresh.replace(self._clock)
 
 
@@ -125,11 +132,20 @@ def faketime_library() -> Path | None:
     return next((Path(path) for path in FAKETIME_PATHS if Path(path).exists()), None)
 
 
+def _required_faketime() -> Path:
+    library = faketime_library()
+    if library is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("libfaketime is not installed (Debian package libfaketime)")
+        pytest.skip("libfaketime is not installed (Debian package libfaketime)")
+    return library
+
+
 @contextlib.contextmanager
-def running(faketime: Path | None = None) -> Iterator[Valkey]:
+def running(faketime: Path | None = None, standing: bool = False) -> Iterator[Valkey]:
     """A server in a folder of its own, whose path is short enough for a socket."""
     folder = Path(tempfile.mkdtemp(prefix="valkey-", dir="/tmp"))
-    server = Valkey(folder, faketime)
+    server = Valkey(folder, faketime, standing)
     try:
         server.start()
         yield server
@@ -146,12 +162,13 @@ def _valkey() -> Iterator[Valkey]:
 
 @pytest.fixture(scope="session")
 def _moving_valkey() -> Iterator[Valkey]:
-    library = faketime_library()
-    if library is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("libfaketime is not installed (Debian package libfaketime)")
-        pytest.skip("libfaketime is not installed (Debian package libfaketime)")
-    with running(library) as server:
+    with running(_required_faketime()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _standing_valkey() -> Iterator[Valkey]:
+    with running(_required_faketime(), standing=True) as server:
         yield server
 
 
@@ -170,6 +187,14 @@ def moving_valkey(_moving_valkey: Valkey) -> Valkey:
 
 
 @pytest.fixture
+def standing_valkey(_standing_valkey: Valkey) -> Valkey:
+    """A server whose clock stands still but for what this test moves it (whole seconds), empty: however slow the
+    computer is, no more time passes than the test says."""
+    _standing_valkey.empty()
+    return _standing_valkey
+
+
+@pytest.fixture
 def keys() -> Keys:
     """The keys of the test's cluster."""
     return Keys("test")
@@ -179,6 +204,14 @@ def keys() -> Keys:
 async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
     """A client of `valkey`."""
     client = connect(valkey.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def standing_redis(standing_valkey: Valkey) -> AsyncIterator[Redis]:
+    """A client of `standing_valkey`."""
+    client = connect(standing_valkey.url)
     yield client
     await client.aclose()
 

@@ -12,10 +12,10 @@ from redis.asyncio import Redis
 
 from relay.registry import Registry, migrate
 from relay.store import Keys
-from tests.support.valkey import Valkey, _moving_valkey, keys, moving_redis, moving_valkey
+from tests.support.valkey import Valkey, _standing_valkey, keys, standing_redis, standing_valkey
 from tests.workers.fleet import Fleet
 
-__all__ = ["_moving_valkey", "keys", "moving_redis", "moving_valkey"]
+__all__ = ["_standing_valkey", "keys", "standing_redis", "standing_valkey"]
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +35,8 @@ def database_url(migrated: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def fleet(database_url: str, moving_redis: Redis, moving_valkey: Valkey, keys: Keys) -> AsyncIterator[Fleet]:
+async def fleet(database_url: str, standing_redis: Redis, standing_valkey: Valkey, keys: Keys) -> AsyncIterator[Fleet]:
     """A workspace with machines whose node this test plays."""
     registry = await Registry.open(database_url)
-    yield await Fleet.found(registry, moving_redis, moving_valkey, keys)
+    yield await Fleet.found(registry, standing_redis, standing_valkey, keys)
     await registry.close()

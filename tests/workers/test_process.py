@@ -50,11 +50,11 @@ async def _line_with(process: asyncio.subprocess.Process, words: str) -> str:
 
 
 async def test_a_sweeper_process_tells_the_registry_and_ends_cleanly(
-    fleet: Fleet, moving_valkey: Valkey, database_url: str
+    fleet: Fleet, standing_valkey: Valkey, database_url: str
 ) -> None:
     machine, fence = await fleet.join("prod")
     await fleet.presence.goodbye(fleet.workspace, machine, fence)
-    async with sweeping(moving_valkey.url, database_url, fleet.keys.prefix) as process:
+    async with sweeping(standing_valkey.url, database_url, fleet.keys.prefix) as process:
         await _line_with(process, "a sweep told the registry")
         assert (await fleet.row(machine)).offline_reason == "closed"
         process.send_signal(signal.SIGTERM)
@@ -63,20 +63,20 @@ async def test_a_sweeper_process_tells_the_registry_and_ends_cleanly(
 
 
 async def test_a_sweeper_waits_for_a_redis_that_is_not_there_yet(
-    moving_valkey: Valkey, database_url: str, fleet: Fleet
+    standing_valkey: Valkey, database_url: str, fleet: Fleet
 ) -> None:
-    moving_valkey.stop()
+    standing_valkey.stop()
     try:
-        async with sweeping(moving_valkey.url, database_url, fleet.keys.prefix) as process:
+        async with sweeping(standing_valkey.url, database_url, fleet.keys.prefix) as process:
             await _line_with(process, "the sweeper waits")
-            moving_valkey.start()
+            standing_valkey.start()
             await _line_with(process, "the sweeper sweeps")
             process.send_signal(signal.SIGINT)
             async with asyncio.timeout(WAIT_SECONDS):
                 assert await process.wait() == 0
     finally:
-        if not moving_valkey.socket.exists():
-            moving_valkey.start()
+        if not standing_valkey.socket.exists():
+            standing_valkey.start()
 
 
 async def test_a_sweeper_that_is_configured_wrongly_says_so_in_one_line() -> None:
