@@ -28,9 +28,11 @@ from relay.node.hub import Hub
 from relay.node.infos import Infos, info_of
 from relay.node.lanes import Lanes
 from relay.node.membership import Membership
+from relay.node.meters import Meters
 from relay.node.mirror import Mirror
 from relay.node.reactions import Reactions
 from relay.node.router import Router
+from relay.node.sessions import Shown
 from relay.registry import Change, Registry, migrate
 from relay.rules import timing
 from relay.rules.tokens import Secrets
@@ -62,6 +64,7 @@ class Node:
         self.boot = str(uuid4())
         self.keys = Keys(settings.redis_prefix)
         self.metrics = CollectorRegistry()
+        self.meters = Meters(self.metrics)
         self.bus = Bus(settings.redis_url, self.keys, on_restored=self._restored)
         self.hub = Hub()
         self.presence = Presence(redis, self.keys)
@@ -70,14 +73,25 @@ class Node:
         self.directory = Directory(registry, self.presence, self.tail, unix_ms)
         self.feeds = Feeds(self.directory, self._listen)
         self.infos = Infos(self.presence)
-        self.beats = Beats(self.boot, self.hub, self.presence, info_of, self._load_mirror)
-        self.lanes = Lanes(self.boot, self._publish, asyncio.get_running_loop())
-        self.router = Router(self.boot, self.hub, self.lanes, self.presence.locate, unix_ms, self.infos.changed)
+        self.beats = Beats(self.boot, self.hub, self.presence, info_of, self._load_mirror, self.meters)
+        self.lanes = Lanes(self.boot, self._publish, asyncio.get_running_loop(), self.meters)
+        shown = Shown(unix_ms, self.infos.changed)
+        self.router = Router(self.boot, self.hub, self.lanes, self.presence.locate, shown, self.meters)
         self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys))
         self.authenticator = Authenticator(registry.credentials, Secrets.parse(settings.secret), unix_ms)
         self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
         self.tail.listen(self._changes, self._fresh_start)
         self.parts = self._parts(registry, redis)
+        self._watch()
+
+    def _watch(self) -> None:
+        watch, bus = self.meters.watch, self.bus
+        watch("relay_agents", "Agents connected to this node", lambda: len(self.hub.agents))
+        watch("relay_browsers", "Browsers connected to this node", lambda: len(self.hub.browsers))
+        watch("relay_bus_deaf", "1 while this node cannot hear the others", lambda: float(bus.deaf))
+        watch("relay_bus_round_trip_seconds", "The bus's latest probe", lambda: bus.round_trip_seconds or 0.0)
+        watch("relay_bus_waiting_bytes", "Published and not yet taken by Redis", lambda: bus.waiting_bytes)
+        watch("relay_changes_number", "The change of access that this node has acted on", lambda: self.tail.number)
 
     def _parts(self, registry: Registry, redis: Redis) -> Parts:
         return Parts(
@@ -113,6 +127,7 @@ class Node:
             tail=self.tail,
             mirror=self.mirror,
             membership=self.membership,
+            meters=self.meters,
             bucket=Bucket(self.settings.handshakes, self.settings.sockets),
         )
         page = Page(self.membership.urls)

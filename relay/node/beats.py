@@ -9,6 +9,7 @@ import structlog
 
 from relay.errors import Close, RelayError
 from relay.node.hub import Agent, Hub
+from relay.node.meters import Meters
 from relay.rules.presence import Info
 from relay.rules.timing import FLUSH_SECONDS
 from relay.store import Beat, Lost, Presence, Reannouncement
@@ -20,12 +21,13 @@ Load = Callable[[str], Awaitable[int]]  # makes the mirror of a workspace's shar
 class Beats:
     """Flushes beats, and acts on each that Redis did not take: announce again, or close."""
 
-    def __init__(self, boot: str, hub: Hub, presence: Presence, info_of: InfoOf, load: Load) -> None:
+    def __init__(self, boot: str, hub: Hub, presence: Presence, info_of: InfoOf, load: Load, meters: Meters) -> None:
         self._boot = boot
         self._hub = hub
         self._presence = presence
         self._info_of = info_of
         self._load = load
+        self._meters = meters
         self.flushed_at: float | None = None  # monotonic seconds of the last flush that Redis took
 
     async def run(self) -> None:
@@ -50,11 +52,13 @@ class Beats:
         for agent in heard:
             agent.told = max(agent.told, min(agent.heard, now))
         self.flushed_at = now
+        self._meters.beat(len(beats))
         await self._heal(lost)
 
     async def _heal(self, lost: Sequence[Lost]) -> None:
         unknown: list[Agent] = []
         for each in lost:
+            self._meters.lost(each.reason)
             agent = self._hub.agents.get(each.machine)
             if agent is None:
                 continue

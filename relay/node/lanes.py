@@ -12,6 +12,7 @@ from msgspec import DecodeError
 
 from relay.errors import Invalid, RelayError
 from relay.node import hops
+from relay.node.meters import Meters
 from relay.rules import ids, lanes
 from relay.rules.lanes import Arrival, EntryKind
 from relay.rules.limits import BATCH_BYTES
@@ -60,10 +61,11 @@ class Incoming:
 class Lanes:
     """This node's lanes to and from all others. Frames go in one by one and leave as one publish per node and tick."""
 
-    def __init__(self, boot: str, publish: Publish, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, boot: str, publish: Publish, loop: asyncio.AbstractEventLoop, meters: Meters) -> None:
         self._boot = ids.raw(boot)
         self._publish = publish
         self._loop = loop
+        self._meters = meters
         self._outgoing: dict[str, Outgoing] = {}
         self._incoming: dict[str, Incoming] = {}
         self._dirty: set[str] = set()
@@ -108,6 +110,7 @@ class Lanes:
         try:
             self._publish(boot, data)
         except RelayError as error:
+            self._meters.unsent()
             structlog.get_logger().warning("a batch to another node was dropped", node=boot, why=error.message)
 
     def keep_alive(self, boots: set[str]) -> None:
@@ -174,4 +177,5 @@ class Lanes:
 
     def _broken(self, sender: str) -> None:
         assert self.receiver is not None
+        self._meters.gap()
         self.receiver.lane_broken(sender)

@@ -13,8 +13,9 @@ from relay.node.calls import Calls
 from relay.node.fanout import Fanout
 from relay.node.hub import Agent, Attachment, Browser, Hub
 from relay.node.lanes import Lanes
+from relay.node.meters import Meters
 from relay.node.requests import Operation, Requests
-from relay.node.sessions import Sessions
+from relay.node.sessions import Sessions, Shown
 from relay.rules import ids
 from relay.rules import messages as m
 from relay.rules.machine import iso
@@ -33,15 +34,16 @@ class Router:
         hub: Hub,
         lanes: Lanes,
         locate: Locate,
-        unix_ms: Callable[[], int],
-        changed: Callable[[Agent], None],
+        shown: Shown,
+        meters: Meters,
     ) -> None:
         self.boot = boot
+        self._meters = meters
         self.hub = hub
         self._lanes = lanes
         self._locate = locate
         self._calls = Calls()
-        self.sessions = Sessions(hub, lanes, unix_ms, changed)
+        self.sessions = Sessions(hub, lanes, shown)
         self.attachments = Attachments(hub, lanes, self._calls, self.sessions)
         self.fanout = Fanout(hub, lanes, self._overflow)
         self.requests = Requests(hub, lanes, self._calls)
@@ -97,6 +99,7 @@ class Router:
         return record.node
 
     def _overflow(self, attachment: Attachment) -> None:
+        self._meters.limited("OUTBOX_BYTES")
         self.attachments.end(attachment, "behind")
 
     # --- ends that somebody decided ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from relay.errors import Conflict, LimitReached, NotFound, RelayError, Unavailable
 from relay.node import hops
@@ -16,14 +17,21 @@ from relay.rules.limits import ATTACHMENTS_PER_SESSION, SESSIONS_PER_MACHINE
 from relay.rules.timing import INTEREST_FORGET_SECONDS
 
 
+class Shown(NamedTuple):
+    """How what is shown of an agent follows its sessions: since when somebody is on, and whom to tell of a change."""
+
+    unix_ms: Callable[[], int]
+    changed: Callable[[Agent], None]
+
+
 class Sessions:
     """The agent's side of attachments. Sessions belong to the connection that announced them and end with it."""
 
-    def __init__(self, hub: Hub, lanes: Lanes, unix_ms: Callable[[], int], changed: Callable[[Agent], None]) -> None:
+    def __init__(self, hub: Hub, lanes: Lanes, shown: Shown) -> None:
         self._hub = hub
         self._lanes = lanes
-        self._unix_ms = unix_ms
-        self._changed = changed  # what is shown of this agent, its sessions or who is on, is different now
+        self._unix_ms = shown.unix_ms
+        self._changed = shown.changed
 
     def announced(self, agent: Agent, session: m.Session) -> None:
         """The agent has this session now, changed it, or ended it; raises `LimitReached`."""

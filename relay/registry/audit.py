@@ -68,8 +68,7 @@ class Audit:
         )
         if cursor is not None:
             wanted = wanted.where(audit.c.number < cursor)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(wanted)).all()
+        rows = await self._database.rows(wanted)
         entries = [_entry(row) for row in rows[:limit]]
         return AuditPage(entries, entries[-1].number if len(rows) > limit else None)
 

@@ -40,15 +40,14 @@ class Changes:
     async def latest(self) -> int:
         """The number of the last change, 0 before the first."""
         wanted = select(counters.c.value).where(counters.c.name == COUNTER)
-        async with self._database.read() as connection:
-            number: int = (await connection.execute(wanted)).scalar_one()
-        return number
+        row = await self._database.row(wanted)
+        assert row is not None, "the counter is made with the schema"
+        return int(row.value)
 
     async def since(self, number: int, limit: int = 1_000) -> list[Change]:
         """Changes after `number` in order, at most `limit`."""
         wanted = select(changes).where(changes.c.number > number).order_by(changes.c.number).limit(limit)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(wanted)).all()
+        rows = await self._database.rows(wanted)
         return [
             Change(
                 number=row.number,
@@ -62,5 +61,4 @@ class Changes:
 
     async def clean(self, before_ms: int) -> int:
         """Forget changes from before `before_ms`; the answer is how many. Keep days: a tail is seconds behind."""
-        async with self._database.exclusive() as connection:
-            return (await connection.execute(delete(changes).where(changes.c.at_ms < before_ms))).rowcount
+        return await self._database.erase(delete(changes).where(changes.c.at_ms < before_ms))

@@ -67,8 +67,7 @@ class Credentials:
             .outerjoin(workspaces, workspaces.c.id == func.coalesce(members.c.workspace, credentials.c.workspace))
             .where(credentials.c.hash.in_(hashes), is_current(now_ms))
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(wanted)).all()
+        rows = await self._database.rows(wanted)
         return _identity(rows) if rows else None
 
     async def sign_in(self, person: str, sign_in: NewSignIn, now_ms: int) -> Credential:
@@ -124,8 +123,7 @@ class Credentials:
         """Forget sign-ins and tokens that ended or expired before `before_ms`; the answer is how many."""
         over = or_(credentials.c.ended_ms < before_ms, credentials.c.expires_ms < before_ms)
         forgetting = delete(credentials).where(credentials.c.person.is_not(None), over)
-        async with self._database.exclusive() as connection:
-            return (await connection.execute(forgetting)).rowcount
+        return await self._database.erase(forgetting)
 
     async def _of(self, person: str, kinds: Sequence[str], now_ms: int) -> list[Credential]:
         wanted = (
@@ -133,8 +131,7 @@ class Credentials:
             .where(credentials.c.person == person, credentials.c.kind.in_(kinds), is_current(now_ms))
             .order_by(credentials.c.created_ms.desc(), credentials.c.id)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(wanted)).all()
+        rows = await self._database.rows(wanted)
         return [
             Credential(
                 id=row.id,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import URL, event, exc, make_url
+from sqlalchemy import URL, Executable, Row, event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from relay.errors import Misconfigured, Unavailable
@@ -37,21 +37,25 @@ class Database:
         self._engine = _sqlite_engine(self.url) if self.sqlite else _postgresql_engine(self.url)
         # SQLite's own waiting is unfair polling: inside one process a lock queues writers in order instead.
         self._writing = asyncio.Lock() if self.sqlite else None
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, once the transactions under way have ended."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         await self._engine.dispose()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that changes nothing; raises `Unavailable` if the database does not answer."""
+        """A transaction that changes nothing, for tasks that nobody cancels; raises `Unavailable`."""
         with answering():
             async with self._engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write, committed at the end and rolled back on any error."""
+        """A transaction that may write, committed at the end and rolled back on any error, for tasks that nobody
+        cancels."""
         with answering():
             async with self._turn(), self._engine.connect() as connection:
                 await connection.execution_options(relay_writes=True)
@@ -59,7 +63,52 @@ class Database:
                     yield connection
 
     async def attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """What `work` answers from inside a writing transaction, begun again if it lost a race to another one."""
+        """What `work` answers from inside a writing transaction, begun again if it lost a race to another one. It comes
+        to its end even if the caller is cancelled: half-way the driver would leave SQLite's lock to a dead thread."""
+        return await self._to_its_end(self._attempt(work))
+
+    async def ask(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """What `work` answers from inside a transaction that changes nothing; cancelled callers as for `attempt`."""
+        return await self._to_its_end(self._ask(work))
+
+    async def rows(self, query: Executable) -> Sequence[Row[Any]]:
+        """All rows of a query."""
+
+        async def work(connection: AsyncConnection) -> Sequence[Row[Any]]:
+            return (await connection.execute(query)).all()
+
+        return await self.ask(work)
+
+    async def row(self, query: Executable) -> Row[Any] | None:
+        """The row of a query that has at most one."""
+        found = await self.rows(query)
+        assert len(found) <= 1, "this query was to have at most one row"
+        return found[0] if found else None
+
+    async def erase(self, statement: Executable) -> int:
+        """Delete rows; the answer is how many."""
+
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
+        return await self.attempt(work)
+
+    async def _to_its_end(self, transaction: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(transaction)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller has heard it, or has left
+
+    async def _ask(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self.read() as connection:
+            return await work(connection)
+
+    async def _attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         for _ in range(TRANSACTION_ATTEMPTS - 1):
             try:
                 async with self.exclusive() as connection:

@@ -77,8 +77,7 @@ class Keys:
             .where(credentials.c.workspace == workspace, is_current(now_ms))
             .order_by(credentials.c.created_ms.desc(), credentials.c.id)
         )
-        async with self._database.read() as connection:
-            return [_key(row) for row in (await connection.execute(wanted)).all()]
+        return [_key(row) for row in await self._database.rows(wanted)]
 
     async def revoke(
         self, workspace: str, key: str, actor: Actor, now_ms: int, *, machines: bool = False

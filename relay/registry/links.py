@@ -84,8 +84,7 @@ class Links:
             .where(links.c.workspace == workspace, links.c.used_ms.is_(None), links.c.expires_ms > now_ms)
             .order_by(links.c.created_ms.desc(), links.c.id)
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(wanted)).all()
+        rows = await self._database.rows(wanted)
         return [
             Invitation(
                 id=row.id,
@@ -147,8 +146,7 @@ class Links:
     async def clean(self, before_ms: int) -> int:
         """Forget links that were used or expired before `before_ms`; the answer is how many."""
         over = or_(links.c.used_ms < before_ms, links.c.expires_ms < before_ms)
-        async with self._database.exclusive() as connection:
-            return (await connection.execute(delete(links).where(over))).rowcount
+        return await self._database.erase(delete(links).where(over))
 
 
 async def _use(write: Write, kind: str, hashes: Sequence[str]) -> Any:

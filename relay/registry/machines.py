@@ -45,16 +45,15 @@ class Machines:
 
     async def get(self, machine: str, *, revoked: bool = False) -> Registered:
         """One machine; raises `NotFound`, also for revoked ones unless asked for."""
-        async with self._database.read() as connection:
-            found = await reading.one(connection, machine)
+        found = await self._database.ask(lambda connection: reading.one(connection, machine))
         if found.revoked_ms is not None and not revoked:
             raise NotFound("no such machine")
         return found
 
     async def get_many(self, ids: Sequence[str]) -> dict[str, Registered]:
         """Those of these machines that exist and are not revoked, by id."""
-        async with self._database.read() as connection:
-            found = await reading.many(connection, machines.c.id.in_(ids), machines.c.revoked_ms.is_(None))
+        wanted = (machines.c.id.in_(ids), machines.c.revoked_ms.is_(None))
+        found = await self._database.ask(lambda connection: reading.many(connection, *wanted))
         return {machine.id: machine for machine in found}
 
     async def former(self, workspace: str, now_ms: int) -> dict[str, tuple[str, ...]]:
@@ -65,9 +64,8 @@ class Machines:
             .order_by(former_names.c.until_ms.desc(), former_names.c.name)
         )
         found: dict[str, tuple[str, ...]] = {}
-        async with self._database.read() as connection:
-            for machine, name in await connection.execute(query):
-                found[machine] = (*found.get(machine, ()), name)
+        for row in await self._database.rows(query):
+            found[row.machine] = (*found.get(row.machine, ()), row.name)
         return found
 
     async def rename(self, machine: str, name: str, actor: Actor, now_ms: int) -> Registered:
@@ -99,8 +97,7 @@ class Machines:
 
     async def revoked(self, since: int, limit: int = 10_000) -> Revoked:
         """Machines revoked by changes after number `since`, for the mirror."""
-        async with self._database.read() as connection:
-            return await revocation.listed(connection, since, limit)
+        return await self._database.ask(lambda connection: revocation.listed(connection, since, limit))
 
     async def mark(self, marks: Iterable[Mark], now_ms: int) -> list[str]:
         """Store what a sweeper found, in one transaction. A mark with an older fence than stored, or older than what
@@ -112,15 +109,13 @@ class Machines:
     async def believed_online(self, after: str, limit: int) -> list[Believed]:
         """Who was never told to be offline, page by page from id `after` on: a sweeper compares them with Redis, which
         may have forgotten some."""
-        async with self._database.read() as connection:
-            return await sightings.believed_online(connection, after, limit)
+        return await self._database.ask(lambda connection: sightings.believed_online(connection, after, limit))
 
     async def clean(self, now_ms: int) -> int:
         """Forget names and hostnames whose 24 hours are over; the answer is how many."""
-        async with self._database.exclusive() as connection:
-            return (await connection.execute(delete(former_names).where(former_names.c.until_ms <= now_ms))).rowcount
+        return await self._database.erase(delete(former_names).where(former_names.c.until_ms <= now_ms))
 
     async def list(self, workspaces: Sequence[str]) -> list[Registered]:
         """All machines of these workspaces, revoked ones aside; 10,000 without holding the event loop over 5 ms."""
-        async with self._database.read() as connection:
-            return await reading.many(connection, machines.c.workspace.in_(workspaces), machines.c.revoked_ms.is_(None))
+        wanted = (machines.c.workspace.in_(workspaces), machines.c.revoked_ms.is_(None))
+        return await self._database.ask(lambda connection: reading.many(connection, *wanted))

@@ -41,16 +41,14 @@ class Members:
 
     async def list(self, workspace: str) -> list[Member]:
         """Everybody in a workspace, by name."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(_members(workspace))).all()
+        rows = await self._database.rows(_members(workspace))
         return sorted(map(_member, rows), key=lambda found: (found.person.name.casefold(), found.person.id))
 
     async def role(self, workspace: str, person: str) -> Role | None:
         """The role of a person in a workspace; None for strangers."""
         wanted = select(members.c.role).where(members.c.workspace == workspace, members.c.person == person)
-        async with self._database.read() as connection:
-            role: Role | None = (await connection.execute(wanted)).scalar_one_or_none()
-        return role
+        row = await self._database.row(wanted)
+        return None if row is None else row.role
 
     async def set_role(self, workspace: str, person: str, role: Role, actor: Actor, now_ms: int) -> Member:
         """Change a member's role; raises `NotFound` for strangers, `Conflict` if no owner would be left."""

@@ -30,21 +30,23 @@ async def migrate(url: str) -> None:
     try:
         if database.sqlite:
             await asyncio.to_thread(_use_wal, str(database.url.database))
-        async with database.exclusive() as connection:
-            if not database.sqlite:  # SQLite's BEGIN IMMEDIATE keeps the others waiting already
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-            found = await _version(connection)
-            if found != HEAD:
-                _refuse_newer(found)
-                await connection.run_sync(_upgrade)
+        await database.attempt(lambda connection: _migrate(connection, database.sqlite))
     finally:
         await database.close()
 
 
+async def _migrate(connection: AsyncConnection, sqlite: bool) -> None:
+    if not sqlite:  # SQLite's BEGIN IMMEDIATE keeps the others waiting already
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    found = await _version(connection)
+    if found != HEAD:
+        _refuse_newer(found)
+        await connection.run_sync(_upgrade)
+
+
 async def check_version(database: Database) -> None:
     """Raise `Misconfigured` unless the schema is exactly the one that this code expects."""
-    async with database.read() as connection:
-        found = await _version(connection)
+    found = await database.ask(_version)
     _refuse_newer(found)
     if found != HEAD:
         raise Misconfigured(

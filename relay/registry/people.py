@@ -30,13 +30,11 @@ class People:
 
     async def get(self, person: str) -> Person:
         """The person with this id; raises `NotFound`."""
-        async with self._database.read() as connection:
-            return await find(connection, person)
+        return await self._database.ask(lambda connection: find(connection, person))
 
     async def create(self, name: str, now_ms: int) -> Person:
         """A new person without any workspace."""
-        async with self._database.exclusive() as connection:
-            return await add(connection, name, now_ms)
+        return await self._database.attempt(lambda connection: add(connection, name, now_ms))
 
     async def rename(self, person: str, name: str, actor: Actor, now_ms: int) -> Person:
         """Give a person another name, shown wherever they own something; raises `NotFound`."""

@@ -70,8 +70,7 @@ class Workspaces:
             .order_by(workspaces.c.created_ms, workspaces.c.id, members.c.joined_ms, members.c.person)
             .limit(1)
         )
-        async with self._database.read() as connection:
-            row = (await connection.execute(wanted)).one_or_none()
+        row = await self._database.row(wanted)
         return None if row is None else Founded(_workspace(row, "owner"), Person(row.owner, row.owner_name))
 
     async def create(self, name: str, owner: str, actor: Actor, now_ms: int) -> Workspace:
@@ -90,8 +89,7 @@ class Workspaces:
 
     async def get(self, workspace: str) -> Workspace:
         """The workspace with this id; raises `NotFound`."""
-        async with self._database.read() as connection:
-            row = (await connection.execute(select(workspaces).where(workspaces.c.id == workspace))).one_or_none()
+        row = await self._database.row(select(workspaces).where(workspaces.c.id == workspace))
         if row is None:
             raise NotFound("no such workspace")
         return _workspace(row)
@@ -99,8 +97,7 @@ class Workspaces:
     async def of_person(self, person: str) -> list[Workspace]:
         """The workspaces that a person belongs to, by name, each with their role."""
         wanted = select(workspaces, members.c.role).join(members).where(members.c.person == person)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(wanted)).all()
+        rows = await self._database.rows(wanted)
         return sorted((_workspace(row, row.role) for row in rows), key=lambda found: (found.name.casefold(), found.id))
 
     async def update(

@@ -24,7 +24,7 @@ from relay.web.pump import Pump
 from relay.web.sockets import Doors
 
 
-async def agent_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> None:
+async def agent_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> int:
     """One agent connection from its token to its end; raises `BadToken` before anything is said."""
     token = tokens.read_machine(doors.parts.secrets, bearer_token(websocket.headers) or "")
     conversation = AgentConversation(doors, pump, token)
@@ -35,6 +35,7 @@ async def agent_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> 
     finally:
         await conversation.end(seen_to_drop=code != Close.NO_PONG)
         log.info("an agent left", code=code, reason=reason)
+    return code
 
 
 class AgentConversation:

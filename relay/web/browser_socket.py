@@ -24,7 +24,7 @@ from relay.web.pump import Pump
 from relay.web.sockets import Doors
 
 
-async def browser_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> None:
+async def browser_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> int:
     """One browser connection from its credential to its end; raises `BadToken` or `Forbidden` at the door."""
     identity, claim = await _who(doors, websocket)
     browser = Browser(pump, identity, claim)
@@ -36,6 +36,7 @@ async def browser_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -
     finally:
         conversation.end()
         log.info("a browser left", code=code, reason=reason)
+    return code
 
 
 async def _who(doors: Doors, websocket: WebSocket) -> tuple[Identity, str]:
@@ -158,6 +159,7 @@ class BrowserConversation:
         browser = self._browser
         if browser.pending >= PENDING_PER_BROWSER:
             work.close()
+            self._doors.meters.limited("PENDING_PER_BROWSER")
             limit = LimitReached("too many requests without an answer", limit="PENDING_PER_BROWSER")
             browser.send(error_message(limit, ref))
             return
@@ -168,6 +170,8 @@ class BrowserConversation:
         try:
             await work
         except RelayError as error:
+            if isinstance(error, LimitReached):
+                self._doors.meters.limited(str(error.extra.get("limit")))
             self._browser.send(error_message(error, ref))
         except Exception:
             structlog.get_logger().exception("a request failed")

@@ -16,6 +16,7 @@ from relay.node.feeds import Feeds
 from relay.node.hub import Hub
 from relay.node.infos import Infos
 from relay.node.membership import Membership
+from relay.node.meters import Meters
 from relay.node.mirror import Mirror
 from relay.node.router import Router
 from relay.web.parts import Parts
@@ -35,6 +36,7 @@ class Doors:
     tail: Tail
     mirror: Mirror
     membership: Membership
+    meters: Meters
     bucket: Bucket
 
 
@@ -61,35 +63,38 @@ class Bucket:
         return None
 
 
-Conversation = Callable[[Doors, WebSocket, Pump], Awaitable[None]]
+Conversation = Callable[[Doors, WebSocket, Pump], Awaitable[int]]  # the code of the end
 
 
 def routes(doors: Doors, agent: Conversation, browser: Conversation) -> list[BaseRoute]:
     """The two socket routes."""
 
-    def route(path: str, conversation: Conversation) -> WebSocketRoute:
+    def route(role: str, conversation: Conversation) -> WebSocketRoute:
         async def endpoint(websocket: WebSocket) -> None:
-            await _serve(doors, websocket, conversation)
+            doors.meters.opened(role)
+            doors.meters.closed(role, await _serve(doors, websocket, conversation))
 
-        return WebSocketRoute(path, endpoint)
+        return WebSocketRoute(f"/ws/{role}", endpoint)
 
-    return [route("/ws/agent", agent), route("/ws/browser", browser)]
+    return [route("agent", agent), route("browser", browser)]
 
 
-async def _serve(doors: Doors, websocket: WebSocket, conversation: Conversation) -> None:
-    """Accept, then speak or close: a close before the accept would reach the peer as a bare 403 and say nothing."""
+async def _serve(doors: Doors, websocket: WebSocket, conversation: Conversation) -> int:
+    """Accept, then speak or close: a close before the accept would reach the peer as a bare 403 and say nothing. The
+    answer is the code of the end."""
     speaks = PROTOCOL in websocket.scope.get("subprotocols", [])
     await websocket.accept(subprotocol=PROTOCOL if speaks else None)
     pump = Pump(websocket)
     refusal = _refusal(doors, speaks)
     if refusal is not None:
         await websocket.close(int(refusal), refusal.reason)
-        return
+        return int(refusal)
     doors.bucket.open += 1
     try:
-        await conversation(doors, websocket, pump)
+        return await conversation(doors, websocket, pump)
     except RelayError as error:
         await websocket.close(int(error.close), error.close.reason)
+        return int(error.close)
     finally:
         doors.bucket.open -= 1
 
@@ -99,4 +104,7 @@ def _refusal(doors: Doors, speaks: bool) -> Close | None:
         return UnsupportedVersion.close
     if doors.membership.draining:
         return Close.DRAINING
-    return doors.bucket.refusal(asyncio.get_running_loop().time())
+    refusal = doors.bucket.refusal(asyncio.get_running_loop().time())
+    if refusal is not None:
+        doors.meters.limited("RELAY_SOCKETS" if refusal is Close.OVER_CAPACITY else "RELAY_HANDSHAKES")
+    return refusal

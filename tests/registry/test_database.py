@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.errors import Misconfigured, Unavailable
-from relay.registry import Registry, migrate
+from relay.registry import SYSTEM, Registry, migrate
 from relay.registry.database import Database
 from tests.registry.acme import START_MS, Acme
 from tests.support.postgres import Postgres
@@ -140,3 +140,17 @@ def test_a_server_that_went_away_and_came_back_needs_no_restart_of_ours(other_po
         assert runner.run(registry.changes.latest()) > 0
         runner.run(registry.people.create("Bob", START_MS))
         runner.run(registry.close())
+
+
+async def test_a_cancelled_caller_leaves_no_lock_behind(acme: Acme) -> None:
+    """A socket that closes in the middle of a write must not keep everybody else from writing."""
+    for spins in range(40):
+        writing = asyncio.create_task(acme.registry.people.rename(acme.owner.id, f"name {spins}", SYSTEM, 1))
+        reading = asyncio.create_task(acme.registry.changes.latest())
+        for _ in range(spins):
+            await asyncio.sleep(0)
+        writing.cancel(), reading.cancel()
+        await asyncio.gather(writing, reading, return_exceptions=True)
+    async with asyncio.timeout(5):
+        person = await acme.registry.people.rename(acme.owner.id, "still here", SYSTEM, 1)
+    assert person.name == "still here"
