@@ -173,6 +173,20 @@ async def test_the_page_reports_what_it_has_shown(relay: FakeRelay, browser: Bro
         await until(relay, lambda: session.seen == session.ring.head)
 
 
+async def test_a_page_out_of_sight_does_not_hold_the_machine_up(relay: FakeRelay, browser: Browser) -> None:
+    """Browsers slow the timers of hidden pages to one a minute; here they stop altogether."""
+    async with person(browser) as context:
+        page = await context.new_page()
+        session = await open_session(page, relay)
+        await until(relay, lambda: session.seen == session.ring.head)
+        await page.evaluate(
+            "() => { Object.defineProperty(document, 'hidden', {get: () => true}); window.setTimeout = () => 0 }"
+        )
+        for _ in range(32):
+            session.says(b"x" * 32_000)
+        await until(relay, lambda: session.seen >= session.ring.head - 2)
+
+
 async def test_the_keyboard_passes_from_one_page_to_another(relay: FakeRelay, browser: Browser) -> None:
     async with person(browser) as one, person(browser) as two:
         first, second = await one.new_page(), await two.new_page()

@@ -67,8 +67,7 @@ export const api = {
     call<Member>("PATCH", `/api/workspaces/${workspace}/members/${member}`, { role }),
   removeMember: (workspace: string, member: string) =>
     call<unknown>("DELETE", `/api/workspaces/${workspace}/members/${member}`),
-  invite: (workspace: string, role: Role) =>
-    call<Link>("POST", `/api/workspaces/${workspace}/invitations`, { role }),
+  invite: (workspace: string, role: Role) => call<Link>("POST", `/api/workspaces/${workspace}/invitations`, { role }),
   keys: (workspace: string) => call<{ keys: Key[] }>("GET", `/api/workspaces/${workspace}/keys`),
   createKey: (workspace: string, name: string) =>
     call<Key & { token: string }>("POST", `/api/workspaces/${workspace}/keys`, { name }),

@@ -41,7 +41,12 @@ export class App {
       notice: null,
     });
     this.machines = new Machines(
-      (workspace) => this.#ask({ type: "subscribe", workspace }, () => undefined, () => undefined),
+      (workspace) =>
+        this.#ask(
+          { type: "subscribe", workspace },
+          () => undefined,
+          () => undefined,
+        ),
       (machine, id) => this.desk.machineChanged(machine, id),
     );
     this.desk = new Desk((machine) => this.machines.find(machine));
@@ -193,7 +198,11 @@ export class App {
       origin: location.origin,
       client: newClient(),
       label: describe(navigator.userAgent),
-      ticket: () => api.ticket().then(({ ticket }) => ticket, () => null),
+      ticket: () =>
+        api.ticket().then(
+          ({ ticket }) => ticket,
+          () => null,
+        ),
       signedIn: holds,
     };
     this.#socket = new Socket(around, me.nodes, {
@@ -275,7 +284,11 @@ export class App {
   #leave(problem: string | null): void {
     const socket = this.#socket;
     this.#socket = null;
-    this.view.update({ gate: { at: "signed-out", problem, reachable: true }, workspace: null, place: { at: "machines" } });
+    this.view.update({
+      gate: { at: "signed-out", problem, reachable: true },
+      workspace: null,
+      place: { at: "machines" },
+    });
     socket?.stop("signed-out");
     this.desk.closeAll();
     this.machines.choose("");

@@ -1,28 +1,25 @@
 /** Owns one attachment of this page to one session: attach, replay, follow, type, and come back after any loss. */
 
 import { Keyboard } from "./keyboard.ts";
-import { type Attaching, type DetachReason, EVERYBODY, type Frame, Kind, type Mode, type Operator } from "./protocol.ts";
-import { type Problem, pack, type ToBrowser, unpackSize } from "./protocol.ts";
-import { Output } from "./resume.ts";
-import { Seen } from "./seen.ts";
+import {
+  type Attaching,
+  type DetachReason,
+  EVERYBODY,
+  type Frame,
+  Kind,
+  type Mode,
+  type Operator,
+} from "./protocol.ts";
+import { type Problem, pack, type ToBrowser } from "./protocol.ts";
+import { Reception, type Screen } from "./reception.ts";
+import { Retry } from "./retry.ts";
 import type { Socket } from "./socket.ts";
 import { first, type Phase, readExit, type Standing } from "./standing.ts";
 
-const LEAST_MS = 50; // never at once: what went wrong a moment ago is likely still wrong
 const SOON_MS = 400; // a first try again comes within this time
-const LATEST_MS = 8_000; // and the longest wait between tries
+const FULL_MS = 8_000; // a screen that is hopelessly behind gets this long to catch up
 const GAP_MS = 2_000; // after a gap on the bus everybody comes back, so each at a moment of its own
 const AWAY_MS = 30_000; // a look at a machine that the list calls unreachable
-const NOTHING = new Uint8Array();
-
-/** Where output goes; every call is in order with the ones before, whatever is still being drawn. */
-export interface Screen {
-  write(bytes: Uint8Array, drawn: () => void): void;
-  resize(columns: number, rows: number): void;
-  clear(because: string): void;
-  /** While quiet, the screen answers no questions that programs put into their output. */
-  quiet(quiet: boolean): void;
-}
 
 /** One session in one tab. */
 export class Attachment {
@@ -30,22 +27,18 @@ export class Attachment {
   readonly session: string;
   readonly keyboard: Keyboard;
   readonly #socket: Pick<Socket, "ask" | "send" | "sendFrame">;
-  readonly #screen: Screen;
   readonly #changed: (standing: Standing) => void;
-  readonly #output = new Output();
-  readonly #seen: Seen;
+  readonly #reception: Reception;
+  readonly #retry = new Retry();
   #standing: Standing;
   #number: number | null = null;
   #before: number | null = null; // the attachment that the next one replaces, kept until then for its keyboard
   #asking = 0; // counts attaches, so that the answer to an abandoned one is not taken
-  #drawing = 0; // counts clears, so that what was drawn before one is not reported after it
-  #tries = 0;
   #take = false;
   #justOpened: boolean;
   #online = false;
   #connected = true;
   #closed = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     where: { machine: string; session: string; mode: Mode; justOpened: boolean },
@@ -57,14 +50,10 @@ export class Attachment {
     this.session = where.session;
     this.#justOpened = where.justOpened;
     this.#socket = socket;
-    this.#screen = screen;
     this.#changed = changed;
     this.#standing = first(where.mode);
     this.keyboard = new Keyboard((piece) => this.#sendFrame(piece.kind, piece.number, piece.payload));
-    this.#seen = new Seen((sequence) => this.#sendFrame(Kind.SEEN, sequence), {
-      set: (run, ms) => setTimeout(run, ms) as unknown as number,
-      clear: (timer) => clearTimeout(timer),
-    });
+    this.#reception = new Reception(screen, (sequence) => this.#sendFrame(Kind.SEEN, sequence));
   }
 
   get standing(): Standing {
@@ -74,7 +63,7 @@ export class Attachment {
   /** The socket is open, for the first time or again. */
   online(): void {
     this.#online = true;
-    this.#tries = 0;
+    this.#retry.worked();
     if (this.#alive()) this.#attach();
   }
 
@@ -95,9 +84,9 @@ export class Attachment {
 
   /** Leaves the session, which goes on. */
   close(): void {
-    this.#seen.flush();
+    this.#reception.flush();
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#retry.cancel();
     this.#replace();
     this.#release();
   }
@@ -153,18 +142,24 @@ export class Attachment {
     }
     if (frame.kind !== Kind.OUTPUT && frame.kind !== Kind.EXIT && frame.kind !== Kind.RESIZED) return;
     const early = this.#standing.phase === "catching-up" && frame.attachment === EVERYBODY;
-    const judged = this.#output.take(frame.epoch, frame.sequence);
-    if (judged === "write") {
-      this.#tries = 0;
-      this.#show(frame);
-    } else if (judged === "again" && !early) this.#again(SOON_MS); // while catching up, `attached` finds any hole
+    const judged = this.#reception.take(frame);
+    if (judged === "drop") return;
+    if (judged === "again") {
+      if (!early) this.#again(SOON_MS); // while catching up, `attached` finds any hole
+      return;
+    }
+    this.#retry.worked();
+    if (frame.kind === Kind.EXIT) {
+      this.keyboard.restart();
+      this.#tell({ phase: "ended", keyboard: "other", exit: readExit(frame.payload) });
+    } else if (judged === "full") this.#again(FULL_MS);
   }
 
   #attach(): void {
-    clearTimeout(this.#timer);
+    this.#retry.cancel();
     this.#replace();
     const asking = ++this.#asking;
-    const { after } = this.#output;
+    const { after } = this.#reception;
     this.#tell({ phase: "connecting", problem: null });
     this.#socket.ask<Attaching>(
       {
@@ -191,16 +186,9 @@ export class Attachment {
     this.#number = answer.attachment;
     this.#release();
     this.#take = false;
-    this.#seen.restart();
-    const otherRun = this.#output.after !== null && this.#output.epoch !== answer.epoch;
-    const start = this.#output.begin(answer);
+    const otherRun = this.#reception.after !== null && this.#reception.epoch !== answer.epoch;
+    const start = this.#reception.begin(answer, !this.#justOpened);
     let { note } = this.#standing;
-    if (start !== "continue") {
-      this.#drawing++;
-      this.#screen.quiet(!this.#justOpened); // questions in old output were answered long ago
-      if (start === "gap") this.#screen.clear("some output before this line is gone");
-      this.#screen.resize(answer.columns, answer.rows);
-    }
     if (start === "gap") note = "This was away for longer than the machine keeps output: some of it is missing.";
     if (otherRun && this.keyboard.restart()) note = "Your last keys did not arrive: the machine's agent was restarted.";
     this.#justOpened = false;
@@ -210,12 +198,11 @@ export class Attachment {
   }
 
   #attached(head: number): void {
-    if (this.#output.last < head) {
+    if (!this.#reception.reached(head)) {
       this.#again(SOON_MS);
       return;
     }
-    this.#tries = 0;
-    this.#screen.quiet(false);
+    this.#retry.worked();
     if (this.#alive()) this.#tell({ phase: "attached" });
   }
 
@@ -257,32 +244,10 @@ export class Attachment {
   #again(spreadMs: number, phase: Phase = "connecting"): void {
     this.#replace();
     this.#asking++;
-    const spread = Math.max(spreadMs, Math.min(LATEST_MS, spreadMs * 2 ** Math.max(0, this.#tries - 1)));
-    this.#tries++;
     if (this.#standing.phase !== phase && this.#alive()) this.#tell({ phase });
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(
-      () => {
-        if (this.#online && this.#alive()) this.#attach();
-      },
-      LEAST_MS + Math.random() * spread,
-    );
-  }
-
-  #show(frame: Frame): void {
-    const drawing = this.#drawing;
-    const bytes = frame.payload.length;
-    const drawn = (): void => this.#seen.drawn(drawing === this.#drawing ? frame.sequence : 0, bytes);
-    const fits = this.#seen.handed(bytes);
-    if (frame.kind === Kind.RESIZED) {
-      const size = unpackSize(frame.payload);
-      if (size) this.#screen.resize(size.columns, size.rows);
-    }
-    this.#screen.write(frame.kind === Kind.OUTPUT ? frame.payload : NOTHING, drawn);
-    if (frame.kind === Kind.EXIT) {
-      this.keyboard.restart();
-      this.#tell({ phase: "ended", keyboard: "other", exit: readExit(frame.payload) });
-    } else if (!fits) this.#again(LATEST_MS); // come back for it when the screen has caught up
+    this.#retry.plan(spreadMs, () => {
+      if (this.#online && this.#alive()) this.#attach();
+    });
   }
 
   #refused(number: number, reason: string): void {
@@ -307,17 +272,17 @@ export class Attachment {
 
   #sendFrame(kind: number, sequence: number, payload?: Uint8Array): void {
     if (this.#number === null) return;
-    const address = { attachment: this.#number, epoch: this.#output.epoch, session: this.session };
+    const address = { attachment: this.#number, epoch: this.#reception.epoch, session: this.session };
     this.#socket.sendFrame(pack({ ...address, kind, sequence }, payload));
   }
 
   #refuse(problem: string): void {
     this.#leave();
-    clearTimeout(this.#timer);
+    this.#retry.cancel();
     this.#tell({ phase: "refused", keyboard: "other", problem });
   }
 
-  /** Stops hearing this attachment and keeps its number, for a new one to take its place without losing the keyboard. */
+  /** Stops hearing this attachment but keeps its number: a new one takes its place, and with it the keyboard. */
   #replace(): void {
     this.#before = this.#number ?? this.#before;
     this.#leave();

@@ -24,7 +24,9 @@ export function describe(userAgent: string): string {
 
 /** An id for the input streams of this load of the page; never stored, because a duplicated tab copies storage. */
 export function newClient(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(ID_BYTES)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(ID_BYTES)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
 }
 
 export function remember(key: string, value: string): void {

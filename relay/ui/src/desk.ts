@@ -38,7 +38,10 @@ export class Desk {
     if (known && known.standing.value.phase !== "refused") return true;
     if (known) this.close(session.id);
     const { id, name, workspaceId } = machine;
-    return this.#add({ machine: id, session: session.id, name, title: session.title ?? "", mode, workspace: workspaceId }, justOpened);
+    return this.#add(
+      { machine: id, session: session.id, name, title: session.title ?? "", mode, workspace: workspaceId },
+      justOpened,
+    );
   }
 
   /** A tab for the session that the address names. */

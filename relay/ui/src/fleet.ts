@@ -5,6 +5,8 @@ import { Store } from "./store.ts";
 
 const REDRAW_MS = 120; // a restarting fleet changes thousands of rows; nobody reads faster than this
 
+const SETTLED_MS = 35_000; // by then every machine that is there has reported back
+
 export interface Fleet {
   workspace: string;
   known: boolean; // false until the first snapshot
@@ -25,6 +27,7 @@ export class Machines {
   #seq = -1; // -1: a snapshot is due, changes mean nothing before it
   #coming: Machine[] = []; // parts of a snapshot that is not whole yet
   #timer: ReturnType<typeof setTimeout> | null = null;
+  #settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(resubscribe: (workspace: string) => void, changed: (machine: Machine | null, id: string) => void) {
     this.store = new Store<Fleet>(empty(""));
@@ -92,7 +95,10 @@ export class Machines {
     this.#seq = message.seq;
     for (const machine of this.#byId.values()) this.#changed(machine, machine.id);
     for (const id of before.keys()) if (!this.#byId.has(id)) this.#changed(null, id);
-    this.#publish({ known: true, settled: message.settled ?? true, skewMs: Date.parse(message.now) - Date.now() });
+    const settled = message.settled ?? true;
+    clearTimeout(this.#settling);
+    if (!settled) this.#settling = setTimeout(() => this.online(), SETTLED_MS); // nobody says when it is over
+    this.#publish({ known: true, settled, skewMs: Date.parse(message.now) - Date.now() });
   }
 
   #redraw(): void {

@@ -39,11 +39,15 @@ export class Input {
     return true;
   }
 
-  /** The frames that may go out now, numbered; they stay here until they are acknowledged. Keys wait for the keyboard. */
+  /** The frames that may go out now, numbered; they stay here until acknowledged. Keys wait for the keyboard. */
   ready(mayType: boolean): Numbered[] {
     const out: Numbered[] = [];
     let piece = this.#waiting[0];
-    while (piece && (mayType || piece.kind === Kind.RESIZE) && (this.#sentBytes === 0 || this.#sentBytes + piece.payload.length <= WINDOW_BYTES)) {
+    while (
+      piece &&
+      (mayType || piece.kind === Kind.RESIZE) &&
+      (this.#sentBytes === 0 || this.#sentBytes + piece.payload.length <= WINDOW_BYTES)
+    ) {
       this.#waiting.shift();
       if (piece.kind !== Kind.RESIZE) this.#waitingBytes -= piece.payload.length;
       const numbered = { ...piece, number: this.#next++ };

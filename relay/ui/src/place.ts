@@ -1,14 +1,10 @@
 /** Owns the address bar's fragment: one-time secrets that come in by it, and the place a person is at. */
 
 export type Arrival =
-  | { kind: "sign-in"; secret: string }
-  | { kind: "invite"; secret: string }
-  | { kind: "device"; code: string };
+  { kind: "sign-in"; secret: string } | { kind: "invite"; secret: string } | { kind: "device"; code: string };
 
 export type Place =
-  | { at: "machines"; machine?: string }
-  | { at: "session"; machine: string; session: string }
-  | { at: "team" };
+  { at: "machines"; machine?: string } | { at: "session"; machine: string; session: string } | { at: "team" };
 
 const ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
 const SESSION = new RegExp(`^#/session/(${ID})/(${ID})$`);

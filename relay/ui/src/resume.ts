@@ -23,7 +23,7 @@ export class Output {
     return this.#epoch ?? 0;
   }
 
-  /** Takes the agent's answer to an attach: `continue` what is on the screen, begin `fresh`, or say that there is a `gap`. */
+  /** Takes the agent's answer to an attach: `continue` the screen, begin `fresh`, or say that there is a `gap`. */
   begin(answer: Pick<Attaching, "epoch" | "first" | "recovered">): Start {
     const had = this.#epoch;
     const continues = answer.recovered && had === answer.epoch && answer.first <= this.#last + 1;

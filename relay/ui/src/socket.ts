@@ -1,7 +1,15 @@
 /** Owns the page's one connection to the cluster: any node will do, and another one when that is lost. */
 
 import { judge, nextNode, waitMs } from "./closing.ts";
-import { type Frame, type FromBrowser, type Problem, type Request, SUBPROTOCOL, type ToBrowser, unpack } from "./protocol.ts";
+import {
+  type Frame,
+  type FromBrowser,
+  type Problem,
+  type Request,
+  SUBPROTOCOL,
+  type ToBrowser,
+  unpack,
+} from "./protocol.ts";
 import { Requests } from "./requests.ts";
 
 const WELCOME_MS = 8_000; // from dialling to welcome; a node that takes longer is as good as gone

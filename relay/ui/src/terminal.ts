@@ -5,9 +5,10 @@ import { SearchAddon } from "@xterm/addon-search";
 import { Unicode11Addon } from "@xterm/addon-unicode11";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { Terminal as XTerm } from "@xterm/xterm";
-import { Attachment, type Screen } from "./attachment.ts";
+import { Attachment } from "./attachment.ts";
 import { palette, searchColours } from "./colours.ts";
 import type { Size } from "./keyboard.ts";
+import type { Screen } from "./reception.ts";
 import type { Socket } from "./socket.ts";
 import { first, type Standing } from "./standing.ts";
 import { Store } from "./store.ts";
@@ -62,7 +63,12 @@ export class Terminal implements Screen {
     this.attachment = new Attachment(where, socket, this, (standing) => this.standing.set(standing));
     if (size) this.attachment.keyboard.resize(size);
     this.#xterm.onData((text) => this.#typed(new TextEncoder().encode(text), text));
-    this.#xterm.onBinary((text) => this.#typed(Uint8Array.from(text, (one) => one.charCodeAt(0)), text));
+    this.#xterm.onBinary((text) =>
+      this.#typed(
+        Uint8Array.from(text, (one) => one.charCodeAt(0)),
+        text,
+      ),
+    );
     this.#xterm.onTitleChange((title) => this.title.set(title.slice(0, TITLE_CHARACTERS)));
     this.#search.onDidChangeResults(({ resultIndex, resultCount }) =>
       this.found.set({ index: resultIndex, count: resultCount }),
@@ -130,7 +136,11 @@ export class Terminal implements Screen {
   write(bytes: Uint8Array, drawn: () => void): void {
     // A page out of sight has its timers slowed to one a minute, and the driver's page would stall the machine. After
     // input xterm.js parses the next bytes at once, without a timer; empty input is no input for anybody else.
-    if (document.hidden) this.#xterm.input("", true);
+    if (document.hidden) {
+      this.#xterm.options.scrollOnUserInput = false;
+      this.#xterm.input("", true);
+      this.#xterm.options.scrollOnUserInput = true;
+    }
     this.#xterm.write(bytes, drawn);
   }
 

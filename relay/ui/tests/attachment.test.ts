@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { Attachment, type Screen } from "../src/attachment.ts";
+import { Attachment } from "../src/attachment.ts";
 import { type Attaching, type FromBrowser, Kind, type Problem, type Request, unpack } from "../src/protocol.ts";
+import type { Screen } from "../src/reception.ts";
 
 const MACHINE = "8f23c1d2-0000-4000-8000-000000000001";
 const SESSION = "8f23c1d2-0000-4000-8000-000000000002";
@@ -65,7 +66,16 @@ function setUp(justOpened = false): { socket: FakeSocket; screen: FakeScreen; at
 }
 
 function answer(socket: FakeSocket, change: Partial<Attaching> = {}): void {
-  const plain = { attachment: 1, epoch: EPOCH, first: 1, recovered: true, driver: true, columns: 80, rows: 24, input: 0 };
+  const plain = {
+    attachment: 1,
+    epoch: EPOCH,
+    first: 1,
+    recovered: true,
+    driver: true,
+    columns: 80,
+    rows: 24,
+    input: 0,
+  };
   const told = { type: "attaching", ref: 1, machine: MACHINE, session: SESSION, ...plain, ...change };
   socket.asked.at(-1)!.done(told as never);
 }
@@ -128,7 +138,10 @@ test("keys typed while away go out once the machine said what it has", () => {
   attachment.online();
   answer(socket, { attachment: 2, input: 1 });
   assert.deepEqual(socket.typed, ["1:x", "2:y", "2:y", "3:z"]);
-  assert.deepEqual(socket.frames.map((each) => each.attachment), [1, 1, 2, 2]);
+  assert.deepEqual(
+    socket.frames.map((each) => each.attachment),
+    [1, 1, 2, 2],
+  );
 });
 
 test("a hole attaches again without giving the keyboard up, and the old attachment is left after that", () => {
@@ -272,7 +285,10 @@ test("leaving reports what was seen and detaches", () => {
   answer(socket);
   output(attachment, 1, "a", 1);
   attachment.close();
-  assert.deepEqual(socket.frames.map((each) => [each.kind, each.sequence]), [[Kind.SEEN, 1]]);
+  assert.deepEqual(
+    socket.frames.map((each) => [each.kind, each.sequence]),
+    [[Kind.SEEN, 1]],
+  );
   assert.deepEqual(socket.said, [{ type: "detach", session: SESSION, attachment: 1 }]);
 });
 

@@ -9,7 +9,16 @@ test("final codes stop, each with its reason", () => {
     const verdict = judge(code, 0);
     return verdict.then === "stop" ? verdict.why : "returns";
   });
-  const expected = ["forbidden", "signed-out", "forbidden", "forbidden", "protocol", "outdated", "protocol", "protocol"];
+  const expected = [
+    "forbidden",
+    "signed-out",
+    "forbidden",
+    "forbidden",
+    "protocol",
+    "outdated",
+    "protocol",
+    "protocol",
+  ];
   assert.deepEqual(why, expected);
 });
 
@@ -36,7 +45,10 @@ test("waits grow with failures and stay below what a person bears", () => {
     const verdict = judge(1006, failures);
     return verdict.then === "return" ? waitMs(verdict, 0.9999) : 0;
   });
-  assert.deepEqual([...longest].sort((a, b) => a - b), longest);
+  assert.deepEqual(
+    [...longest].sort((a, b) => a - b),
+    longest,
+  );
   assert.ok(longest.at(-1)! <= 15_000);
 });
 

@@ -29,7 +29,14 @@ function setUp(): { machines: Machines; asked: string[]; changed: string[]; name
 }
 
 function snapshot(machines: Machines, found: Machine[], more = false, seq = 0): void {
-  machines.message({ type: "snapshot", workspace: WORKSPACE, seq, now: "2026-11-22T10:00:00.000Z", machines: found, more });
+  machines.message({
+    type: "snapshot",
+    workspace: WORKSPACE,
+    seq,
+    now: "2026-11-22T10:00:00.000Z",
+    machines: found,
+    more,
+  });
 }
 
 test("a snapshot in parts shows when it is whole, reachable ones first, numbers as people count", () => {
@@ -66,4 +73,15 @@ test("words about another workspace are not heard", () => {
   snapshot(machines, [machine("a")]);
   machines.message({ type: "machine", workspace: "other", seq: 1, machine: machine("x") });
   assert.deepEqual(names(), ["a"]);
+});
+
+test("a relay that lost its memory is asked again once its machines had time to report", () => {
+  const { machines, asked } = setUp();
+  const now = "2026-11-22T10:00:00.000Z";
+  machines.message({ type: "snapshot", workspace: WORKSPACE, seq: 0, now, machines: [machine("a")], settled: false });
+  assert.equal(machines.store.value.settled, false);
+  mock.timers.tick(30_000);
+  assert.equal(asked.length, 1);
+  mock.timers.tick(10_000);
+  assert.equal(asked.length, 2);
 });

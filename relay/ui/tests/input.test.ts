@@ -29,7 +29,10 @@ test("no more than the window is under way, and acknowledgements make room", () 
   const input = new Input();
   input.add(Kind.INPUT, bytes(WINDOW_BYTES + CHUNK_BYTES));
   const sent = input.ready(true);
-  assert.equal(sent.reduce((sum, piece) => sum + piece.payload.length, 0), WINDOW_BYTES);
+  assert.equal(
+    sent.reduce((sum, piece) => sum + piece.payload.length, 0),
+    WINDOW_BYTES,
+  );
   assert.deepEqual(input.ready(true), []);
   input.acknowledge(1);
   assert.equal(input.ready(true).length, 1);

@@ -7,7 +7,14 @@ import { load, neighbour, save, type Tab } from "../src/tabs.ts";
 
 const MACHINE = "8f23c1d2-0000-4000-8000-000000000001";
 const SESSION = "8f23c1d2-0000-4000-8000-000000000002";
-const tab = (session: string): Tab => ({ machine: MACHINE, session, name: "n", title: "", mode: "drive", workspace: "" });
+const tab = (session: string): Tab => ({
+  machine: MACHINE,
+  session,
+  name: "n",
+  title: "",
+  mode: "drive",
+  workspace: "",
+});
 
 test("links bring secrets, everything else is a place", () => {
   assert.deepEqual(arrival("#sign-in=rly_link_x"), { kind: "sign-in", secret: "rly_link_x" });
@@ -31,7 +38,10 @@ test("places are read as they were written", () => {
 
 test("tabs come back, and unreadable ones count as none", () => {
   const kept = new Map<string, string>();
-  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) };
+  const storage = {
+    getItem: (key: string) => kept.get(key) ?? null,
+    setItem: (key: string, value: string) => void kept.set(key, value),
+  };
   save(storage, [tab("a"), tab("b")]);
   assert.deepEqual(load(storage), [tab("a"), tab("b")]);
   for (const bad of ["", "{", "{}", "[1, null, {}]"]) {

@@ -36,7 +36,7 @@ test("coming back continues when nothing is missing", () => {
   assert.equal(output.last, 1);
 });
 
-test("coming back to less than one had is a gap, and so are another life and a hole that calls itself recovered", () => {
+test("less than one had is a gap, and so are another life and a hole that calls itself recovered", () => {
   for (const answer of [
     { epoch: 7, first: 9, recovered: false },
     { epoch: 8, first: 1, recovered: true },

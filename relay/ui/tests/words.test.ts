@@ -9,7 +9,10 @@ import { ago, connectionWords, ending, presence, sessionLine } from "../src/word
 test("times are one short unit", () => {
   const seconds = [-5, 4, 42, 90, 3_599, 3_600, 100_000, 900_000];
   const expected = ["just now", "just now", "42 s ago", "2 min ago", "1 h ago", "1 h ago", "28 h ago", "10 days ago"];
-  assert.deepEqual(seconds.map((each) => ago(each * 1000)), expected);
+  assert.deepEqual(
+    seconds.map((each) => ago(each * 1000)),
+    expected,
+  );
 });
 
 test("presence is honest about what is known", () => {

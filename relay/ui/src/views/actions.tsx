@@ -16,13 +16,22 @@ export interface Asked {
 }
 
 /** The menu at a machine; what it asks is shown by the page, because a row may scroll out of existence. */
-export function Actions({ app, machine, ask }: { app: App; machine: Machine; ask: (asked: Asked) => void }): JSX.Element {
+export function Actions({
+  app,
+  machine,
+  ask,
+}: {
+  app: App;
+  machine: Machine;
+  ask: (asked: Asked) => void;
+}): JSX.Element {
   const copy = (): void => void navigator.clipboard?.writeText(machine.id).then(() => app.tell("The id is copied."));
   const items: Item[] = [{ text: "Copy the id", run: copy }];
   if (machine.can?.includes("manage")) {
     const hide = machine.visibility === "SHARED";
     items.push({ text: "Rename…", run: () => ask({ what: "rename", machine }) });
-    if (machine.owner) items.push({ text: hide ? "Make private…" : "Share…", run: () => ask({ what: "visibility", machine }) });
+    if (machine.owner)
+      items.push({ text: hide ? "Make private…" : "Share…", run: () => ask({ what: "visibility", machine }) });
     items.push({ text: "Revoke…", danger: true, run: () => ask({ what: "revoke", machine }) });
   }
   return (
@@ -52,7 +61,15 @@ function Rename({ machine, close }: { machine: Machine; close: () => void }): JS
       <p>The old name still finds it for a day.</p>
       <label class="labelled">
         Name
-        <input class="field" name="name" required maxLength={NAME_CHARACTERS} defaultValue={machine.name} autofocus spellcheck={false} />
+        <input
+          class="field"
+          name="name"
+          required
+          maxLength={NAME_CHARACTERS}
+          defaultValue={machine.name}
+          autofocus
+          spellcheck={false}
+        />
       </label>
     </Dialog>
   );
@@ -64,7 +81,12 @@ function Visibility({ machine, close }: { machine: Machine; close: () => void })
     await api.setVisibility(machine.id, hide ? "PRIVATE" : "SHARED");
   };
   return (
-    <Dialog title={hide ? `Make ${machine.name} private?` : `Share ${machine.name}?`} action={hide ? "Make private" : "Share"} confirm={confirm} close={close}>
+    <Dialog
+      title={hide ? `Make ${machine.name} private?` : `Share ${machine.name}?`}
+      action={hide ? "Make private" : "Share"}
+      confirm={confirm}
+      close={close}
+    >
       <p>
         {hide
           ? `Only ${machine.owner?.name ?? "its owner"} will see it. Everybody else who is on it now is disconnected.`
@@ -88,8 +110,8 @@ function Revoke({ app, machine, close }: { app: App; machine: Machine; close: ()
   return (
     <Dialog title={`Revoke ${machine.name}?`} action="Revoke" danger confirm={confirm} close={close}>
       <p>
-        It is disconnected at once, its sessions end, and it cannot come back by itself. To use it again, somebody has to
-        register it again on the machine.
+        It is disconnected at once, its sessions end, and it cannot come back by itself. To use it again, somebody has
+        to register it again on the machine.
       </p>
     </Dialog>
   );

@@ -59,7 +59,17 @@ export function Dialog({ title, children, action, danger, confirm, close }: Aske
 }
 
 /** Shows something once that cannot be shown again, with a button that copies it. */
-export function Told({ title, text, value, close }: { title: string; text: string; value: string; close: () => void }): JSX.Element {
+export function Told({
+  title,
+  text,
+  value,
+  close,
+}: {
+  title: string;
+  text: string;
+  value: string;
+  close: () => void;
+}): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
   const [copied, setCopied] = useState(false);
@@ -74,7 +84,13 @@ export function Told({ title, text, value, close }: { title: string; text: strin
     <dialog ref={element} class="dialog" aria-labelledby={heading} onClose={close}>
       <h2 id={heading}>{title}</h2>
       <p>{text}</p>
-      <input class="field secret" readOnly value={value} aria-label={title} onFocus={(event) => event.currentTarget.select()} />
+      <input
+        class="field secret"
+        readOnly
+        value={value}
+        aria-label={title}
+        onFocus={(event) => event.currentTarget.select()}
+      />
       <div class="buttons">
         <button type="button" class="button" onClick={copy}>
           {copied ? "Copied" : "Copy"}

@@ -32,7 +32,15 @@ export function Loading(): JSX.Element {
   );
 }
 
-export function SignedOut({ app, problem, reachable }: { app: App; problem: string | null; reachable: boolean }): JSX.Element {
+export function SignedOut({
+  app,
+  problem,
+  reachable,
+}: {
+  app: App;
+  problem: string | null;
+  reachable: boolean;
+}): JSX.Element {
   const [link, setLink] = useState("");
   const [wrong, setWrong] = useState(false);
   if (!reachable) {
@@ -82,8 +90,8 @@ export function SignedOut({ app, problem, reachable }: { app: App; problem: stri
         </button>
       </form>
       <p class="quiet hint">
-        Where do links come from? <code>relay dev</code> prints one when it starts, a colleague can invite you, and a page
-        that is signed in makes one for your other devices.
+        Where do links come from? <code>relay dev</code> prints one when it starts, a colleague can invite you, and a
+        page that is signed in makes one for your other devices.
       </p>
     </Card>
   );

@@ -2,9 +2,10 @@
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { api, type Link } from "../api.ts";
+import { api, type Link, type Me } from "../api.ts";
 import type { App } from "../app.ts";
 import { type Place, write } from "../place.ts";
+import type { Workspace } from "../protocol.ts";
 import { said } from "../signing.ts";
 import { useStore } from "../store.ts";
 import type { Tab } from "../tabs.ts";
@@ -13,20 +14,9 @@ import { Dialog, Told } from "./dialog.tsx";
 import { Cross, Down, Mark, Person } from "./glyphs.tsx";
 import { Menu } from "./menu.tsx";
 
-type Open = null | { what: "workspace" } | { what: "link"; link: Link };
-
 export function Header({ app }: { app: App }): JSX.Element {
   const { place, workspace } = useStore(app.view);
   const tabs = useStore(app.desk.tabs);
-  const [open, setOpen] = useState<Open>(null);
-  const { me } = app;
-  const makeLink = async (): Promise<void> => {
-    try {
-      setOpen({ what: "link", link: await api.signInLink() });
-    } catch (error) {
-      app.tell(said(error));
-    }
-  };
   return (
     <header class="header">
       <a class="brand" href="#/" aria-label="Relay: machines">
@@ -35,44 +25,38 @@ export function Header({ app }: { app: App }): JSX.Element {
       </a>
       <nav class="tabs" aria-label="Machines and open sessions">
         <PlaceLink place={place} to={{ at: "machines" }} text="Machines" />
-        {tabs.map((tab) => (
-          <TabLink key={tab.session} app={app} tab={tab} shown={place.at === "session" && place.session === tab.session} />
-        ))}
+        {tabs.map((tab) => {
+          const shown = place.at === "session" && place.session === tab.session;
+          return <TabLink key={tab.session} app={app} tab={tab} shown={shown} />;
+        })}
       </nav>
       <Connected app={app} />
-      {workspace && me && (
-        <Menu
-          label={`Workspace ${workspace.name}`}
-          class="chooser"
-          items={[
-            ...me.workspaces.map((each) => ({
-              text: each.id === workspace.id ? `${each.name} (shown)` : each.name,
-              run: () => app.chooseWorkspace(each.id),
-            })),
-            { text: "Members and keys", run: () => app.go({ at: "team" }) },
-            { text: "New workspace…", run: () => setOpen({ what: "workspace" }) },
-          ]}
-        >
-          <span class="chooser-text">{workspace.name}</span>
-          <Down />
-        </Menu>
-      )}
-      <Menu
-        label={`Account of ${me?.user.name ?? ""}`}
-        head={<p class="menu-head">{me?.user.name}</p>}
-        items={[
-          { text: "Link for another device…", run: () => void makeLink() },
-          { text: "Sign out", run: () => void app.signOut() },
-        ]}
-      >
-        <Person />
+      {workspace && app.me && <WorkspaceMenu app={app} me={app.me} shown={workspace} />}
+      {app.me && <AccountMenu app={app} me={app.me} />}
+    </header>
+  );
+}
+
+function WorkspaceMenu({ app, me, shown }: { app: App; me: Me; shown: Workspace }): JSX.Element {
+  const [asking, setAsking] = useState(false);
+  const items = me.workspaces.map((each) => ({
+    text: each.id === shown.id ? `${each.name} (shown)` : each.name,
+    run: () => app.chooseWorkspace(each.id),
+  }));
+  items.push({ text: "Members and keys", run: () => app.go({ at: "team" }) });
+  items.push({ text: "New workspace…", run: () => setAsking(true) });
+  return (
+    <>
+      <Menu label={`Workspace ${shown.name}`} class="chooser" items={items}>
+        <span class="chooser-text">{shown.name}</span>
+        <Down />
       </Menu>
-      {open?.what === "workspace" && (
+      {asking && (
         <Dialog
           title="New workspace"
           action="Create"
           confirm={(fields) => app.createWorkspace(String(fields.get("name")).trim())}
-          close={() => setOpen(null)}
+          close={() => setAsking(false)}
         >
           <label class="labelled">
             Name
@@ -80,15 +64,37 @@ export function Header({ app }: { app: App }): JSX.Element {
           </label>
         </Dialog>
       )}
-      {open?.what === "link" && (
+    </>
+  );
+}
+
+function AccountMenu({ app, me }: { app: App; me: Me }): JSX.Element {
+  const [link, setLink] = useState<Link | null>(null);
+  const makeLink = (): void =>
+    void api.signInLink().then(setLink, (error: unknown) => {
+      app.tell(said(error));
+    });
+  return (
+    <>
+      <Menu
+        label={`Account of ${me.user.name}`}
+        head={<p class="menu-head">{me.user.name}</p>}
+        items={[
+          { text: "Link for another device…", run: makeLink },
+          { text: "Sign out", run: () => void app.signOut() },
+        ]}
+      >
+        <Person />
+      </Menu>
+      {link && (
         <Told
           title="Link for another device"
           text="Open this link there within the hour. It signs you in once; do not give it to anybody."
-          value={open.link.url}
-          close={() => setOpen(null)}
+          value={link.url}
+          close={() => setLink(null)}
         />
       )}
-    </header>
+    </>
   );
 }
 
@@ -107,12 +113,21 @@ function TabLink({ app, tab, shown }: { app: App; tab: Tab; shown: boolean }): J
   const terminal = app.desk.terminal(tab.session);
   return (
     <span class={shown ? "tab shown" : "tab"}>
-      <a class="tab-link" href={write({ at: "session", machine: tab.machine, session: tab.session })} aria-current={shown ? "page" : undefined}>
+      <a
+        class="tab-link"
+        href={write({ at: "session", machine: tab.machine, session: tab.session })}
+        aria-current={shown ? "page" : undefined}
+      >
         {terminal && <TabDot terminal={terminal} />}
         <span class="tab-name">{tab.name || "session"}</span>
         {terminal && <TabTitle terminal={terminal} />}
       </a>
-      <button type="button" class="tab-close" aria-label={`Close the tab of ${tab.name || "this session"}`} onClick={() => app.closeTab(tab.session)}>
+      <button
+        type="button"
+        class="tab-close"
+        aria-label={`Close the tab of ${tab.name || "this session"}`}
+        onClick={() => app.closeTab(tab.session)}
+      >
         <Cross />
       </button>
     </span>

@@ -4,6 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useId, useRef } from "preact/hooks";
 
 const EDGE_PIXELS = 8; // between a menu and the edge of the window
+const GAP_PIXELS = 4; // between a menu and its button
 
 export interface Item {
   text: string;
@@ -11,30 +12,24 @@ export interface Item {
   run: () => void;
 }
 
-export function Menu(props: { label: string; class?: string; items: Item[]; head?: ComponentChildren; children: ComponentChildren }): JSX.Element {
+interface MenuProps {
+  label: string;
+  class?: string;
+  items: Item[];
+  head?: ComponentChildren;
+  children: ComponentChildren;
+}
+
+export function Menu(props: MenuProps): JSX.Element {
   const id = useId();
   const button = useRef<HTMLButtonElement>(null);
   const list = useRef<HTMLDivElement>(null);
-  const place = (): void => {
-    const at = button.current?.getBoundingClientRect();
-    const menu = list.current;
-    if (!at || !menu) return;
-    const right = Math.max(EDGE_PIXELS, window.innerWidth - at.right);
-    const below = at.bottom + 4 + menu.offsetHeight < window.innerHeight;
-    menu.style.right = `${right}px`;
-    menu.style.top = below ? `${at.bottom + 4}px` : `${Math.max(EDGE_PIXELS, at.top - 4 - menu.offsetHeight)}px`;
-    menu.querySelector<HTMLElement>("[role=menuitem]")?.focus();
+  const opened = (event: { newState: string }): void => {
+    if (event.newState === "open" && button.current && list.current) place(list.current, button.current);
   };
-  const move = (event: KeyboardEvent): void => {
-    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-    if (step === 0) return;
-    event.preventDefault();
-    const items = [...(list.current?.querySelectorAll<HTMLElement>("[role=menuitem]") ?? [])];
-    const at = items.indexOf(document.activeElement as HTMLElement);
-    items[(at + step + items.length) % items.length]?.focus();
-  };
+  const keep = (event: Event): void => event.stopPropagation(); // what is done in a row's menu is not done to the row
   return (
-    <span class="menu-place" onClick={(event) => event.stopPropagation()} onKeyDown={(event) => event.stopPropagation()}>
+    <span class="menu-place" onClick={keep} onKeyDown={keep}>
       <button
         ref={button}
         type="button"
@@ -45,25 +40,47 @@ export function Menu(props: { label: string; class?: string; items: Item[]; head
       >
         {props.children}
       </button>
-      <div ref={list} id={id} class="menu" popover="auto" onToggle={(event) => event.newState === "open" && place()} onKeyDown={move}>
+      <div ref={list} id={id} class="menu" popover="auto" onToggle={opened} onKeyDown={move}>
         {props.head}
         <div role="menu" aria-label={props.label}>
-          {props.items.map((item) => (
-            <button
-              key={item.text}
-              type="button"
-              role="menuitem"
-              class={item.danger ? "menu-item danger" : "menu-item"}
-              onClick={() => {
-                list.current?.hidePopover();
-                item.run();
-              }}
-            >
-              {item.text}
-            </button>
-          ))}
+          {props.items.map((item) => {
+            const run = (): void => {
+              list.current?.hidePopover();
+              item.run();
+            };
+            const looks = item.danger ? "menu-item danger" : "menu-item";
+            return (
+              <button key={item.text} type="button" role="menuitem" class={looks} onClick={run}>
+                {item.text}
+              </button>
+            );
+          })}
         </div>
       </div>
     </span>
   );
+}
+
+/** Puts an open menu under its button, or over it where there is no room, and goes to its first item. */
+function place(menu: HTMLElement, button: HTMLElement): void {
+  const at = button.getBoundingClientRect();
+  const below = at.bottom + GAP_PIXELS + menu.offsetHeight < window.innerHeight;
+  menu.style.right = `${Math.max(EDGE_PIXELS, window.innerWidth - at.right)}px`;
+  menu.style.top = below
+    ? `${at.bottom + GAP_PIXELS}px`
+    : `${Math.max(EDGE_PIXELS, at.top - GAP_PIXELS - menu.offsetHeight)}px`;
+  itemsOf(menu)[0]?.focus();
+}
+
+function move(event: KeyboardEvent): void {
+  const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+  if (step === 0) return;
+  event.preventDefault();
+  const items = itemsOf(event.currentTarget as HTMLElement);
+  const at = items.indexOf(document.activeElement as HTMLElement);
+  items[(at + step + items.length) % items.length]?.focus();
+}
+
+function itemsOf(menu: HTMLElement): HTMLElement[] {
+  return [...menu.querySelectorAll<HTMLElement>("[role=menuitem]")];
 }

@@ -13,7 +13,17 @@ import { Cross, Plus } from "./glyphs.tsx";
 
 const ENDED_SHOWN = 20; // of the sessions that a machine remembers, the newest
 
-export function Panel({ app, id, now, ask }: { app: App; id: string; now: number; ask: (asked: Asked) => void }): JSX.Element {
+export function Panel({
+  app,
+  id,
+  now,
+  ask,
+}: {
+  app: App;
+  id: string;
+  now: number;
+  ask: (asked: Asked) => void;
+}): JSX.Element {
   const fleet = useStore(app.machines.store);
   const connection = useStore(app.connection);
   const machine = app.machines.find(id);
@@ -30,7 +40,11 @@ export function Panel({ app, id, now, ask }: { app: App; id: string; now: number
     );
   }
   return (
-    <aside class="panel" aria-label={`Machine ${machine.name}`} onKeyDown={(event) => event.key === "Escape" && close()}>
+    <aside
+      class="panel"
+      aria-label={`Machine ${machine.name}`}
+      onKeyDown={(event) => event.key === "Escape" && close()}
+    >
       <div class="panel-head">
         <h2>{machine.name}</h2>
         <Actions app={app} machine={machine} ask={ask} />
@@ -90,7 +104,17 @@ function Facts({ machine, now }: { machine: Machine; now: number }): JSX.Element
   );
 }
 
-function Sessions({ app, machine, now, open }: { app: App; machine: Machine; now: number; open: boolean }): JSX.Element {
+function Sessions({
+  app,
+  machine,
+  now,
+  open,
+}: {
+  app: App;
+  machine: Machine;
+  now: number;
+  open: boolean;
+}): JSX.Element {
   const [sessions, setSessions] = useState<Session[] | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [opening, setOpening] = useState(false);
@@ -119,12 +143,20 @@ function Sessions({ app, machine, now, open }: { app: App; machine: Machine; now
   return (
     <>
       {may("drive") && (
-        <button ref={first} type="button" class="button primary wide" disabled={!machine.connected || !open || opening} onClick={() => void begin()}>
+        <button
+          ref={first}
+          type="button"
+          class="button primary wide"
+          disabled={!machine.connected || !open || opening}
+          onClick={() => void begin()}
+        >
           <Plus />
           {opening ? "Opening…" : "New session"}
         </button>
       )}
-      {!machine.connected && <p class="banner">{machine.name} is not connected. Its sessions are there again when it returns.</p>}
+      {!machine.connected && (
+        <p class="banner">{machine.name} is not connected. Its sessions are there again when it returns.</p>
+      )}
       {problem && (
         <p class="problem" role="alert">
           {problem}
@@ -133,7 +165,14 @@ function Sessions({ app, machine, now, open }: { app: App; machine: Machine; now
       {live.length > 0 && <h3>Running sessions</h3>}
       <ul class="sessions">
         {live.map((session) => (
-          <SessionItem key={session.id} app={app} machine={machine} session={session} now={now} mayDrive={may("drive")} />
+          <SessionItem
+            key={session.id}
+            app={app}
+            machine={machine}
+            session={session}
+            now={now}
+            mayDrive={may("drive")}
+          />
         ))}
       </ul>
       {ended.length > 0 && (
@@ -180,11 +219,21 @@ function SessionItem({ app, machine, session, now, mayDrive }: SessionProps): JS
         <span class="quiet">{sessionLine(session, now)}</span>
       </span>
       {mayDrive && (
-        <button type="button" class="button small" aria-label={`Open ${title}`} onClick={() => app.show(machine, session, "drive")}>
+        <button
+          type="button"
+          class="button small"
+          aria-label={`Open ${title}`}
+          onClick={() => app.show(machine, session, "drive")}
+        >
           Open
         </button>
       )}
-      <button type="button" class="button small" aria-label={`Watch ${title}`} onClick={() => app.show(machine, session, "watch")}>
+      <button
+        type="button"
+        class="button small"
+        aria-label={`Watch ${title}`}
+        onClick={() => app.show(machine, session, "watch")}
+      >
         Watch
       </button>
       {mayDrive && (

@@ -3,6 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { App } from "../app.ts";
+import type { Fleet } from "../fleet.ts";
 import type { Machine } from "../protocol.ts";
 import { isShort, matcher } from "../search.ts";
 import { useStore } from "../store.ts";
@@ -16,6 +17,7 @@ import { Row } from "./row.tsx";
 const ROW_PIXELS = 64; // as in picker.css
 const VISIBLE_ROWS = 200; // as many as the relay tells last-seen times of
 const SETTLE_MS = 300; // a scroll has come to rest
+const STEPS: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }; // rows per key
 
 export function Picker({ app }: { app: App }): JSX.Element {
   const fleet = useStore(app.machines.store);
@@ -23,72 +25,48 @@ export function Picker({ app }: { app: App }): JSX.Element {
   const now = useNow() + fleet.skewMs;
   const [query, setQuery] = useState("");
   const [chosen, setChosen] = useState<string | null>(null);
-  const search = useRef<HTMLInputElement>(null);
-  const short = isShort(query);
-  const found = useMemo(() => {
-    const exact = fleet.machines.filter(matcher(query));
-    return short && exact.length === 0 ? fleet.machines : exact;
-  }, [fleet.machines, query]);
   const [asked, setAsked] = useState<Asked | null>(null);
+  const found = useMemo(() => find(fleet.machines, query), [fleet.machines, query]);
   const opened = place.at === "machines" ? place.machine : undefined;
-  const at = Math.max(0, found.findIndex((machine) => machine.id === chosen));
-  useSearchKey(search);
-
+  const at = found.findIndex((machine) => machine.id === chosen);
   const press = (event: KeyboardEvent): void => {
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }[event.key];
+    const step = STEPS[event.key];
+    const meant = found[at] ?? (query === "" ? undefined : found[0]);
     if (step !== undefined) {
       event.preventDefault();
-      const next = chosen === null && step === 1 ? 0 : at + step;
-      setChosen(found[Math.min(found.length - 1, Math.max(0, next))]?.id ?? null);
-    } else if (event.key === "Enter") {
-      const machine = found[at];
-      if (machine && (chosen !== null || found.length === 1 || query !== "")) app.go({ at: "machines", machine: machine.id });
-    } else if (event.key === "Escape") {
-      if (query !== "") setQuery("");
-      else if (opened) app.go({ at: "machines" });
-      else search.current?.blur();
-    }
+      setChosen(found[Math.min(found.length - 1, Math.max(0, at + step))]?.id ?? null);
+    } else if (event.key === "Enter" && meant) app.go({ at: "machines", machine: meant.id });
+    else if (event.key === "Escape" && query !== "") setQuery("");
+    else if (event.key === "Escape" && opened) app.go({ at: "machines" });
+    else if (event.key === "Escape") (event.target as HTMLElement).blur();
   };
-  const online = fleet.machines.reduce((sum, machine) => sum + Number(machine.online), 0);
+  const type = (text: string): void => {
+    setQuery(text);
+    setChosen(null);
+  };
+  const unsure = !fleet.settled && fleet.machines.some((machine) => machine.state !== "live");
   return (
     <main class={opened ? "picker with-panel" : "picker"}>
       <h1 class="unseen">Machines of {workspace?.name}</h1>
       <section class="list-side" aria-label="Machines">
-        <div class="search">
-          <Lens />
-          <input
-            ref={search}
-            class="search-field"
-            type="text"
-            inputMode="search"
-            role="combobox"
-            aria-label="Find a machine by name, hostname or id"
-            aria-expanded="true"
-            aria-haspopup="grid"
-            aria-controls="machines"
-            aria-activedescendant={chosen && found.length > 0 ? `machine-${found[at]?.id}` : undefined}
-            placeholder="Find a machine"
-            autocomplete="off"
-            autocapitalize="off"
-            spellcheck={false}
-            value={query}
-            onInput={(event) => {
-              setQuery(event.currentTarget.value);
-              setChosen(null);
-            }}
-            onKeyDown={press}
-          />
-          <kbd aria-hidden="true">/</kbd>
-        </div>
+        <SearchField query={query} active={found[at]?.id} type={type} press={press} />
         <p class="count" role="status">
-          {summary(fleet.known, fleet.machines.length, online, query === "" || short ? null : found.length)}
-          {short && " Type one more letter to look inside names."}
+          {summary(fleet, query === "" || isShort(query) ? null : found.length)}
+          {isShort(query) && " Type one more letter to look inside names."}
         </p>
-        {!fleet.settled && <p class="banner">The relay has just restarted. Machines report back within half a minute.</p>}
+        {unsure && <p class="banner">The relay has just restarted. Machines report back within half a minute.</p>}
         {fleet.known && fleet.machines.length === 0 ? (
           <Empty />
         ) : (
-          <Rows app={app} machines={found} chosen={chosen === null ? null : (found[at]?.id ?? null)} opened={opened} now={now} ask={setAsked} onKeyDown={press} />
+          <Rows
+            app={app}
+            machines={found}
+            chosen={found[at]?.id}
+            opened={opened}
+            now={now}
+            ask={setAsked}
+            press={press}
+          />
         )}
       </section>
       {opened && <Panel key={opened} app={app} id={opened} now={now} ask={setAsked} />}
@@ -97,17 +75,54 @@ export function Picker({ app }: { app: App }): JSX.Element {
   );
 }
 
+interface SearchProps {
+  query: string;
+  active: string | undefined; // the id of the row that the arrows are at
+  type: (text: string) => void;
+  press: (event: KeyboardEvent) => void;
+}
+
+function SearchField({ query, active, type, press }: SearchProps): JSX.Element {
+  const field = useRef<HTMLInputElement>(null);
+  useSearchKey(field);
+  return (
+    <div class="search">
+      <Lens />
+      <input
+        ref={field}
+        class="search-field"
+        type="text"
+        inputMode="search"
+        role="combobox"
+        aria-label="Find a machine by name, hostname or id"
+        aria-expanded="true"
+        aria-haspopup="grid"
+        aria-controls="machines"
+        aria-activedescendant={active && `machine-${active}`}
+        placeholder="Find a machine"
+        autocomplete="off"
+        autocapitalize="off"
+        spellcheck={false}
+        value={query}
+        onInput={(event) => type(event.currentTarget.value)}
+        onKeyDown={press}
+      />
+      <kbd aria-hidden="true">/</kbd>
+    </div>
+  );
+}
+
 interface RowsProps {
   app: App;
   machines: readonly Machine[];
-  chosen: string | null;
+  chosen: string | undefined;
   opened: string | undefined;
   now: number;
   ask: (asked: Asked) => void;
-  onKeyDown: (event: KeyboardEvent) => void;
+  press: (event: KeyboardEvent) => void;
 }
 
-function Rows({ app, machines, chosen, opened, now, ask, onKeyDown }: RowsProps): JSX.Element {
+function Rows({ app, machines, chosen, opened, now, ask, press }: RowsProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const [scrolled, setScrolled] = useState(0);
   const [height, setHeight] = useState(800);
@@ -130,8 +145,21 @@ function Rows({ app, machines, chosen, opened, now, ask, onKeyDown }: RowsProps)
     return () => clearTimeout(timer);
   }, [ids.join()]);
   return (
-    <div ref={box} class="rows" hidden={machines.length === 0} onScroll={(event) => setScrolled(event.currentTarget.scrollTop)} onKeyDown={onKeyDown}>
-      <div id="machines" class="rows-all" role="grid" aria-label="Machines" aria-rowcount={machines.length} style={{ height: `${rows.total}px` }}>
+    <div
+      ref={box}
+      class="rows"
+      hidden={machines.length === 0}
+      onScroll={(event) => setScrolled(event.currentTarget.scrollTop)}
+      onKeyDown={press}
+    >
+      <div
+        id="machines"
+        class="rows-all"
+        role="grid"
+        aria-label="Machines"
+        aria-rowcount={machines.length}
+        style={{ height: `${rows.total}px` }}
+      >
         <div class="rows-shown" role="rowgroup" style={{ transform: `translateY(${rows.above}px)` }}>
           {shown.map((machine, index) => (
             <Row
@@ -165,8 +193,16 @@ function Empty(): JSX.Element {
   );
 }
 
-function summary(known: boolean, all: number, online: number, found: number | null): string {
-  if (!known) return "Asking for the machines…";
+/** What a query shows: machines that it finds; everybody while it is too short to find anybody. */
+function find(machines: readonly Machine[], query: string): readonly Machine[] {
+  const found = machines.filter(matcher(query));
+  return isShort(query) && found.length === 0 ? machines : found;
+}
+
+function summary(fleet: Fleet, found: number | null): string {
+  const all = fleet.machines.length;
+  const online = fleet.machines.reduce((sum, machine) => sum + Number(machine.online), 0);
+  if (!fleet.known) return "Asking for the machines…";
   if (all === 0) return "";
   if (found === 0) return "No machine matches.";
   if (found !== null) return found === 1 ? "1 machine matches." : `${found} machines match.`;

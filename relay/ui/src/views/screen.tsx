@@ -49,7 +49,13 @@ function Session({ app, tab, terminal, shown }: SessionProps): JSX.Element {
       <div class="toolbar">
         <h1 class="toolbar-name">{tab.name || "Session"}</h1>
         <Keyboard app={app} tab={tab} terminal={terminal} standing={standing} />
-        <button type="button" class="icon-button" aria-label="Find in the terminal" title="Find (Ctrl Shift F)" onClick={() => setFinding(!finding)}>
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Find in the terminal"
+          title="Find (Ctrl Shift F)"
+          onClick={() => setFinding(!finding)}
+        >
           <Lens />
         </button>
       </div>
@@ -59,7 +65,12 @@ function Session({ app, tab, terminal, shown }: SessionProps): JSX.Element {
         {standing.note && (
           <p class="banner note" role="status">
             <span>{standing.note}</span>
-            <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => terminal.attachment.dismissNote()}>
+            <button
+              type="button"
+              class="icon-button"
+              aria-label="Dismiss"
+              onClick={() => terminal.attachment.dismissNote()}
+            >
               <Cross />
             </button>
           </p>
@@ -73,7 +84,17 @@ function Session({ app, tab, terminal, shown }: SessionProps): JSX.Element {
   );
 }
 
-function Keyboard({ app, tab, terminal, standing }: { app: App; tab: Tab; terminal: Terminal; standing: Standing }): JSX.Element | null {
+function Keyboard({
+  app,
+  tab,
+  terminal,
+  standing,
+}: {
+  app: App;
+  tab: Tab;
+  terminal: Terminal;
+  standing: Standing;
+}): JSX.Element | null {
   const unheard = useStore(terminal.unheard);
   const [flash, setFlash] = useState(false);
   useEffect(() => {
@@ -162,7 +183,15 @@ function State({ app, tab, standing }: { app: App; tab: Tab; standing: Standing 
 }
 
 /** A line over the screen; a `late` one is not seen if what it says passes within a moment. */
-function Banner({ text, late, children }: { text: string; late?: boolean; children?: JSX.Element | JSX.Element[] }): JSX.Element {
+function Banner({
+  text,
+  late,
+  children,
+}: {
+  text: string;
+  late?: boolean;
+  children?: JSX.Element | JSX.Element[];
+}): JSX.Element {
   return (
     <div class={late ? "banner late" : "banner"}>
       <span role="status">{text}</span>

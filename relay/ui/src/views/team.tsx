@@ -34,25 +34,22 @@ export function Team({ app }: { app: App }): JSX.Element {
 }
 
 function Members({ app, workspace, manages }: { app: App; workspace: Workspace; manages: boolean }): JSX.Element {
-  const [members, setMembers] = useState<Member[] | null>(null);
+  const [members, setMembers] = useState<Member[]>([]);
   const [problem, setProblem] = useState<string | null>(null);
   const [asked, setAsked] = useState<Asked>(null);
   const close = (): void => setAsked(null);
+  const grantable = ROLES.filter((role) => role !== "owner" || workspace.role === "owner");
   const load = (): Promise<void> =>
     api.members(workspace.id).then(
       (found) => setMembers(found.members),
       (error: unknown) => setProblem(said(error)),
     );
   useEffect(() => void load(), [workspace.id]);
-  const setRole = async (member: Member, role: Role): Promise<void> => {
-    try {
-      await api.setRole(workspace.id, member.user.id, role);
-    } catch (error) {
-      app.tell(said(error));
-    }
-    await load();
-  };
-  const grantable = ROLES.filter((role) => role !== "owner" || workspace.role === "owner");
+  const setRole = (member: Member, role: Role): void =>
+    void api
+      .setRole(workspace.id, member.user.id, role)
+      .catch((error: unknown) => app.tell(said(error)))
+      .then(load);
   return (
     <section aria-labelledby="members">
       <div class="section-head">
@@ -65,62 +62,24 @@ function Members({ app, workspace, manages }: { app: App; workspace: Workspace; 
       </div>
       {problem && <p class="problem">{problem}</p>}
       <ul class="people">
-        {members?.map((member) => {
-          const me = member.user.id === app.me?.user.id;
-          const fixed = !manages || (member.role === "owner" && workspace.role !== "owner");
-          return (
-            <li key={member.user.id} class="person">
-              <span class="person-name">
-                {member.user.name}
-                {me && <span class="quiet"> (you)</span>}
-              </span>
-              {fixed ? (
-                <span class="quiet">{member.role}</span>
-              ) : (
-                <select
-                  class="select"
-                  aria-label={`Role of ${member.user.name}`}
-                  value={member.role}
-                  onChange={(event) => void setRole(member, event.currentTarget.value as Role)}
-                >
-                  {grantable.map((role) => (
-                    <option key={role} value={role}>
-                      {role}
-                    </option>
-                  ))}
-                </select>
-              )}
-              {(me || !fixed) && (
-                <button type="button" class="button small" onClick={() => setAsked({ what: "remove", member })}>
-                  {me ? "Leave" : "Remove"}
-                </button>
-              )}
-            </li>
-          );
-        })}
+        {members.map((member) => (
+          <MemberItem
+            key={member.user.id}
+            member={member}
+            me={member.user.id === app.me?.user.id}
+            grantable={manages && (member.role !== "owner" || workspace.role === "owner") ? grantable : []}
+            setRole={(role) => setRole(member, role)}
+            remove={() => setAsked({ what: "remove", member })}
+          />
+        ))}
       </ul>
       {asked?.what === "invite" && (
-        <Dialog
-          title={`Invite somebody to ${workspace.name}`}
-          action="Make a link"
-          confirm={async (fields) => {
-            const link = await api.invite(workspace.id, String(fields.get("role")) as Role);
-            setTimeout(() => setAsked({ what: "link", link }));
-          }}
+        <Invite
+          workspace={workspace}
+          grantable={grantable}
+          made={(link) => setAsked({ what: "link", link })}
           close={close}
-        >
-          <fieldset class="choices">
-            <legend>As</legend>
-            {grantable.map((role) => (
-              <label key={role} class="choice">
-                <input type="radio" name="role" value={role} defaultChecked={role === "member"} />
-                <span>
-                  {role} <span class="quiet">{WHAT[role]}</span>
-                </span>
-              </label>
-            ))}
-          </fieldset>
-        </Dialog>
+        />
       )}
       {asked?.what === "link" && (
         <Told
@@ -130,8 +89,80 @@ function Members({ app, workspace, manages }: { app: App; workspace: Workspace; 
           close={close}
         />
       )}
-      {asked?.what === "remove" && <Remove app={app} workspace={workspace} member={asked.member} done={load} close={close} />}
+      {asked?.what === "remove" && (
+        <Remove app={app} workspace={workspace} member={asked.member} done={load} close={close} />
+      )}
     </section>
+  );
+}
+
+interface MemberProps {
+  member: Member;
+  me: boolean;
+  grantable: Role[]; // empty: somebody else's to change
+  setRole: (role: Role) => void;
+  remove: () => void;
+}
+
+function MemberItem({ member, me, grantable, setRole, remove }: MemberProps): JSX.Element {
+  const { name } = member.user;
+  return (
+    <li class="person">
+      <span class="person-name">
+        {name}
+        {me && <span class="quiet"> (you)</span>}
+      </span>
+      {grantable.length === 0 ? (
+        <span class="quiet">{member.role}</span>
+      ) : (
+        <select
+          class="select"
+          aria-label={`Role of ${name}`}
+          value={member.role}
+          onChange={(event) => setRole(event.currentTarget.value as Role)}
+        >
+          {grantable.map((role) => (
+            <option key={role} value={role}>
+              {role}
+            </option>
+          ))}
+        </select>
+      )}
+      {(me || grantable.length > 0) && (
+        <button type="button" class="button small" aria-label={me ? "Leave" : `Remove ${name}`} onClick={remove}>
+          {me ? "Leave" : "Remove"}
+        </button>
+      )}
+    </li>
+  );
+}
+
+interface InviteProps {
+  workspace: Workspace;
+  grantable: Role[];
+  made: (link: Link) => void;
+  close: () => void;
+}
+
+function Invite({ workspace, grantable, made, close }: InviteProps): JSX.Element {
+  const confirm = async (fields: FormData): Promise<void> => {
+    const link = await api.invite(workspace.id, String(fields.get("role")) as Role);
+    setTimeout(() => made(link)); // after this dialog has closed
+  };
+  return (
+    <Dialog title={`Invite somebody to ${workspace.name}`} action="Make a link" confirm={confirm} close={close}>
+      <fieldset class="choices">
+        <legend>As</legend>
+        {grantable.map((role) => (
+          <label key={role} class="choice">
+            <input type="radio" name="role" value={role} defaultChecked={role === "member"} />
+            <span>
+              {role} <span class="quiet">{WHAT[role]}</span>
+            </span>
+          </label>
+        ))}
+      </fieldset>
+    </Dialog>
   );
 }
 
@@ -151,10 +182,16 @@ function Remove({ app, workspace, member, done, close }: RemoveProps): JSX.Eleme
     else await done();
   };
   return (
-    <Dialog title={me ? `Leave ${workspace.name}?` : `Remove ${member.user.name}?`} action={me ? "Leave" : "Remove"} danger confirm={confirm} close={close}>
+    <Dialog
+      title={me ? `Leave ${workspace.name}?` : `Remove ${member.user.name}?`}
+      action={me ? "Leave" : "Remove"}
+      danger
+      confirm={confirm}
+      close={close}
+    >
       <p>
-        {me ? "Your" : "Their"} private machines here are revoked, shared ones pass to the owner of the workspace, and open
-        sessions are closed at once.
+        {me ? "Your" : "Their"} private machines here are revoked, shared ones pass to the owner of the workspace, and
+        open sessions are closed at once.
       </p>
     </Dialog>
   );
