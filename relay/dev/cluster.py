@@ -158,11 +158,13 @@ class Cluster:
             "RELAY_CONFIG_DIR": str(self._folder.agent),
         }
         profile, secret = Profile(self._folder.agent), token.read_text(encoding="ascii")
+        loop, urls = asyncio.get_running_loop(), self._plan.urls
+        began = loop.time()
         return Part(
             "agent",
             _program("serve"),
             environ,
-            ready=lambda: is_online(profile, self._plan.urls, secret),
+            ready=lambda: is_online(profile, urls, secret, loop.time() - began),
             final=AGENT_FINAL,
             needed=False,  # somebody may have revoked this machine, and the cluster is there for others
             orphan_signal=signal.SIGTERM,  # it hangs up its shells, which a kill would leave to themselves

@@ -26,8 +26,9 @@ async def is_ready(host: str, port: int) -> bool:
         return False
 
 
-async def is_online(profile: Profile, nodes: list[str], token: str) -> bool:
-    """Whether the machine that the agent with this profile registered is online."""
+async def is_online(profile: Profile, nodes: list[str], token: str, within_seconds: float) -> bool:
+    """Whether the machine that the agent with this profile registered was heard within so many seconds; one that was
+    online when everything stopped still counts as online for a while."""
     entry = profile.enrolment(nodes[0])
     if entry is None or not entry.machine_id:
         return False
@@ -35,4 +36,5 @@ async def is_online(profile: Profile, nodes: list[str], token: str) -> bool:
         machine = await asyncio.to_thread(Rest(nodes, token).get, f"/api/machines/{entry.machine_id}")
     except RelayError:
         return False
-    return bool(machine["online"])
+    age_seconds = machine["heartbeatAgeSeconds"]
+    return bool(machine["online"]) and age_seconds is not None and age_seconds <= within_seconds

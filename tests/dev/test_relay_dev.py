@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ class Home:
             [*PROGRAM, *words, "--json"], env=self.environ, capture_output=True, text=True, check=True, timeout=30
         )
         return json.loads(done.stdout)
+
+    @contextmanager
+    def running_command(self, script: str) -> Iterator[subprocess.Popen[str]]:
+        """A command on this machine, once it has said a line."""
+        command = [*PROGRAM, "exec", socket.gethostname(), "--", "sh", "-c", script]
+        with subprocess.Popen(command, env=self.environ, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "there\n"
+            yield process
 
     def machines(self) -> list[dict[str, Any]]:
         machines: list[dict[str, Any]] = self.relay("list")["machines"]
@@ -175,10 +185,12 @@ def test_stopping_leaves_no_process_and_the_next_start_finds_the_same_machine(ho
         again.until(LAST_LINE)
         assert [machine["id"] for machine in home.machines()] == [machine["id"] for machine in before]
         assert (Path(home.environ["XDG_CONFIG_HOME"]) / "relay" / "credentials.json").read_text() == login
-        pids = descendants(again.process.pid)
-        assert len(pids) >= 5
-        again.process.kill()
-    assert gone(pids, within_seconds=10)
+        with home.running_command("echo there; exec sleep 600") as command:
+            pids = descendants(again.process.pid)
+            assert len(pids) >= 6
+            again.process.kill()
+            assert gone(pids, within_seconds=10)
+            command.kill()
 
 
 def test_a_folder_that_cannot_be_written_is_refused(home: Home, tmp_path: Path) -> None:
