@@ -18,7 +18,7 @@ from relay.rules.machine import Machine, Registered, State
 from relay.rules.presence import Record
 
 TAG_BYTES = 12  # 96 bits: two contents with one tag are not met by chance
-DESCRIBED_AT_ONCE = 200  # about 2 ms
+DESCRIBED_AT_ONCE = 100  # about 1 ms
 
 
 class Seen(NamedTuple):

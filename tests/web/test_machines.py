@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import pytest
+
 from relay.store import Lease
 from tests.web.site import Caller, Site
 
@@ -79,6 +81,30 @@ async def test_an_etag_changes_with_a_band_and_not_with_a_beat(site: Site, owner
     dropped = await owner.ask("GET", "/api/machines")
     assert dropped.headers["etag"] != live
     assert dropped.json()["machines"][0]["connected"] is False
+
+
+async def test_an_unchanged_list_is_recognised_without_reading_presence(
+    site: Site, owner: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.settle()
+    made = await owner.register("mac")
+    await site.connect(made["machine"], made["machineToken"])
+    async with site.client(owner.token) as client:
+        tag = (await client.get("/api/machines")).headers["etag"]
+        readings = []
+        read = site.parts.presence.read
+
+        async def counted(workspace: str, machines: object = None) -> object:
+            readings.append(workspace)
+            return await read(workspace)
+
+        monkeypatch.setattr(site.parts.presence, "read", counted)
+        same = await client.get("/api/machines", headers={"if-none-match": tag})
+        assert (same.status_code, readings) == (304, [])
+        await site.drop(made["machine"])
+        changed = await client.get("/api/machines", headers={"if-none-match": tag})
+        assert changed.status_code == 200
+        assert readings != []
 
 
 async def test_pages_by_cursor_show_every_machine_once_and_in_order(owner: Caller) -> None:
