@@ -42,6 +42,12 @@ _NOT_NOW_WORDS = ("BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     """Asks the sentinels where the primary is, and queues when all connections are in use."""
 
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the connections; when it is all of them, those to the sentinels too, which redis-py leaves open."""
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            await self.sentinel_manager.aclose()
+
 
 def connect(url: str) -> Redis:
     """A client with a bounded, blocking pool for redis, rediss, unix or redis+sentinel; raises `Misconfigured` for

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from relay.errors import LimitReached, Unavailable
 from relay.store import Bus, Keys
 from relay.store.connection import ask
+from relay.store.wire import Wire
 from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
 from tests.support.valkey import Valkey
 
@@ -159,6 +160,37 @@ async def test_an_unsubscribed_channel_is_quiet_and_may_be_asked_for_again_at_on
         bus.publish(keys.events(4), b"3")
         await other.until(lambda messages: messages == [b"3"])
     assert (first.messages, second.messages) == ([], [b"1"])
+
+
+async def test_restored_means_that_also_the_latest_channel_is_confirmed(
+    valkey: Valkey, keys: Keys, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.05)
+    story, inbox = Story(), Inbox()
+    async with listening(valkey.url, keys) as bus:
+        story.attach(bus)
+        await ask(redis, "CLIENT", "KILL", "TYPE", "pubsub")
+        await asyncio.wait_for(story.lost.wait(), WAIT_SECONDS)
+        while bus._wire is None:
+            await ask(redis, "PING")
+        bus.subscribe(keys.inbox("late"), inbox.hear)  # behind the probe that was sent when the connection opened
+        await asyncio.wait_for(story.restored.wait(), WAIT_SECONDS)
+        assert keys.inbox("late").encode() in bus._wire.confirmed
+
+
+async def test_only_the_latest_of_overlapping_subscriptions_confirms_a_channel() -> None:
+    wire = Wire(asyncio.get_running_loop(), lambda channel, data: None)
+    confirmation = b">3\r\n$10\r\nssubscribe\r\n$1\r\nc\r\n:1\r\n"
+    wire.subscribe([b"c"])
+    wire.unsubscribe([b"c"])
+    wire.subscribe([b"c"])
+    wire.data_received(confirmation)
+    assert wire.confirmed == set()
+    wire.data_received(b">3\r\n$12\r\nsunsubscribe\r\n$1\r\nc\r\n:0\r\n" + confirmation[:20])
+    wire.data_received(confirmation[20:])
+    assert wire.confirmed == {b"c"}
+    wire.unsubscribe([b"c"])
+    assert wire.confirmed == set()
 
 
 async def test_a_callback_that_fails_harms_nobody_else(valkey: Valkey, keys: Keys) -> None:

@@ -231,7 +231,9 @@ async def test_a_claim_takes_no_more_than_its_limit_and_the_next_takes_the_rest(
     for _ in range(3):
         await moving.tell()
     await moving.later(92)
-    swept = [await moving.sweep(limit=10) for _ in range(4)]
+    swept = [await moving.sweep(limit=10)]
+    assert await moving.redis.zcard(moving.keys.of(moving.shard, "offline")) == 10
+    swept += [await moving.sweep(limit=10) for _ in range(3)]
     assert [len(claims) for claims in swept] == [10, 10, 5, 0]
     assert {claimed.machine for claims in swept for claimed in claims} == machines
 

@@ -57,7 +57,7 @@ class Valkey:
             }
         self._process = subprocess.Popen(
             [
-                str(_program()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",
+                str(server_program()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700",
                 "--save", "", "--appendonly", "no", "--dir", str(self.folder), "--daemonize", "no",
             ],
             env=environment,
@@ -120,7 +120,7 @@ def _seconds(client: BlockingRedis) -> float:
     return float(seconds) + float(microseconds) / 1e6
 
 
-def _program() -> Path:
+def server_program() -> Path:
     """The server that `relay dev` would run; never somebody else's, whatever RELAY_REDIS_URL says."""
     found = find_engine({name: value for name, value in os.environ.items() if name in {"RELAY_VALKEY_BIN", "PATH"}})
     assert isinstance(found, Program)
