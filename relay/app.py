@@ -112,6 +112,7 @@ class Node:
             randomness=secrets.token_bytes,
             changed=self._changed,
             readiness=self.readiness,
+            remembered=self.membership.boots,
             nodes=self.membership.urls,
         )
 

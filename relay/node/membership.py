@@ -12,22 +12,25 @@ from relay.store import Lease, Leases
 
 
 class Membership:
-    """The cluster as this node sees it; `nodes` survives a Redis that does not answer."""
+    """The cluster as this node sees it, which a Redis that forgets or does not answer does not change at once."""
 
     def __init__(self, boot: str, url: str, started_ms: int, leases: Leases) -> None:
         self._boot = boot
         self._url = url
         self._started_ms = started_ms
         self._leases = leases
-        self._others: dict[str, Lease] = {}
+        self._others: dict[str, tuple[Lease, float]] = {}  # with when it was last listed, monotonic seconds
         self.draining = False
         self.renewed_at: float | None = None  # monotonic seconds
 
     async def renew(self) -> None:
         """Renew the lease and read the others'; raises `Unavailable`."""
         await self._leases.renew(Lease(self._boot, self._url, self._started_ms, self.draining))
-        self._others = {lease.boot: lease for lease in await self._leases.live() if lease.boot != self._boot}
-        self.renewed_at = asyncio.get_running_loop().time()
+        now = self.renewed_at = asyncio.get_running_loop().time()
+        listed = {lease.boot: (lease, now) for lease in await self._leases.live() if lease.boot != self._boot}
+        # A Redis that was flushed lists nobody for some seconds; whoever was listed within a lease's time may live.
+        kept = {boot: each for boot, each in self._others.items() if now - each[1] <= LEASE_SECONDS}
+        self._others = kept | listed
 
     async def run(self) -> None:
         """Renew until cancelled."""
@@ -52,11 +55,11 @@ class Membership:
         return self.renewed_at is None or now - self.renewed_at > LEASE_SECONDS
 
     def boots(self) -> list[str]:
-        """The boot ids of the other nodes."""
+        """The boot ids of the other nodes that were listed within a lease's time."""
         return list(self._others)
 
     def urls(self) -> list[str]:
         """Where the cluster listens: nodes that take newcomers, this one first unless it drains."""
         own = [] if self.draining else [self._url]
-        others = [lease.url for lease in self._others.values() if not lease.draining]
+        others = [lease.url for lease, _ in self._others.values() if not lease.draining]
         return list(dict.fromkeys([*own, *others])) or [self._url]

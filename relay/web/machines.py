@@ -176,11 +176,11 @@ async def close_everywhere(ask: Ask, id: str, code: Close) -> tuple[int, list[st
     """Close a machine's sockets on all nodes; without Redis the others are unknown, and find out by themselves."""
     router = ask.parts.router
     try:
-        nodes = [lease.boot for lease in await ask.parts.leases.live()]
+        listed = [lease.boot for lease in await ask.parts.leases.live()]
     except Unavailable:
         closed, unconfirmed = await router.close_machine(id, code, [])
         return closed, [*unconfirmed, "unknown"]
-    return await router.close_machine(id, code, nodes)
+    return await router.close_machine(id, code, list({*listed, *ask.parts.remembered()}))
 
 
 def _position(each: listing.Seen) -> tuple[str, str, str]:
