@@ -32,9 +32,9 @@ Node = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def run_node(built_page: None) -> Node:
-    """Runs a script of relay/ui with the Node that builds the page, after fetching TypeScript for it."""
+    """Runs a script of relay/ui with the Node that builds the page, after fetching what only tests need."""
     node, npm = build_ui.find_node()
-    if not (UI / "node_modules" / "typescript").is_dir():
+    if not all((UI / "node_modules" / name).is_dir() for name in ("prettier", "typescript")):
         build_ui.install(node, npm)
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -78,3 +78,8 @@ def test_the_pages_own_tests_pass_with_pythons_frames_and_searches(run_node: Nod
 def test_the_pages_types_are_right(run_node: Node) -> None:
     done = run_node("node_modules/typescript/bin/tsc", "--noEmit")
     assert done.returncode == 0, done.stdout
+
+
+def test_the_pages_sources_are_formatted(run_node: Node) -> None:
+    done = run_node("node_modules/prettier/bin/prettier.cjs", "--check", ".")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -299,3 +299,32 @@ test("an answer that comes after leaving is detached at once", () => {
   answer(socket, { attachment: 5 });
   assert.deepEqual(socket.said, [{ type: "detach", session: SESSION, attachment: 5 }]);
 });
+
+test("frames for everybody that come before the replay is done are no hole", () => {
+  const { socket, screen, attachment } = setUp();
+  attachment.online();
+  answer(socket);
+  output(attachment, 1, "a", 1);
+  output(attachment, 3, "c");
+  output(attachment, 2, "b", 1);
+  output(attachment, 3, "c", 1);
+  attached(attachment, 3);
+  mock.timers.tick(10_000);
+  assert.equal(screen.text, "abc");
+  assert.equal(socket.asked.length, 1);
+});
+
+test("what is drawn after the screen was cleared, and is from before, is not reported as seen", () => {
+  const { socket, screen, attachment } = setUp();
+  const late: (() => void)[] = [];
+  screen.write = (_, drawn) => void late.push(drawn);
+  attachment.online();
+  answer(socket);
+  for (let sequence = 1; sequence <= 9; sequence++) output(attachment, sequence, "x", 1);
+  attachment.offline();
+  attachment.online();
+  answer(socket, { attachment: 2, epoch: EPOCH + 1 });
+  for (const drawn of late) drawn();
+  mock.timers.tick(1_000);
+  assert.deepEqual(socket.frames, []);
+});

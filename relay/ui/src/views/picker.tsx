@@ -54,7 +54,7 @@ export function Picker({ app }: { app: App }): JSX.Element {
           {summary(fleet, query === "" || isShort(query) ? null : found.length)}
           {isShort(query) && " Type one more letter to look inside names."}
         </p>
-        {unsure && <p class="banner">The relay has just restarted. Machines report back within half a minute.</p>}
+        {unsure && <p class="banner">The relay has just started. Machines report back within half a minute.</p>}
         {fleet.known && fleet.machines.length === 0 ? (
           <Empty />
         ) : (
