@@ -166,16 +166,23 @@ async def test_restored_means_that_also_the_latest_channel_is_confirmed(
     valkey: Valkey, keys: Keys, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.05)
-    story, inbox = Story(), Inbox()
+    restored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     async with listening(valkey.url, keys) as bus:
-        story.attach(bus)
+        speak, late = bus._speak, keys.inbox("late")
+
+        def speak_and_subscribe(wire: Wire) -> None:
+            speak(wire)
+            bus.subscribe(late, Inbox().hear)  # behind the first probe of the new connection
+
+        def note() -> None:
+            assert bus._wire is not None
+            restored.set_result(late.encode() in bus._wire.confirmed)
+
+        bus.on_lost = lambda: monkeypatch.setattr(bus, "_speak", speak_and_subscribe)
+        bus.on_restored = note
         await ask(redis, "CLIENT", "KILL", "TYPE", "pubsub")
-        await asyncio.wait_for(story.lost.wait(), WAIT_SECONDS)
-        while bus._wire is None:
-            await ask(redis, "PING")
-        bus.subscribe(keys.inbox("late"), inbox.hear)  # behind the probe that was sent when the connection opened
-        await asyncio.wait_for(story.restored.wait(), WAIT_SECONDS)
-        assert keys.inbox("late").encode() in bus._wire.confirmed
+        assert await asyncio.wait_for(restored, WAIT_SECONDS)
+        bus.on_lost = lambda: None
 
 
 async def test_only_the_latest_of_overlapping_subscriptions_confirms_a_channel() -> None:
