@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, OfflineReason
 from relay.store.keys import Keys
-from relay.store.records import parse_record
+from relay.store.records import parse
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import LEAVING, ShardScript, shard_keys
 
@@ -174,7 +174,7 @@ class Claims:
 
 
 def _claimed(machine: str, value: str, place: str, deadline: str) -> Claimed:
-    record = parse_record(machine, value, float(deadline) if deadline else None, place, None)
+    record = parse(machine, value, place, None).record(int(deadline or 0))
     return Claimed(
         workspace=place.partition(" ")[0],
         machine=machine,

@@ -8,12 +8,11 @@ from redis.asyncio import Redis
 
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info, Record
-from relay.store import heartbeats, hello, readout
-from relay.store.connection import ask
+from relay.store import heartbeats, hello
 from relay.store.heartbeats import Beat, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import Keys
-from relay.store.readout import Readout
+from relay.store.readout import Reader, Readout
 from relay.store.records import encode_info
 from relay.store.script import Argument
 from relay.store.shard import LEAVING, ShardScript, shard_keys
@@ -84,6 +83,7 @@ class Presence:
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+        self._reader = Reader(redis, keys)
 
     async def announce(self, announcement: Announcement) -> Admitted | Refused:
         """Take the machine for a new connection under a generation that nobody held before, in one round trip."""
@@ -121,8 +121,8 @@ class Presence:
     async def read(self, workspace: str, machines: Iterable[str] | None = None) -> Readout:
         """The records of these machines, or of all the workspace's when None, in chunks that let the loop breathe."""
         if machines is None:
-            machines = await readout.machines_of(self._redis, self._keys, workspace)
-        return await readout.read(self._redis, self._keys, workspace, list(machines))
+            machines = await self._reader.machines_of(workspace)
+        return await self._reader.read(workspace, list(machines))
 
     async def locate(self, workspace: str, machine: str) -> Record | None:
         """One machine's record: `node` holds its socket when `connected`. None when Redis does not know it."""
@@ -130,8 +130,7 @@ class Presence:
 
     async def version(self, workspace: str) -> int:
         """The workspace's version: a cheap question whether a readout still holds, as far as transitions go."""
-        shard = self._keys.shard(workspace)
-        return int(await ask(self._redis, "HGET", self._keys.of(shard, "versions"), workspace) or 0)
+        return await self._reader.version(workspace)
 
     async def ring(self, workspace: str, machines: Sequence[str]) -> None:
         """Raise the workspace's version and tell listeners to read these machines again (their SQL part changed)."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from relay.rules.presence import OFFLINE_MS, Fence, Info, OfflineReason, Record
 from relay.store.shard import STALE_MS
@@ -25,16 +26,33 @@ def encode_info(info: Info) -> str:
     return _INFO_ENCODER.encode(info).decode()
 
 
-def parse_record(machine: str, value: str, deadline: float | None, place: str | None, info: str | None) -> Record:
-    """One machine's record from its fields; `deadline` is the score of a machine that is not offline yet."""
+class Parsed(Struct, frozen=True):
+    """A record but for its deadline, which moves with each beat, and the three texts that it was made from."""
+
+    value: str
+    place: str | None
+    info: str | None
+    known: Record
+
+    def record(self, deadline_ms: int) -> Record:
+        """The record of a machine that is due to be offline then; one whose socket parted has its own deadline."""
+        known = self.known
+        if not known.connected or known.deadline_ms == deadline_ms:
+            return known
+        heard_ms = deadline_ms - OFFLINE_MS
+        return Record(known.machine, known.fence, known.node, heard_ms, deadline_ms, True, None, known.info)
+
+
+def parse(machine: str, value: str, place: str | None, info: str | None) -> Parsed:
+    """One machine's record from its texts."""
     node = place.partition(" ")[2] if place else ""
     described = _INFO.decode(info) if info else Info()
     fence, _, parted = value.partition(" ")
     if not parted:
-        deadline_ms = int(deadline or 0)
-        return Record(machine, _fence(fence), node, deadline_ms - OFFLINE_MS, deadline_ms, True, None, described)
+        return Parsed(value, place, info, Record(machine, _fence(fence), node, 0, 0, True, None, described))
     reason, heard, due = parted.split(" ")
-    return Record(machine, _fence(fence), node, int(heard), int(due), False, _REASONS.get(reason), described)
+    known = Record(machine, _fence(fence), node, int(heard), int(due), False, _REASONS.get(reason), described)
+    return Parsed(value, place, info, known)
 
 
 def is_settled(marker: Sequence[Any], now_ms: int) -> bool:
