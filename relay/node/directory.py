@@ -6,13 +6,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
-
 from relay.errors import NotFound, Unavailable
 from relay.node.changes import Tail
-from relay.node.sight import AT_ONCE, Derived, candidates
+from relay.node.sight import Derived, candidates
 from relay.registry import Change, Registry
-from relay.rules import access, presence, resolver, timing
+from relay.rules import access, presence, resolver
 from relay.rules import machine as rules
 from relay.rules.access import Identity
 from relay.rules.machine import Machine, Registered
@@ -21,7 +19,9 @@ from relay.store import Presence
 
 WORKSPACES = 256  # views kept; the least recently used goes first
 ROWS_AGAIN = 500  # rows read again one by one; beyond it the whole workspace is read
-PRESENCE_SECONDS = 2.0  # a readout of an unchanged workspace is good for so long: bands are computed at each answer
+FEW = 500  # machines whose presence is read at every question: about 5 ms
+PRESENCE_SECONDS = 10.0  # for more machines a readout is good for so long while their version stands still
+LOOK_AGAIN_MS = 1_000  # bands change by time alone; a second more or less is below what people see
 STALE_ROWS_SECONDS = 30.0  # without its database a node answers from memory, but not for ever
 
 
@@ -39,7 +39,8 @@ class View:
         self.version = -1
         self.read_ms = 0  # Redis's clock at the readout
         self.read_at = 0.0  # and ours, monotonic seconds
-        self.until_ms = 0  # before this moment of Redis's clock no band changes by time alone
+        self.whole_at = 0.0  # when all of presence was read, monotonic seconds
+        self.until_ms = 0  # bands were looked at for changes by time alone up to this moment of Redis's clock
         self.derived = Derived()
 
     def by_name(self) -> list[str]:
@@ -55,6 +56,15 @@ class View:
             self.derived.forget(machine)
         self.rows.update(rows)
         self.order = []
+
+    def due(self, now_ms: int) -> list[str]:
+        """Machines whose band time alone changes by `now_ms`, unless they were heard since they were read."""
+        live, degraded = self.read_ms - presence.LIVE_MS, now_ms - presence.LIVE_MS
+        return [
+            id
+            for id, record in self.records.items()
+            if live <= record.heard_ms < degraded or self.read_ms <= record.deadline_ms < now_ms
+        ]
 
     def now_ms(self, now: float) -> int:
         """Redis's clock at monotonic `now`."""
@@ -88,7 +98,8 @@ class Directory:
         self._views.clear()
 
     async def machines(self, workspace: str) -> View:
-        """A view that holds everything committed before this call; raises `Unavailable`."""
+        """A view whose rows and bands are of this moment; in a large workspace last-seen times may be some seconds old.
+        Without changes it costs one look at the table and one at the workspace's version. Raises `Unavailable`."""
         await self._catch_up()
         async with self._reading.setdefault(workspace, asyncio.Lock()):
             view = await self._rows(workspace)
@@ -101,17 +112,6 @@ class Directory:
         async with self._reading.setdefault(workspace, asyncio.Lock()):
             view = await self._rows(workspace)
             if view.version < 0:
-                await self.refresh(workspace, view)
-        return view
-
-    async def glance(self, workspace: str) -> View:
-        """A view whose rows and bands are of this moment, while its last-seen times may be older; raises `Unavailable`.
-        Without changes it costs one look at the table and one at the workspace's version, whatever its size."""
-        await self._catch_up()
-        async with self._reading.setdefault(workspace, asyncio.Lock()):
-            view = await self._rows(workspace)
-            now_ms = view.now_ms(asyncio.get_running_loop().time())
-            if now_ms >= view.until_ms or await self._presence.version(workspace) != view.version:
                 await self.refresh(workspace, view)
         return view
 
@@ -155,23 +155,29 @@ class Directory:
 
     async def _read_presence(self, workspace: str, view: View) -> None:
         now = asyncio.get_running_loop().time()
-        if now - view.read_at < PRESENCE_SECONDS and await self._presence.version(workspace) == view.version:
-            return
-        await self.refresh(workspace, view)
+        good_seconds = PRESENCE_SECONDS if len(view.rows) > FEW else 0.0
+        if now - view.whole_at >= good_seconds or await self._presence.version(workspace) != view.version:
+            await self.refresh(workspace, view)
+        elif view.now_ms(now) >= view.until_ms or not view.settled:
+            # Time alone may have changed these; everybody else looks as at the last readout.
+            await self.refresh(workspace, view, view.due(view.now_ms(now)))
+            view.until_ms = view.read_ms + LOOK_AGAIN_MS
 
     async def refresh(self, workspace: str, view: View, machines: Iterable[str] | None = None) -> None:
         """Read presence again, of all or of some machines; raises `Unavailable`."""
         readout = await self._presence.read(workspace, machines)
+        now = asyncio.get_running_loop().time()
         if machines is None:
             view.records = readout.records
             view.version = readout.version
+            view.whole_at = now
+            view.until_ms = readout.now_ms + LOOK_AGAIN_MS
         else:
             for machine in machines:
                 view.records.pop(machine, None)
             view.records.update(readout.records)
         view.settled = readout.settled
-        view.read_ms, view.read_at = readout.now_ms, asyncio.get_running_loop().time()
-        view.until_ms = await _next_change_ms(view) if machines is None and view.settled else 0
+        view.read_ms, view.read_at = readout.now_ms, now
 
     def describe(self, identity: Identity, view: View, machine: str) -> Machine | None:
         """The machine as `identity` may see it now, or None if it does not exist for them."""
@@ -209,25 +215,10 @@ class Directory:
 
     async def resolve(self, identity: Identity, workspace: str, query: str) -> tuple[Machine, resolver.MatchedBy]:
         """The one machine that a person means, and which tier matched; raises what `rules.resolver.resolve` raises."""
-        view = await self.machines(workspace)
+        view = await self.lately(workspace)
         match = resolver.resolve(query, await candidates(identity, view.rows, view.former, view.derived))
+        await self.refresh(workspace, view, [match.candidate.id])
         found = self.describe(identity, view, match.candidate.id)
-        assert found is not None, "only visible machines are candidates"
+        if found is None:
+            raise NotFound("there is nothing here that you may see")
         return found, match.matched_by
-
-
-async def _next_change_ms(view: View) -> int:
-    """When the first band changes if nothing more is heard; a view that is not settled may change at any moment."""
-    first = view.read_ms + int(timing.LIVE_SECONDS * 1000)
-    for start, record in enumerate(list(view.records.values())):
-        due = presence.next_change_ms(record, view.read_ms)
-        if due is not None and due < first:
-            first = due
-        if start % AT_ONCE == 0:
-            await asyncio.sleep(0)
-    return first
-
-
-def essence(machine: Machine) -> bytes:
-    """What of a machine is worth telling at once: everything but the times that move with each beat."""
-    return msgspec.json.encode(msgspec.structs.replace(machine, last_seen_at=None, heartbeat_age_seconds=None))

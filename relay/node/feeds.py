@@ -10,8 +10,9 @@ import msgspec
 import structlog
 
 from relay.errors import LimitReached, NotFound, RelayError
-from relay.node.directory import Directory, View, essence
+from relay.node.directory import Directory, View
 from relay.node.hub import Browser
+from relay.node.sight import essence
 from relay.registry import Change
 from relay.rules import messages as m
 from relay.rules import presence

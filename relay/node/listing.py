@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from relay.node.directory import Directory, View
 from relay.node.sight import AT_ONCE, Sight, slices
 from relay.rules import machine as rules
@@ -37,11 +35,11 @@ class Seen(NamedTuple):
 async def tag(directory: Directory, identity: Identity, workspaces: Sequence[str]) -> str:
     """A text that is the same, on every node, as long as nothing but ages and last-seen times moved for `identity`.
 
-    Presence is read for it only if the workspace's version moved or time alone may have changed a band.
+    Without changes nothing but the workspace's version is read for it.
     """
     digest = hashlib.blake2b(digest_size=TAG_BYTES)
     for workspace in workspaces:
-        digest.update(await _view_tag(await directory.glance(workspace), identity, workspace))
+        digest.update(await _view_tag(await directory.machines(workspace), identity, workspace))
     return digest.hexdigest()
 
 
@@ -81,7 +79,7 @@ async def described(found: Sequence[Seen]) -> list[Machine]:
     for start in range(0, len(found), DESCRIBED_AT_ONCE):
         now = asyncio.get_running_loop().time()
         for row, record, can, view in found[start : start + DESCRIBED_AT_ONCE]:
-            machines.append(rules.describe(row, record, view.now_ms(now), view.settled, can))
+            machines.append(view.derived.described(row, record, can, view.now_ms(now), view.settled).machine)
         await asyncio.sleep(0)
     return machines
 
@@ -100,17 +98,14 @@ async def _seen(view: View, identity: Identity) -> list[Seen]:
 
 async def _view_tag(view: View, identity: Identity, workspace: str) -> bytes:
     asker = (identity.person, identity.kind, identity.roles.get(workspace))
-    made_of = (view.rows_at, view.version, view.settled, view.until_ms)
+    made_of = (view.rows_at, view.version, view.settled, view.whole_at, view.until_ms)
     known = view.derived.tags.get(asker)
     if known is not None and known[0] == made_of:
         return known[1]
     digest = hashlib.blake2b(digest_size=TAG_BYTES)
-    now = asyncio.get_running_loop().time()
+    now_ms = view.now_ms(asyncio.get_running_loop().time())
     for start, each in enumerate(await _seen(view, identity)):
-        record, state = each.record, each.state(now)
-        presence = (state, record.connected, record.reason, record.info) if record is not None else state
-        digest.update(view.derived.essence(each.row))
-        digest.update(msgspec.json.encode((presence, each.can)))
+        digest.update(view.derived.described(each.row, each.record, each.can, now_ms, view.settled).essence)
         if start % DESCRIBED_AT_ONCE == 0:
             await asyncio.sleep(0)
     made = digest.digest()
