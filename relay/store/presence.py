@@ -119,7 +119,8 @@ class Presence:
         await self._run(_FORGET, workspace, machine, workspace)
 
     async def read(self, workspace: str, machines: Iterable[str] | None = None) -> Readout:
-        """The records of these machines, or of all the workspace's when None, in chunks that let the loop breathe."""
+        """The records of these machines, or of all the workspace's when None, in chunks that let the loop breathe.
+        They are not to be changed: the next readout may hand out the same objects."""
         if machines is None:
             machines = await self._reader.machines_of(workspace)
         return await self._reader.read(workspace, list(machines))

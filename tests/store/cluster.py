@@ -39,8 +39,12 @@ class Cluster:
         self.claims = Claims(redis, keys)
         self.revocations = Revocations(redis, keys)
         self.leases = Leases(redis, keys)
-        self.workspace = str(uuid4())
-        self.shard = keys.shard(self.workspace)
+        self.enter(str(uuid4()))
+
+    def enter(self, workspace: str) -> None:
+        """Speak of this workspace from here on."""
+        self.workspace = workspace
+        self.shard = self.keys.shard(workspace)
 
     async def settle(self) -> None:
         """Let a node flush until the shard's silence can be trusted, and complete the mirror of revocations."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
+
+import pytest
 
 from relay.rules.presence import Fence
 from relay.store import Admitted, Keys, Lost, Refused
@@ -168,6 +171,21 @@ async def test_another_description_needs_the_fence(cluster: Cluster) -> None:
     stale = fence._replace(generation=fence.generation - 1)
     assert not await cluster.presence.describe(cluster.workspace, machine, stale, Info())
     assert (await cluster.record(machine)).info == info
+
+
+async def test_a_reader_remembers_what_it_parsed_within_its_limit(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.readout.REMEMBERED", 10)
+    reader = cluster.presence._reader
+    for _ in range(4):
+        cluster.enter(str(uuid4()))
+        await cluster.settle()
+        machines = {machine_id() for _ in range(8)}
+        for machine in machines:
+            await cluster.welcome(machine)
+        assert (await cluster.presence.read(cluster.workspace)).records.keys() == machines
+        assert len(reader._parsed) <= 10 + len(machines)
 
 
 async def test_a_failover_that_rolled_redis_back_is_healed_by_the_next_beat(cluster: Cluster) -> None:

@@ -21,8 +21,7 @@ class Fleet(Cluster):
         super().__init__(redis, keys, valkey)
         self.acme = acme
         self.registry = acme.registry
-        self.workspace = acme.id
-        self.shard = keys.shard(acme.id)
+        self.enter(acme.id)
 
     @classmethod
     async def found(cls, registry: Registry, redis: Redis, valkey: Valkey, keys: Keys) -> Fleet:
