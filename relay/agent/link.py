@@ -89,6 +89,11 @@ class Link:
 
     async def run(self) -> Closed:
         """Carry messages both ways until the connection ends; how it did."""
+        # A task of its own: on early Python 3.11 (seen on 3.11.2) a group that failed leaves the task that ran it half
+        # cancelled, and an `asyncio.timeout` that strikes there later ends the task and not the wait.
+        return await asyncio.create_task(self._carry())
+
+    async def _carry(self) -> Closed:
         ends: list[BaseException] = []
         try:
             async with asyncio.TaskGroup() as tasks:
