@@ -194,7 +194,9 @@ export class Attachment {
     this.#justOpened = false;
     const keyboard = answer.driver ? "me" : "other";
     this.#tell({ phase: "catching-up", keyboard, note, ...(answer.driver ? { operator: null } : {}) });
-    this.keyboard.attached(answer.input ?? 0, keyboard, answer);
+    if (this.keyboard.attached(answer.input ?? 0, keyboard, answer)) {
+      this.#tell({ note: "Your last keys may not have arrived: this page was away for too long." });
+    }
   }
 
   #attached(head: number): void {

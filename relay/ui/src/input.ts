@@ -66,10 +66,26 @@ export class Input {
     }
   }
 
-  /** What has to be sent again on a new attachment, after the machine said what it has. */
-  again(applied: number): readonly Numbered[] {
-    this.acknowledge(applied);
-    if (this.#next <= applied) this.#next = applied + 1;
+  /**
+   * Joins on to an agent that applied everything up to `applied`; says whether typed bytes were lost. An agent that
+   * forgot this page remembers less than it confirmed: sending again could apply something twice, so what was sent is
+   * lost instead, and numbers go on from the agent's.
+   */
+  join(applied: number): boolean {
+    const first = this.#sent[0]?.number ?? this.#next;
+    if (first - 1 <= applied && applied < this.#next) {
+      this.acknowledge(applied);
+      return false;
+    }
+    const lost = this.#sent.some((piece) => piece.kind !== Kind.RESIZE);
+    this.#sent = [];
+    this.#sentBytes = 0;
+    this.#next = applied + 1;
+    return lost;
+  }
+
+  /** What has to be sent again on a new attachment. */
+  get again(): readonly Numbered[] {
     return this.#sent;
   }
 

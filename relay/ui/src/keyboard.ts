@@ -44,14 +44,16 @@ export class Keyboard {
     if (this.#attached) this.#say(size);
   }
 
-  /** Attached: sends again what the machine has not applied, then whatever waited. */
-  attached(applied: number, holder: Holder, told: Size | null): void {
+  /** Attached: sends again what the machine has not applied, then whatever waited; says whether typed bytes were lost. */
+  attached(applied: number, holder: Holder, told: Size | null): boolean {
     this.#attached = true;
     this.#holder = holder;
-    for (const piece of this.#input.again(applied)) this.#send(piece);
+    const lost = this.#input.join(applied);
+    for (const piece of this.#input.again) this.#send(piece);
     const size = this.#size;
     if (size && (told?.columns !== size.columns || told.rows !== size.rows)) this.#say(size);
     this.#push();
+    return lost;
   }
 
   /** The attachment is over; what is typed until the next one waits. */

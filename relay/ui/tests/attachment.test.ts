@@ -144,6 +144,22 @@ test("keys typed while away go out once the machine said what it has", () => {
   );
 });
 
+test("a page that was away for so long that the machine forgot it can type again", () => {
+  const { socket, attachment } = setUp();
+  attachment.online();
+  answer(socket);
+  attached(attachment, 0);
+  type(attachment, "a");
+  output(attachment, 1, "", 1, Kind.ACK);
+  type(attachment, "b");
+  attachment.offline();
+  attachment.online();
+  answer(socket, { attachment: 2, input: 0 });
+  assert.match(attachment.standing.note ?? "", /may not have arrived/);
+  type(attachment, "c");
+  assert.deepEqual(socket.typed, ["1:a", "2:b", "1:c"]);
+});
+
 test("a hole attaches again without giving the keyboard up, and the old attachment is left after that", () => {
   const { socket, attachment } = setUp();
   attachment.online();

@@ -21,8 +21,10 @@ test("what is not acknowledged is sent again under its number", () => {
   for (let count = 0; count < 3; count++) input.add(Kind.INPUT, bytes(1));
   input.ready(true);
   input.acknowledge(1);
-  assert.deepEqual(numbers(input.again(1)), [2, 3]);
-  assert.deepEqual(numbers(input.again(3)), []);
+  assert.equal(input.join(1), false);
+  assert.deepEqual(numbers(input.again), [2, 3]);
+  assert.equal(input.join(3), false);
+  assert.deepEqual(numbers(input.again), []);
 });
 
 test("no more than the window is under way, and acknowledgements make room", () => {
@@ -70,7 +72,7 @@ test("refused input is gone, and the next takes its number", () => {
   assert.equal(input.refuse(2), true);
   input.add(Kind.INPUT, bytes(1));
   assert.deepEqual(numbers(input.ready(true)), [2]);
-  assert.deepEqual(numbers(input.again(0)), [1, 2]);
+  assert.deepEqual(numbers(input.again), [1, 2]);
 });
 
 test("a new stream begins at 1 and says whether keys were lost", () => {
@@ -86,7 +88,22 @@ test("a new stream begins at 1 and says whether keys were lost", () => {
 
 test("a machine that knows more than this page continues behind it", () => {
   const input = new Input();
-  input.again(5);
+  assert.equal(input.join(5), false);
   input.add(Kind.INPUT, bytes(1));
   assert.deepEqual(numbers(input.ready(true)), [6]);
+});
+
+test("a machine that forgot this page gets nothing twice, and the next keys under numbers that it expects", () => {
+  const input = new Input();
+  for (let count = 0; count < 3; count++) input.add(Kind.INPUT, bytes(1));
+  input.ready(true);
+  input.acknowledge(3);
+  assert.equal(input.join(0), false);
+  input.add(Kind.INPUT, bytes(1));
+  assert.deepEqual(numbers(input.ready(true)), [1]);
+  input.acknowledge(1);
+  input.add(Kind.INPUT, bytes(1));
+  input.ready(true);
+  assert.equal(input.join(0), true);
+  assert.deepEqual(numbers(input.again), []);
 });
