@@ -179,10 +179,10 @@ class Settings(BaseModel):
         return self.public_url.startswith("https://")
 
     def _redis_is_local(self) -> bool:
-        parts = urlsplit(self.redis_url)
-        hosts = parts.netloc.rpartition("@")[2].split(",")
+        scheme, _, rest = self.redis_url.partition("://")
+        hosts = rest.partition("/")[0].rpartition("@")[2].split(",")
         local = {"", "localhost", "127.0.0.1", "[::1]"}
-        return parts.scheme == "unix" or all(_without_port(host) in local for host in hosts)
+        return scheme == "unix" or all(_without_port(host) in local for host in hosts)
 
 
 def load(*, secret: bool = True, environ: Mapping[str, str] | None = None) -> Settings:

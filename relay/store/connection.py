@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -52,7 +52,7 @@ class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 def connect(url: str) -> Redis:
     """A client with a bounded, blocking pool for redis, rediss, unix or redis+sentinel; raises `Misconfigured` for
     other schemes and malformed URLs. It connects lazily: an unreachable Redis shows at the first command."""
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0] if "://" in url else ""
     if scheme == "redis+sentinel":
         return Redis.from_pool(_sentinel_pool(url))
     if scheme not in {"redis", "rediss", "unix"}:
@@ -120,10 +120,11 @@ def _connection_options() -> dict[str, Any]:
 
 def _sentinel_pool(url: str) -> _SentinelPool:
     """redis+sentinel://[user:password@]host:port,host:port/master[/database]; the password is the data servers'."""
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
+    # By hand: newer Pythons refuse to split a URL whose list of hosts has an IPv6 address after the first.
+    place, _, path = url.partition("://")[2].partition("/")
+    credentials, _, hosts = place.rpartition("@")
     user, _, password = credentials.partition(":")
-    name, _, database = parts.path.strip("/").partition("/")
+    name, _, database = path.strip("/").partition("/")
     addresses = []
     for address in hosts.split(","):
         host, colon, port = address.rpartition(":")
