@@ -179,7 +179,9 @@ class Feeds:
                     structlog.get_logger().warning("a feed waits", workspace=workspace, why=error.message)
 
     async def _tick(self, workspace: str) -> None:
-        watched = self._watched[workspace]
+        watched = self._watched.get(workspace)
+        if watched is None:
+            return  # its last browser left while another workspace was looked at
         dirty, watched.dirty = watched.dirty, set()
         now = asyncio.get_running_loop().time()
         try:
