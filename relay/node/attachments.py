@@ -33,7 +33,8 @@ class Attachments:
     ) -> None:
         """Start an attach, whose `attaching` follows. Raises what `check` and `home_of` raise, and `NotFound`,
         `Conflict`, `LimitReached` or `Unavailable`."""
-        if len(browser.attachments) + len(browser.asking) >= ATTACHMENTS_PER_BROWSER:
+        unnumbered = sum(not each.number for each in browser.asking)  # the others are among its attachments already
+        if len(browser.attachments) + unnumbered >= ATTACHMENTS_PER_BROWSER:
             raise LimitReached("too many attachments on one socket", limit="ATTACHMENTS_PER_BROWSER")
         attachment = Attachment(browser, workspace, ask)
         browser.asking.add(attachment)  # first in, then checked: a change that lands in between finds it

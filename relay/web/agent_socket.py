@@ -9,7 +9,7 @@ from uuid import uuid4
 import structlog
 from starlette.websockets import WebSocket
 
-from relay.errors import Close, Invalid, MachineRevoked, NotFound, RelayError, Replaced, Unavailable
+from relay.errors import Close, Invalid, LimitReached, MachineRevoked, NotFound, RelayError, Replaced, Unavailable
 from relay.node.hub import Agent
 from relay.node.infos import info_of
 from relay.registry import SYSTEM
@@ -92,7 +92,7 @@ class AgentConversation:
                     agent.hello.hostname = message.hostname
                     self._pump.spawn(self._rehost(agent, message.hostname))
             case m.SessionChanged():
-                router.sessions.announced(agent, message.session)
+                self._announced(agent, message.session)
             case m.Attaching() | m.Attached() | m.Behind() | m.InputRefused():
                 router.sessions.told(agent, message)
             case m.DriverChanged():
@@ -105,6 +105,14 @@ class AgentConversation:
                     self._pump.spawn(self._remove(agent))
             case m.AgentHello():
                 raise Invalid("a second hello")
+
+    def _announced(self, agent: Agent, session: m.Session) -> None:
+        try:
+            self._doors.router.sessions.announced(agent, session)
+        except LimitReached as error:  # one session too many is no reason to lose the others
+            limit = str(error.extra.get("limit"))
+            self._doors.meters.limited(limit)
+            agent.send(m.ErrorMessage(code=error.code, message=error.message, session=session.id, limit=limit))
 
     # --- admission ---------------------------------------------------------------------------------------------
 
