@@ -12,6 +12,8 @@ from relay.node.membership import Membership
 from relay.rules import messages as m
 
 AGENTS_SHARE = 0.6  # of the window; sessions follow their agents, so browsers that come later come once
+PARTING_SECONDS = 5.0  # for the last close to be sent; whoever is still there then hears that the process ends
+LOOK_SECONDS = 0.02
 
 
 async def drain(hub: Hub, membership: Membership, seconds: float) -> None:
@@ -27,9 +29,18 @@ async def drain(hub: Hub, membership: Membership, seconds: float) -> None:
         agent.send(m.Move(nodes=membership.urls(), within_seconds=seconds * AGENTS_SHARE))
     await _close_evenly([agent.socket for agent in agents], seconds * AGENTS_SHARE)
     await _close_evenly([browser.socket for browser in list(hub.browsers)], seconds * (1 - AGENTS_SHARE))
+    await _all_gone(hub)
 
 
 async def _close_evenly(sockets: list[Socket], seconds: float) -> None:
     for socket in sockets:
         await asyncio.sleep(seconds / len(sockets))
         socket.close(Close.DRAINING)
+
+
+async def _all_gone(hub: Hub) -> None:
+    """Wait until everybody has been told, or for a limited time: to be asked to close is not to have closed."""
+    for _ in range(int(PARTING_SECONDS / LOOK_SECONDS)):
+        if not hub.agents and not hub.browsers:
+            return
+        await asyncio.sleep(LOOK_SECONDS)

@@ -15,7 +15,7 @@ from relay.rules.limits import CONTROL_BYTES, KIB, OUTBOX_BYTES
 
 CONTROL_MARGIN_BYTES = 512 * KIB  # control messages still pass when frames fill the outbox: they say why it is full
 DRAINED_BYTES = 256 * KIB  # below this a long answer goes on
-CLOSE_SECONDS = 5.0  # for what is queued and the peer's own close; then the socket is dropped
+CLOSE_SECONDS = 5.0  # for what is queued, and again for the close itself; server.py then drops who does not answer it
 LEFT_WITHOUT_CODE = 1006  # RFC 6455, section 7.4.1: the connection was lost
 
 
@@ -29,6 +29,7 @@ class Pump:
         self._wake = asyncio.Event()
         self._low = asyncio.Event()
         self._low.set()
+        self._patience: asyncio.Timeout | None = None  # of the writer, without end until this side closes
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.closing: Close | None = None
@@ -68,6 +69,12 @@ class Pump:
             self.closing = code
             self._low.set()
             self._wake.set()
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """Give what is queued, and what is being sent right now, a limited time to get out."""
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something on behalf of this connection; it ends with the connection."""
@@ -133,20 +140,26 @@ class Pump:
 
     async def _write(self) -> None:
         try:
-            while self.closing is None or self._queue:
-                while self._queue:
-                    data = self._queue.popleft()
-                    async with asyncio.timeout(CLOSE_SECONDS if self.closing is not None else None):
-                        await self._send(data)
-                if self.closing is None:
-                    self._wake.clear()
-                    if not self._queue:
-                        await self._wake.wait()
+            async with asyncio.timeout(None) as self._patience:
+                await self._send_all()
         except TimeoutError:
-            pass  # it is slow and leaving: what is queued goes with it
+            self._queue.clear()  # it is slow and leaving: what is queued goes with it
         except (RuntimeError, OSError):
             return  # the socket is gone; the reader hears of it
+        finally:
+            self._patience = None
         await self._finish()
+
+    async def _send_all(self) -> None:
+        if self.closing is not None:
+            self._hurry()
+        while self.closing is None or self._queue:
+            while self._queue:
+                await self._send(self._queue.popleft())
+            if self.closing is None:
+                self._wake.clear()
+                if not self._queue:
+                    await self._wake.wait()
 
     async def _send(self, data: bytes | str) -> None:
         if isinstance(data, str):

@@ -7,6 +7,7 @@ from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from relay.errors import Close
@@ -15,10 +16,23 @@ from relay.rules.limits import FRAME_BYTES
 
 HTTP_GRACE_SECONDS = 5  # for answers under way after the drain
 LINGER_SECONDS = 1.0  # for the close frame of a peer that does not answer pings
+FAREWELL_SECONDS = 5.0  # for a peer to read what was sent and to answer our close
 
 
 class Wire(WebSocketsSansIOProtocol):
-    """Uvicorn's WebSocket, except that a peer without a pong leaves with our own code: nobody saw its socket drop."""
+    """Uvicorn's WebSocket, except that its own closes have our codes, so that nobody takes a peer without a pong for a
+    socket that dropped; and that nobody keeps a connection by not reading, on which uvicorn's close waits for ever."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; after a close the peer has a limited time, also when the close itself is stuck behind what it does not
+        read."""
+        if message["type"] == "websocket.close":
+            self.loop.call_later(FAREWELL_SECONDS, self._drop)
+        await super().send(message)
+
+    def _drop(self) -> None:
+        if not self.disconnected:
+            self.transport.abort()
 
     def keepalive_timeout(self) -> None:
         """Say why, tell the application, and let the transport go."""
@@ -26,13 +40,23 @@ class Wire(WebSocketsSansIOProtocol):
         self.pending_ping_payload = None
         if self.close_sent or self.transport.is_closing():
             return
-        self.conn.send_close(Close.NO_PONG, Close.NO_PONG.reason)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        farewell = {"type": "websocket.disconnect", "code": int(Close.NO_PONG), "reason": Close.NO_PONG.reason}
-        self.queue.put_nowait(farewell)  # type: ignore[arg-type]
+        self._say(Close.NO_PONG)
         self.transport.close()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)  # it may never read what waits for it
+
+    def shutdown(self) -> None:
+        """Tell whoever is still here when the process ends a code that the peers know; uvicorn's is 1012."""
+        if self.handshake_complete and not self.close_sent and not self.transport.is_closing():
+            self._say(Close.GOING_AWAY)
+        super().shutdown()
+
+    def _say(self, code: Close) -> None:
+        """Write a close of our own, past whoever waits to write, and let the application know."""
+        self.conn.send_close(code, code.reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        farewell = {"type": "websocket.disconnect", "code": int(code), "reason": code.reason}
+        self.queue.put_nowait(farewell)  # type: ignore[arg-type]
 
 
 class DrainingServer(uvicorn.Server):

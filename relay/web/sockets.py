@@ -45,7 +45,8 @@ class Bucket:
 
     def __init__(self, per_second: float, sockets: int) -> None:
         self._per_second = per_second
-        self._level = per_second
+        self._full = max(1.0, per_second)  # less than one a second still means one now and then
+        self._level = self._full
         self._at: float | None = None
         self._sockets = sockets
         self.open = 0
@@ -56,7 +57,7 @@ class Bucket:
             return Close.OVER_CAPACITY
         elapsed = now - self._at if self._at is not None else 0.0
         self._at = now
-        self._level = min(self._per_second, self._level + elapsed * self._per_second)
+        self._level = min(self._full, self._level + elapsed * self._per_second)
         if self._level < 1:
             return Close.RATE_LIMITED
         self._level -= 1
