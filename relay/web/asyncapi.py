@@ -18,7 +18,7 @@ from relay.rules import frames, limits, messages, timing
 from relay.rules.frames import Kind
 from relay.web.bodies import JSON
 from relay.web.problems import title
-from relay.web.protocol import AGENT_FLOW, BROWSER_FLOW, CLOSES, FRAMES, HEADER, OVERVIEW
+from relay.web.protocol import AGENT_FLOW, BROWSER_FLOW, CLOSES, FRAMES, HEADER, OBJECTS, OVERVIEW
 
 REFERENCE = "#/components/schemas/{name}"
 WIDTHS = {"B": "unsigned integer", "H": "unsigned integer", "I": "unsigned integer", "Q": "unsigned integer"}
@@ -39,6 +39,7 @@ def asyncapi(url: str) -> dict[str, Any]:
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = _line(schema["description"])
+    _describe_objects(schemas)
     written: dict[str, Any] = {kind.__name__: _message(kind) for kind in kinds}
     written |= {_frame_name(kind): _frame(kind) for kind in Kind}
     channels: dict[str, Any] = {}
@@ -77,6 +78,17 @@ def asyncapi(url: str) -> dict[str, Any]:
         "x-timings": _numbers(timing),
         "x-limits": _numbers(limits),
     }
+
+
+def _describe_objects(schemas: dict[str, Any]) -> None:
+    """Say what is in objects that the code passes on as they are."""
+    for path, names in OBJECTS.items():
+        kind, _, field = path.partition(".")
+        schema = schemas[kind]["properties"][field]
+        schema = next((each for each in schema.get("anyOf", []) if each["type"] != "null"), schema)
+        schema = schema.get("items", schema)
+        fields = {name: {"type": "string"} for name in names}
+        schema |= {"properties": fields, "required": list(names), "additionalProperties": True}
 
 
 _SECURITY: dict[str, Any] = {

@@ -8,7 +8,7 @@ from relay.rules.frames import Kind
 
 OVERVIEW = f"""
 Machines run an agent, which dials `/ws/agent`; people's programs dial `/ws/browser`. Any node of the cluster will do:
-`nodes` in the welcome lists where else it listens.
+`nodes` in the welcome lists where else it listens. REST calls named here are those of /api/openapi.json.
 
 **Connecting.** Offer the subprotocol `relay.v1`. The server accepts first and refuses afterwards with a close code,
 so a refusal is always one of the codes under `x-close-codes`. Send `hello` within {timing.HELLO_SECONDS:g} s and
@@ -17,7 +17,9 @@ nothing before `welcome`. The server sends WebSocket pings every {timing.PING_SE
 
 **Text frames** are one JSON object each, at most {limits.CONTROL_BYTES} bytes, with a `type`. Fields that you do not
 know are to be ignored. A message with a `ref` (your own counter) is answered by a message with the same `ref`:
-`result` or `attaching`, or an `error` with a `code` of `x-error-codes`. An `error` leaves the socket open.
+`result`, `snapshot` or `attaching`, or an `error` with a `code` of `x-error-codes`. An `error` leaves the socket open.
+Meeting one of `x-limits` that counts sessions, attachments, subscriptions or requests is the error `limit-reached` with
+the limit's name in `limit`; messages that break a schema or a size close the socket.
 
 **Binary frames** are session data: the header under `x-header` (big-endian, {limits.FRAME_BYTES} bytes at most with
 the payload), then the payload, which nodes never read. `x-frames` lists the kinds.
@@ -81,9 +83,9 @@ FRAMES: dict[Kind, str] = {
     Kind.OUTPUT: "Bytes of the terminal or of a command; flag 1 marks a command's standard error.",
     Kind.EXIT: 'The last frame of a session: JSON {"code": integer or null, "signal": integer or null, "reason": string'
     " or null}.",
-    Kind.RESIZED: "The terminal's size from here on: two unsigned 16-bit numbers, columns and rows.",
+    Kind.RESIZED: "The terminal's size from here on: two big-endian unsigned 16-bit numbers, columns and rows.",
     Kind.INPUT: "Bytes for the terminal or for a command's standard input.",
-    Kind.RESIZE: "The size of this browser's window: two unsigned 16-bit numbers, columns and rows.",
+    Kind.RESIZE: "The size of this browser's window: two big-endian unsigned 16-bit numbers, columns and rows.",
     Kind.END_INPUT: "A command's standard input ends here; no payload.",
     Kind.ACK: "All input up to `sequence` is applied; to one attachment, no payload.",
     Kind.SEEN: "All output up to `sequence` has been shown; no payload.",
@@ -117,4 +119,13 @@ CLOSES: dict[Close, str] = {
     Close.NO_PONG: "Your pongs stopped: connect again within seconds.",
     Close.BUS_GAP: "The node missed something of yours: connect again within seconds and attach with `after`.",
     Close.KICKED: "Somebody asked for this socket to be closed: connect again within seconds.",
+}
+
+# The fields, all strings, of objects that the messages only pass on; more may be added.
+OBJECTS = {
+    "AgentWelcome.machine": ("id", "name", "hostname", "workspaceId", "workspaceName", "visibility"),
+    "BrowserWelcome.user": ("id", "name"),
+    "BrowserWelcome.workspaces": ("id", "name", "role"),
+    "Answer.error": ("code", "message"),
+    "ErrorMessage.candidates": ("id", "name", "hostname"),
 }

@@ -23,13 +23,14 @@ SIDES = {
     "browserHears": get_args(messages.ToBrowser),
 }
 SESSION = messages.Session(id=ID, epoch=7, kind="terminal")
+WELCOMED = dict.fromkeys(("id", "name", "hostname", "workspaceId", "workspaceName", "visibility"), "word")
 SAMPLES: tuple[messages.Message, ...] = (
     messages.AgentHello(instance=ID, hostname="mac", version="1", sessions=[SESSION]),
     messages.Beat(hostname="mac-2"),
     messages.Attaching(
         session=ID, attachment=1, epoch=7, first=1, recovered=True, driver=True, columns=80, rows=24, input=3
     ),
-    messages.AgentWelcome(connection="c", generation=1, beat_seconds=10.0, nodes=["http://a"], machine={"id": ID}),
+    messages.AgentWelcome(connection="c", generation=1, beat_seconds=10.0, nodes=["http://a"], machine=WELCOMED),
     messages.Open(ref=1, machine=ID, kind="exec", command=["ls", "-l"], environment={"A": "B"}),
     messages.Attach(ref=2, machine=ID, session=ID, after=messages.After(epoch=7, sequence=0)),
     messages.Snapshot(ref=3, workspace=ID, seq=1, now="2026-11-22T10:00:00.123Z", machines=[]),
