@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from relay.rules import frames, ids, limits
 from relay.rules.frames import Header, Kind
-from tests.support.bare import Bare, BareMachine, a_session, bare, bare_browser, output
+from tests.support.bare import BareMachine, a_session, attach, bare, bare_browser, output
 from tests.support.cluster import Rest, Team
 
 NOBODY = str(uuid4())
@@ -290,14 +290,3 @@ def test_a_neighbour_is_not_affected_by_any_of_this(team: Team, machine: BareMac
         _header, payload = browser.hears_frame()
         assert payload == b"still here"
         assert number == 1
-
-
-def attach(browser: Bare, agent: Bare, machine: BareMachine, session: dict[str, object]) -> int:
-    """Attach in full; the attachment's number."""
-    browser.say(type="attach", ref=1, machine=machine.id, session=session["id"])
-    number = int(agent.hears("attach")["attachment"])
-    place = {"session": session["id"], "attachment": number}
-    agent.say(type="attaching", epoch=1, first=1, recovered=True, driver=True, columns=80, rows=24, **place)
-    agent.say(type="attached", head=0, **place)
-    browser.hears("attached")
-    return number

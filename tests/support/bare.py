@@ -76,6 +76,7 @@ def bare(
     """A socket to a node; `more` goes to the library."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     headers |= more.pop("headers", {})
+    more.setdefault("max_queue", None)  # or what a test leaves unread would hold up the library's own closing
     with connect(
         url.replace("http", "ws", 1) + path,
         additional_headers=headers,
@@ -130,3 +131,14 @@ def a_session() -> dict[str, Any]:
 def output(session: dict[str, Any], sequence: int, attachment: int = 0) -> Header:
     """The header of an output frame of such a session."""
     return Header(frames.Kind.OUTPUT, 0, attachment, session["epoch"], ids.raw(session["id"]), sequence)
+
+
+def attach(browser: Bare, agent: Bare, machine: BareMachine, session: dict[str, Any]) -> int:
+    """Attach in full; the attachment's number."""
+    browser.say(type="attach", ref=1, machine=machine.id, session=session["id"])
+    number = int(agent.hears("attach")["attachment"])
+    place = {"session": session["id"], "attachment": number}
+    agent.say(type="attaching", epoch=1, first=1, recovered=True, driver=True, columns=80, rows=24, **place)
+    agent.say(type="attached", head=0, **place)
+    browser.hears("attached")
+    return number

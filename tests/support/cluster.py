@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support.valkey import Valkey
 
@@ -172,16 +173,23 @@ class Cluster:
         self.database_url = database_url
         self.nodes: list[Part] = []
         self.urls: list[str] = []
+        self.metrics: dict[str, str] = {}  # by node: where it serves its metrics
         self.sweepers: list[Part] = []
         self.agents: list[Agent] = []
         self.owner_token = ""
 
-    def start(self, nodes: int = 2, sweepers: int = 2) -> None:
-        """Start everything and found the cluster; returns when all nodes are ready."""
-        ports = _free_ports(nodes)
-        self.urls = [f"http://127.0.0.1:{port}" for port in ports]
-        for number, port in enumerate(ports, 1):
-            environment = self._environment() | {"RELAY_PORT": str(port), "RELAY_PUBLIC_URL": self.urls[number - 1]}
+    def start(self, nodes: int = 2, sweepers: int = 2, settings: Mapping[str, str] | None = None) -> None:
+        """Start everything and found the cluster; returns when all nodes are ready. `settings` are for its nodes."""
+        ports = _free_ports(2 * nodes)
+        self.urls = [f"http://127.0.0.1:{port}" for port in ports[:nodes]]
+        self.metrics = {url: f"http://127.0.0.1:{port}" for url, port in zip(self.urls, ports[nodes:], strict=True)}
+        for number, url in enumerate(self.urls, 1):
+            own = {
+                "RELAY_PORT": str(urlsplit(url).port),
+                "RELAY_PUBLIC_URL": url,
+                "RELAY_METRICS_PORT": str(urlsplit(self.metrics[url]).port),
+            }
+            environment = self._environment() | own | dict(settings or {})
             self.nodes.append(Part(f"node-{number}", self.folder, ["relay.cli", "node"], environment))
         for number in range(1, sweepers + 1):
             self.sweepers.append(Part(f"sweeper-{number}", self.folder, ["workers", "sweeper"], self._environment()))
@@ -283,12 +291,12 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running_cluster(valkey: Valkey, database_url: str | None = None) -> Iterator[Cluster]:
-    """A cluster in a temporary folder, on SQLite unless another registry is named."""
+def running_cluster(valkey: Valkey, database_url: str | None = None, **how: Any) -> Iterator[Cluster]:
+    """A cluster in a temporary folder, on SQLite unless another registry is named; `how` goes to its `start`."""
     folder = Path(tempfile.mkdtemp(prefix="cluster-", dir="/tmp"))
     cluster = Cluster(valkey, database_url or f"sqlite+aiosqlite:///{folder}/relay.db", folder)
     try:
-        cluster.start()
+        cluster.start(**how)
         yield cluster
     finally:
         cluster.stop()
