@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.browser import browser as browser
 from tests.support.cluster import Cluster, Team, running_cluster
+from tests.support.postgres import postgres as postgres
 from tests.support.valkey import running
 
 
