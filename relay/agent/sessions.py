@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import sqlite3
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -138,7 +139,12 @@ class Sessions:
 
     async def _fetch(self, ask: m.AgentAttach) -> None:
         """Bring a session back from the history, for an attachment that did not leave meanwhile."""
-        found = await self._history.session(ask.session)
+        try:
+            found = await self._history.session(ask.session)
+        except (sqlite3.Error, Invalid) as error:
+            # A damaged file must cost nothing but itself: this runs beside the sessions that are alive.
+            structlog.get_logger().error("the history cannot be read", why=str(error))
+            found = None
         wanted = (ask.session, ask.attachment) in self._fetching
         self._fetching.discard((ask.session, ask.attachment))
         if found is None or not wanted:

@@ -70,7 +70,8 @@ async def serve_until_stopped(place: Place, wish: Wish) -> Leave:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup relay serve &` is to outlive its terminal
+            loop.add_signal_handler(number, stop.set)
     with only_agent(place.folder / f"{place.stem}.lock"):
         surroundings = Surroundings(Clock(), SystemRandom(), socket.gethostname)
         registering = asyncio.create_task(_enrol(place, wish, surroundings))

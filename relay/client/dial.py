@@ -279,6 +279,8 @@ def _refused(answer: InvalidStatus) -> RelayError | None:
         return None
     if isinstance(body, dict) and "code" in body:
         return errors.from_body({"message": body.get("detail") or body.get("title") or "", **body})
+    if kind is errors.MachineRevoked:
+        return None  # an agent deletes its token for this, so a proxy's page must not be taken for the relay's word
     return kind(f"the relay answered {answer.response.status_code}")
 
 

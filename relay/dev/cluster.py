@@ -49,7 +49,8 @@ async def run(plan: Plan, environ: Mapping[str, str] = os.environ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup relay dev &` is to outlive its terminal
+            loop.add_signal_handler(number, stop.set)
     folder = DataFolder(plan.data)
     with folder.held():
         _check_ports(plan)

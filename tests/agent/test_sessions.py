@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,20 @@ async def test_who_left_before_the_history_answered_gets_nothing(here: Machine) 
     for _ in range(2):
         await here.history.sessions(1)  # the one thread has answered what was asked before
     assert here.outlet.told(m.Attaching) == []
+
+
+async def test_a_history_that_cannot_be_read_costs_no_session_that_is_alive(here: Machine, tmp_path: Path) -> None:
+    session = await here.open("true")
+    await here.ended(session)
+    await here.record()
+    here.pass_by(ENDED_KEPT_SECONDS + 1)
+    with sqlite3.connect(tmp_path / "history.sqlite3") as file:
+        file.execute("DROP TABLE output")
+    Visitor(here, session, 1).ask(mode="watch")
+    with pytest.raises(sqlite3.Error):
+        await here.history.session(session.id)  # the one thread has answered what was asked before
+    jane = await here.visit("echo", "alive")
+    await jane.sees(b"alive\n")
 
 
 async def test_of_many_ended_sessions_only_some_stay_in_memory(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import pytest
 from relay.agent.startup import find_place, only_agent
 from relay.client.profile import Enrolment, Login, Profile
 from relay.errors import Close, Conflict, Exit, Misconfigured
+from relay.rules import messages as m
 from tests.agent.node import Node
 from tests.agent.served import INSTANCE
 
@@ -133,6 +134,27 @@ async def test_a_signal_stops_it_in_peace(computer: Computer, one: Node) -> None
     assert code == Exit.OK
     assert "connected  node=" in said
     assert "rly_mach_x" not in said
+
+
+async def test_a_terminal_that_hangs_up_ends_it_unless_it_was_started_to_outlive_that(
+    computer: Computer, one: Node
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does; programs inherit it
+    try:
+        serving = await computer.serve()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    visit = await one.visit()
+    serving.process.send_signal(signal.SIGHUP)
+    for ref in (1, 2):  # by its second answer it would have said goodbye
+        await visit.ask("sessions", ref)
+    assert not any(isinstance(message, m.Bye) for message in visit.messages)
+    serving.process.send_signal(signal.SIGTERM)
+    await serving.ends()
+    other = await computer.serve()
+    await one.visit(2)
+    other.process.send_signal(signal.SIGHUP)
+    assert (await other.ends())[0] == Exit.OK
 
 
 async def test_parked_it_exits_76_when_told_to_stop(computer: Computer, one: Node) -> None:

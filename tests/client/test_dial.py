@@ -92,6 +92,12 @@ async def test_what_a_node_says_for_good_is_raised_at_once(
             await dial.open_socket([url], "/ws/agent", "x")
 
 
+async def test_only_the_relay_itself_can_say_that_a_machine_was_revoked() -> None:
+    async with node(status=410, body="<h1>Gone</h1>") as (url, _):
+        with pytest.raises(Unreachable, match="410"):
+            await dial.open_socket([url], "/ws/agent", "x")
+
+
 async def test_a_node_in_trouble_is_passed_over() -> None:
     async with node(status=503) as (troubled, _), node() as (url, _):
         for seed in range(4):
