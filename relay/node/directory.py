@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from relay.errors import NotFound, Unavailable
 from relay.node.changes import Tail
+from relay.node.lines import Line, Lines
 from relay.node.sight import Derived, candidates
 from relay.registry import Change, Registry
 from relay.rules import access, presence, resolver
@@ -15,13 +17,14 @@ from relay.rules import machine as rules
 from relay.rules.access import Identity
 from relay.rules.machine import Machine, Registered
 from relay.rules.presence import Record
+from relay.rules.resolver import Candidate
 from relay.store import Presence
 
 WORKSPACES = 256  # views kept; the least recently used goes first
 ROWS_AGAIN = 500  # rows read again one by one; beyond it the whole workspace is read
 FEW = 500  # machines whose presence is read at every question: about 5 ms
-PRESENCE_SECONDS = 10.0  # for more machines a readout is good for so long while their version stands still
-LOOK_AGAIN_MS = 1_000  # bands change by time alone; a second more or less is below what people see
+PRESENCE_SECONDS = 10.0  # with more machines, beats are looked at so often: they move nothing but last-seen times
+LOOKED_AT_ONCE = 2_000  # records glanced at without giving the loop back: half a millisecond
 STALE_ROWS_SECONDS = 30.0  # without its database a node answers from memory, but not for ever
 
 
@@ -33,38 +36,59 @@ class View:
         self.former = former
         self.rows_at = read_at  # monotonic seconds
         self.stale: set[str] = set()  # machines whose rows must be read again
-        self.order: list[str] = []  # ids by name, empty until asked for
+        self.unread: set[str] = set()  # machines whose row is new here, so that their bell may have been passed over
         self.records: dict[str, Record] = {}
         self.settled = True
-        self.version = -1
+        self.version = -1  # everything that rang up to this version is in `records`
         self.read_ms = 0  # Redis's clock at the readout
         self.read_at = 0.0  # and ours, monotonic seconds
-        self.whole_at = 0.0  # when all of presence was read, monotonic seconds
-        self.until_ms = 0  # bands were looked at for changes by time alone up to this moment of Redis's clock
+        self.whole_at = -math.inf  # when all of presence was read, monotonic seconds
         self.derived = Derived()
+        self._lines = Lines()
+        self._order: list[str] = []
+        self._ordered = False
 
     def by_name(self) -> list[str]:
         """The ids of all machines in the order of a list."""
-        if len(self.order) != len(self.rows):
-            self.order = sorted(self.rows, key=lambda id: (self.rows[id].name, id))
-        return self.order
+        if not self._ordered:
+            known = set(self._order)
+            order = [id for id in self._order if id in self.rows]  # sorted but for a few, which sorts fast
+            order += (id for id in self.rows if id not in known)
+            self._order = sorted(order, key=lambda id: (self.rows[id].name, id))
+            self._ordered = True
+        return self._order
 
     def put(self, machines: Iterable[str], rows: dict[str, Registered]) -> None:
         """Replace the rows of these machines; those without one are gone."""
         for machine in machines:
             self.rows.pop(machine, None)
             self.derived.forget(machine)
+            if machine not in rows:
+                self._lines.forget(machine)
         self.rows.update(rows)
-        self.order = []
+        self.unread.update(rows)
+        self._ordered = False
 
-    def due(self, now_ms: int) -> list[str]:
-        """Machines whose band time alone changes by `now_ms`, unless they were heard since they were read."""
-        live, degraded = self.read_ms - presence.LIVE_MS, now_ms - presence.LIVE_MS
-        return [
-            id
-            for id, record in self.records.items()
-            if live <= record.heard_ms < degraded or self.read_ms <= record.deadline_ms < now_ms
-        ]
+    def lines(self, machines: Sequence[str]) -> list[Line]:
+        """These machines written as of now; those that are gone are left out."""
+        now_ms = self.now_ms(asyncio.get_running_loop().time())
+        return self._lines.current(machines, self.rows, self.records, self.settled, now_ms)
+
+    def candidate(self, row: Registered) -> Candidate:
+        """What the resolver needs of a machine."""
+        return self.derived.candidate(row, self.former.get(row.id, ()))
+
+    async def silent(self, now_ms: int) -> list[str]:
+        """Machines that would not be live any more, unless they were heard since they were read: a beat rings no
+        bell."""
+        before_ms = now_ms - presence.LIVE_MS
+        records = list(self.records.values())
+        found: list[str] = []
+        for start in range(0, len(records), LOOKED_AT_ONCE):
+            some = records[start : start + LOOKED_AT_ONCE]
+            found += [record.machine for record in some if record.heard_ms < before_ms and record.connected]
+            await asyncio.sleep(0)
+        return found
 
     def now_ms(self, now: float) -> int:
         """Redis's clock at monotonic `now`."""
@@ -99,7 +123,8 @@ class Directory:
 
     async def machines(self, workspace: str) -> View:
         """A view whose rows and bands are of this moment; in a large workspace last-seen times may be some seconds old.
-        Without changes it costs one look at the table and one at the workspace's version. Raises `Unavailable`."""
+        There it costs one look at the table, one at what rang since the last, and reading who rang or is silent.
+        Raises `Unavailable`."""
         await self._catch_up()
         async with self._reading.setdefault(workspace, asyncio.Lock()):
             view = await self._rows(workspace)
@@ -112,7 +137,7 @@ class Directory:
         async with self._reading.setdefault(workspace, asyncio.Lock()):
             view = await self._rows(workspace)
             if view.version < 0:
-                await self.refresh(workspace, view)
+                await self._read(workspace, view)
         return view
 
     async def _rows(self, workspace: str) -> View:
@@ -155,27 +180,37 @@ class Directory:
 
     async def _read_presence(self, workspace: str, view: View) -> None:
         now = asyncio.get_running_loop().time()
-        good_seconds = PRESENCE_SECONDS if len(view.rows) > FEW else 0.0
-        if now - view.whole_at >= good_seconds or await self._presence.version(workspace) != view.version:
-            await self.refresh(workspace, view)
-        elif view.now_ms(now) >= view.until_ms or not view.settled:
-            # Time alone may have changed these; everybody else looks as at the last readout.
-            await self.refresh(workspace, view, view.due(view.now_ms(now)))
-            view.until_ms = view.read_ms + LOOK_AGAIN_MS
+        if now - view.whole_at >= (PRESENCE_SECONDS if len(view.rows) > FEW else 0.0):
+            await self._read(workspace, view)
+            return
+        since = await self._presence.since(workspace, view.version)
+        if since.rung is None or since.settled != view.settled:
+            await self._read(workspace, view)
+            return
+        rung = {id for id in since.rung if id in view.rows}
+        again = rung | view.unread | set(await view.silent(since.now_ms))
+        if again:
+            await self._read(workspace, view, list(again))
+        view.version = since.version
 
-    async def refresh(self, workspace: str, view: View, machines: Iterable[str] | None = None) -> None:
+    async def refresh(self, workspace: str, view: View, machines: Sequence[str] | None = None) -> None:
         """Read presence again, of all or of some machines; raises `Unavailable`."""
-        readout = await self._presence.read(workspace, machines)
+        async with self._reading.setdefault(workspace, asyncio.Lock()):  # else the older of two may be the last
+            await self._read(workspace, view, machines)
+
+    async def _read(self, workspace: str, view: View, machines: Sequence[str] | None = None) -> None:
+        ids = list(view.rows) if machines is None else machines
+        readout = await self._presence.read(workspace, ids)
         now = asyncio.get_running_loop().time()
         if machines is None:
             view.records = readout.records
             view.version = readout.version
             view.whole_at = now
-            view.until_ms = readout.now_ms + LOOK_AGAIN_MS
         else:
             for machine in machines:
                 view.records.pop(machine, None)
             view.records.update(readout.records)
+        view.unread.difference_update(ids)
         view.settled = readout.settled
         view.read_ms, view.read_at = readout.now_ms, now
 
@@ -207,7 +242,8 @@ class Directory:
     async def find(self, identity: Identity, machine: str) -> Machine:
         """One machine with its presence; raises `NotFound` if it does not exist for `identity`."""
         row = await self.registered(identity, machine)
-        view = await self.machines(row.workspace)
+        view = await self.lately(row.workspace)
+        await self.refresh(row.workspace, view, [machine])
         found = self.describe(identity, view, machine)
         if found is None:
             raise NotFound("there is nothing here that you may see")

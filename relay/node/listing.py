@@ -1,113 +1,85 @@
-"""Lists what somebody may see of some workspaces: a tag over all of it, and machines described only when asked for."""
+"""Lists what somebody may see of some workspaces: a tag over all of it, and machines written only when asked for."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 
 from relay.node.directory import Directory, View
-from relay.node.sight import AT_ONCE, Sight, slices
-from relay.rules import machine as rules
+from relay.node.lines import AT_ONCE, Line
+from relay.node.sight import Sight
 from relay.rules import resolver
 from relay.rules.access import Identity
-from relay.rules.machine import Machine, Registered, State
-from relay.rules.presence import Record
 
 TAG_BYTES = 12  # 96 bits: two contents with one tag are not met by chance
-DESCRIBED_AT_ONCE = 100  # about 1 ms
 
 
-class Seen(NamedTuple):
-    """One machine that somebody may see, not yet described."""
+class Listing:
+    """Every machine of some workspaces that somebody may see, by workspace and name, as of one moment."""
 
-    row: Registered
-    record: Record | None
-    can: list[str]
-    view: View
+    def __init__(self, identity: Identity) -> None:
+        self.lines: list[Line] = []
+        self._sight = Sight(identity)
+        self._views: dict[str, View] = {}
+        self._digest = blake2b(digest_size=TAG_BYTES)
 
-    def state(self, now: float) -> State:
-        """Its band at monotonic `now`."""
-        return rules.state_of(self.row, self.record, self.view.now_ms(now), self.view.settled)
+    @property
+    def tag(self) -> str:
+        """A text that is the same, on every node, as long as nothing but ages and last-seen times moved for them."""
+        return self._digest.hexdigest()
 
-
-async def tag(directory: Directory, identity: Identity, workspaces: Sequence[str]) -> str:
-    """A text that is the same, on every node, as long as nothing but ages and last-seen times moved for `identity`.
-
-    Without changes nothing but the workspace's version is read for it.
-    """
-    digest = hashlib.blake2b(digest_size=TAG_BYTES)
-    for workspace in workspaces:
-        digest.update(await _view_tag(await directory.machines(workspace), identity, workspace))
-    return digest.hexdigest()
-
-
-async def seen(directory: Directory, identity: Identity, workspaces: Sequence[str]) -> list[Seen]:
-    """Every machine of these workspaces that `identity` may see, by workspace and name, with fresh presence."""
-    found: list[Seen] = []
-    for workspace in workspaces:
-        found += await _seen(await directory.machines(workspace), identity)
-    return found
-
-
-async def online(found: Sequence[Seen]) -> list[Seen]:
-    """Those that are there."""
-    now = asyncio.get_running_loop().time()
-    kept: list[Seen] = []
-    for start in range(0, len(found), AT_ONCE):
-        kept += [each for each in found[start : start + AT_ONCE] if each.state(now) != "offline"]
-        await asyncio.sleep(0)
-    return kept
-
-
-async def matching(found: Sequence[Seen], query: str) -> list[Seen]:
-    """Those whom any tier of the resolver would consider; raises `Invalid` as it does."""
-    kept: list[Seen] = []
-    for start in range(0, len(found), DESCRIBED_AT_ONCE):
-        some = found[start : start + DESCRIBED_AT_ONCE]
-        asked = [each.view.derived.candidate(each.row, each.view.former.get(each.row.id, ())) for each in some]
-        wanted = {candidate.id for candidate in resolver.search(query, asked)}
-        kept += [each for each in some if each.row.id in wanted]
-        await asyncio.sleep(0)
-    return kept
-
-
-async def described(found: Sequence[Seen]) -> list[Machine]:
-    """These machines as the outside sees them now."""
-    machines: list[Machine] = []
-    for start in range(0, len(found), DESCRIBED_AT_ONCE):
-        now = asyncio.get_running_loop().time()
-        for row, record, can, view in found[start : start + DESCRIBED_AT_ONCE]:
-            machines.append(view.derived.described(row, record, can, view.now_ms(now), view.settled).machine)
-        await asyncio.sleep(0)
-    return machines
-
-
-async def _seen(view: View, identity: Identity) -> list[Seen]:
-    sight = Sight(identity)
-    found: list[Seen] = []
-    for some in slices([view.rows[id] for id in view.by_name()]):
-        for row in some:
-            can = sight.can(row)
-            if can is not None:
-                found.append(Seen(row, view.records.get(row.id), can, view))
-        await asyncio.sleep(0)
-    return found
-
-
-async def _view_tag(view: View, identity: Identity, workspace: str) -> bytes:
-    asker = (identity.person, identity.kind, identity.roles.get(workspace))
-    made_of = (view.rows_at, view.version, view.settled, view.whole_at, view.until_ms)
-    known = view.derived.tags.get(asker)
-    if known is not None and known[0] == made_of:
-        return known[1]
-    digest = hashlib.blake2b(digest_size=TAG_BYTES)
-    now_ms = view.now_ms(asyncio.get_running_loop().time())
-    for start, each in enumerate(await _seen(view, identity)):
-        digest.update(view.derived.described(each.row, each.record, each.can, now_ms, view.settled).essence)
-        if start % DESCRIBED_AT_ONCE == 0:
+    async def add(self, workspace: str, view: View) -> None:
+        """Add what may be seen of one workspace."""
+        self._views[workspace] = view
+        ids = view.by_name()
+        for start in range(0, len(ids), AT_ONCE):
+            marks: list[bytes] = []
+            for line in view.lines(ids[start : start + AT_ONCE]):
+                ending = self._sight.ending(line.words.kind, line.row)
+                if ending is not None:
+                    self.lines.append(line)
+                    marks += (line.words.mark, ending)
+            self._digest.update(b"".join(marks))
             await asyncio.sleep(0)
-    made = digest.digest()
-    view.derived.remember_tag(asker, made_of, made)
-    return made
+
+    async def keep_online(self) -> None:
+        """Keep those that are there."""
+        self.lines = [line for line in self.lines if line.state != "offline"]
+
+    async def keep_matching(self, query: str) -> None:
+        """Keep those whom any tier of the resolver would consider; raises `Invalid` as it does."""
+        kept: list[Line] = []
+        for some in _slices(self.lines):
+            asked = [self._views[line.row.workspace].candidate(line.row) for line in some]
+            wanted = {candidate.id for candidate in resolver.search(query, asked)}
+            kept += [line for line in some if line.row.id in wanted]
+            await asyncio.sleep(0)
+        self.lines = kept
+
+    async def written(self, lines: Sequence[Line]) -> list[bytes]:
+        """Some of these lines as the inside of a JSON list, in texts of many machines each."""
+        texts: list[bytes] = []
+        for some in _slices(lines):
+            now = asyncio.get_running_loop().time()
+            now_ms = {workspace: view.now_ms(now) for workspace, view in self._views.items()}
+            pieces: list[bytes] = []
+            for line in some:
+                ending = self._sight.ending(line.words.kind, line.row)
+                if ending is not None:  # none is: no line is here that the asker may not see
+                    pieces += line.pieces(now_ms[line.words.kind[0]], ending)
+            texts.append(b"".join(pieces if texts else [pieces[0][1:], *pieces[1:]]))
+            await asyncio.sleep(0)
+        return texts
+
+
+async def seen(directory: Directory, identity: Identity, workspaces: Sequence[str]) -> Listing:
+    """What `identity` may see of these workspaces; raises `Unavailable`."""
+    listing = Listing(identity)
+    for workspace in workspaces:
+        await listing.add(workspace, await directory.machines(workspace))
+    return listing
+
+
+def _slices(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
+    return (lines[start : start + AT_ONCE] for start in range(0, len(lines), AT_ONCE))

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
-from typing import NamedTuple
 
 import msgspec
 
 from relay.rules import access, resolver
-from relay.rules import machine as rules
 from relay.rules.access import Identity
 from relay.rules.machine import Machine, Registered
-from relay.rules.presence import Record
 from relay.rules.resolver import Candidate
 
 AT_ONCE = 500  # machines looked at without giving the loop back: about 1 ms
-TAGS = 256  # kinds of askers whose tags are remembered per workspace
 
-
-class Described(NamedTuple):
-    """A machine as it was last described, and what it was made of."""
-
-    told: tuple[object, ...]
-    machine: Machine
-    essence: bytes  # a digest of all but its times
+Kind = tuple[str, str, str | None]  # workspace, visibility, owner
 
 
 class Derived:
-    """What is made of single rows and of whole lists; each is good for as long as what it was made of is the same."""
+    """What the resolver needs of each machine; good for as long as what it was made of is the same."""
 
-    __slots__ = ("_candidates", "_machines", "tags")
+    __slots__ = ("_candidates",)
 
     def __init__(self) -> None:
         self._candidates: dict[str, tuple[Registered, tuple[str, ...], Candidate]] = {}
-        self._machines: dict[tuple[str, ...], dict[str, Described]] = {}
-        self.tags: dict[object, tuple[object, bytes]] = {}
 
     def candidate(self, row: Registered, former: tuple[str, ...]) -> Candidate:
         """What the resolver needs of a machine."""
@@ -47,35 +34,14 @@ class Derived:
         self._candidates[row.id] = (row, former, made)
         return made
 
-    def described(
-        self, row: Registered, record: Record | None, can: list[str], now_ms: int, settled: bool
-    ) -> Described:
-        """A machine as the outside sees it at `now_ms`; what did not change since the last time is not written anew.
-        The answer is everybody's: encode it, and do not change it."""
-        state = rules.state_of(row, record, now_ms, settled)
-        told = (row, state, record.connected, record.reason, record.info) if record is not None else (row, state)
-        known = self._machines.setdefault(tuple(can), {})
-        before = known.get(row.id)
-        if before is None or before.told != told:
-            machine = rules.describe(row, record, now_ms, settled, can)
-            made = known[row.id] = Described(told, machine, blake2b(essence(machine), digest_size=8).digest())
-            return made
-        if record is not None:
-            before.machine.last_seen_at = rules.iso(record.heard_ms)
-            before.machine.heartbeat_age_seconds = max(0, now_ms - record.heard_ms) // 1000
-        return before
-
     def forget(self, machine: str) -> None:
         """The machine is gone, or has another row."""
         self._candidates.pop(machine, None)
-        for known in self._machines.values():
-            known.pop(machine, None)
 
-    def remember_tag(self, asker: object, made_of: object, tag: bytes) -> None:
-        """Keep a tag for as long as it is made of the same."""
-        if len(self.tags) >= TAGS:
-            self.tags.clear()
-        self.tags[asker] = (made_of, tag)
+
+def kind_of(row: Registered) -> Kind:
+    """All that access looks at in a machine."""
+    return row.workspace, row.visibility, row.owner.id if row.owner is not None else None
 
 
 class Sight:
@@ -86,14 +52,15 @@ class Sight:
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
-        self._known: dict[tuple[str, str, str | None], list[str] | None] = {}
+        self._known: dict[Kind, bytes | None] = {}
 
-    def can(self, row: Registered) -> list[str] | None:
-        """The capabilities on a machine; None: it does not exist for this identity."""
-        kind = (row.workspace, row.visibility, row.owner.id if row.owner is not None else None)
+    def ending(self, kind: Kind, row: Registered) -> bytes | None:
+        """How the JSON of a machine of this kind ends: with the capabilities on it. None: it does not exist for this
+        identity."""
         if kind not in self._known:
             visible = access.may(self._identity, "see", row.workspace, row)
-            self._known[kind] = access.capabilities(self._identity, row) if visible else None
+            can = access.capabilities(self._identity, row) if visible else None
+            self._known[kind] = msgspec.json.encode(can) + b"}" if can is not None else None
         return self._known[kind]
 
 
@@ -109,7 +76,8 @@ async def candidates(
     sight = Sight(identity)
     found: list[Candidate] = []
     for some in slices(list(rows.values())):
-        found += [derived.candidate(row, former.get(row.id, ())) for row in some if sight.can(row) is not None]
+        shown = [row for row in some if sight.ending(kind_of(row), row) is not None]
+        found += [derived.candidate(row, former.get(row.id, ())) for row in shown]
         await asyncio.sleep(0)
     return found
 

@@ -49,7 +49,8 @@ class Fence(NamedTuple):
         return "newer" if self[:2] > stored[:2] else "older"
 
 
-class ActiveSession(Struct, rename="camel"):
+# None of these three can be part of a cycle, so the collector need not walk ten thousand of them.
+class ActiveSession(Struct, rename="camel", gc=False):
     """The longest-attached session of a machine, and who is on it."""
 
     session_id: str
@@ -57,7 +58,7 @@ class ActiveSession(Struct, rename="camel"):
     operator: dict[str, str]  # user, client
 
 
-class Info(Struct):
+class Info(Struct, gc=False):
     """What an agent says of itself and a node of its attachments: shown beside the band, never deciding it."""
 
     pid: int | None = None
@@ -67,7 +68,7 @@ class Info(Struct):
     hostname: str = ""
 
 
-class Record(Struct):
+class Record(Struct, gc=False):
     """A machine's presence as Redis keeps it; every reader computes the band from it."""
 
     machine: str

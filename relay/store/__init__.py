@@ -10,7 +10,7 @@ from relay.store.keys import SHARDS, Keys
 from relay.store.leases import Lease, Leases, agree
 from relay.store.presence import Presence
 from relay.store.rates import Rate, Rates
-from relay.store.readout import Readout
+from relay.store.readout import Readout, Since
 from relay.store.revocations import Revocations
 from relay.store.tickets import Tickets
 
@@ -36,6 +36,7 @@ __all__ = [
     "Reannouncement",
     "Refused",
     "Revocations",
+    "Since",
     "Tickets",
     "Waiting",
     "agree",

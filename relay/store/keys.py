@@ -10,6 +10,8 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{pN}:infos        hash    machine -> JSON of rules.presence.Info
     P:{pN}:untold       zset    machine -> when a sweeper may next take it, ms; what SQL has not been told yet
     P:{pN}:versions     hash    workspace -> grows with each change of its machines: the letter to the bell
+    P:{pN}:rung         zset    machine -> version of its workspace when it last rang; kept for a minute, so that a
+                                reader who knows a version reads again only who rang since
     P:{pN}:contests     hash    machine -> "MS MS MS": the latest times that a stranger took it over
     P:{pN}:marker       hash    flushed -> ms of the last flush, settled -> ms from when silence proves
                                 something, by -> the node that flushed last

@@ -12,7 +12,7 @@ from relay.store import heartbeats, hello
 from relay.store.heartbeats import Beat, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import Keys
-from relay.store.readout import Reader, Readout
+from relay.store.readout import Reader, Readout, Since
 from relay.store.records import encode_info
 from relay.store.script import Argument
 from relay.store.shard import LEAVING, ShardScript, shard_keys
@@ -132,6 +132,11 @@ class Presence:
     async def version(self, workspace: str) -> int:
         """The workspace's version: a cheap question whether a readout still holds, as far as transitions go."""
         return await self._reader.version(workspace)
+
+    async def since(self, workspace: str, version: int) -> Since:
+        """What happened in the workspace since a readout of this version, in one round trip. Only beats, which tell
+        nobody, go unmentioned: they move times, and with them bands that silence had lowered."""
+        return await self._reader.since(workspace, version)
 
     async def ring(self, workspace: str, machines: Sequence[str]) -> None:
         """Raise the workspace's version and tell listeners to read these machines again (their SQL part changed)."""

@@ -14,8 +14,10 @@ from relay.rules.presence import OFFLINE_MS, Record
 from relay.store.connection import answering, ask
 from relay.store.keys import Keys
 from relay.store.records import Parsed, is_settled, milliseconds, parse
+from relay.store.shard import RUNG_MS
 
 CHUNK_IDS = 250  # machines per round trip: asking, reading and parsing them keeps the loop for about a millisecond
+CHUNKS_AT_ONCE = 3  # round trips under way: while one is parsed here, Redis answers the next
 REMEMBERED = 50_000  # parsed records, about 500 bytes each; beyond it all are forgotten and parsed once more
 
 
@@ -26,6 +28,15 @@ class Readout(Struct, frozen=True):
     settled: bool
     records: dict[str, Record]
     version: int  # of the workspace: the same number means that no machine came, left or changed since
+
+
+class Since(Struct, frozen=True):
+    """What happened in a workspace since some version."""
+
+    now_ms: int
+    settled: bool
+    version: int
+    rung: list[str] | None  # whom to read again, some perhaps of other workspaces; None: more than anyone kept count of
 
 
 class Reader:
@@ -41,22 +52,24 @@ class Reader:
         is read leaves the readout with an old version, and is read again."""
         shard = self._keys.shard(workspace)
         records: dict[str, Record] = {}
-        version = await self.version(workspace)
-        now_ms, marker = 0, (None, None)
-        for start in range(0, max(len(machines), 1), CHUNK_IDS):
-            chunk = machines[start : start + CHUNK_IDS]
-            with answering():
-                pipeline = self._redis.pipeline(transaction=False)
-                pipeline.execute_command("TIME")
-                pipeline.execute_command("HMGET", self._keys.of(shard, "marker"), "flushed", "settled")
-                if chunk:
-                    self._ask(pipeline, shard, chunk)
-                time, marker, *columns = await pipeline.execute()
-            now_ms = milliseconds(time)
-            if columns:
-                self._collect(records, now_ms, chunk, columns)
-            await asyncio.sleep(0)
-        return Readout(now_ms, is_settled(marker, now_ms), records, version)
+        now_ms, settled, version, _ = await self._head(workspace)
+        chunks = [machines[start : start + CHUNK_IDS] for start in range(0, len(machines), CHUNK_IDS)]
+        for some in range(0, len(chunks), CHUNKS_AT_ONCE):
+            asking = [self._chunk(records, shard, now_ms, chunk) for chunk in chunks[some : some + CHUNKS_AT_ONCE]]
+            for failed in filter(None, await asyncio.gather(*asking, return_exceptions=True)):
+                raise failed
+        return Readout(now_ms, settled, records, version)
+
+    async def since(self, workspace: str, version: int) -> Since:
+        """What rang after `version`; raises `Unavailable`."""
+        rung = self._keys.of(self._keys.shard(workspace), "rung")
+        ask_rung = ("ZRANGEBYSCORE", rung, f"({version}", "+inf", "LIMIT", 0, SCRIPT_IDS + 1)
+        now_ms, settled, current, answers = await self._head(workspace, ask_rung)
+        if current == version:
+            return Since(now_ms, settled, current, [])
+        machines = list(answers[0])
+        counted = version >= now_ms - RUNG_MS and current > version and len(machines) <= SCRIPT_IDS
+        return Since(now_ms, settled, current, machines if counted else None)
 
     async def version(self, workspace: str) -> int:
         """The workspace's version, 0 when Redis has none."""
@@ -73,6 +86,28 @@ class Reader:
             found.update((machine, None) for machine, place in page.items() if place.startswith(workspace))
             if str(cursor) == "0":
                 return list(found)
+
+    async def _head(self, workspace: str, *more: Sequence[Any]) -> tuple[int, bool, int, list[Any]]:
+        """Redis's time, whether the shard is settled, the workspace's version, and then answers to other questions."""
+        shard = self._keys.shard(workspace)
+        with answering():
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.execute_command("TIME")
+            pipeline.execute_command("HMGET", self._keys.of(shard, "marker"), "flushed", "settled")
+            pipeline.execute_command("HGET", self._keys.of(shard, "versions"), workspace)
+            for each in more:
+                pipeline.execute_command(*each)
+            time, marker, version, *answers = await pipeline.execute()
+        now_ms = milliseconds(time)
+        return now_ms, is_settled(marker, now_ms), int(version or 0), answers
+
+    async def _chunk(self, records: dict[str, Record], shard: int, now_ms: int, machines: Sequence[str]) -> None:
+        with answering():
+            pipeline = self._redis.pipeline(transaction=False)
+            self._ask(pipeline, shard, machines)
+            columns = await pipeline.execute()
+        self._collect(records, now_ms, machines, columns)
+        await asyncio.sleep(0)
 
     def _ask(self, pipeline: Any, shard: int, machines: Sequence[str]) -> None:
         # Deadlines first: a machine that is swept between the two has both halves, its value being the later one. And

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from relay.rules import timing
+from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import DROPPED_MS, GENERATION_AHEAD_MS, OFFLINE_MS
 from relay.store.keys import Keys
 from relay.store.script import Script
 
 STALE_MS = int(timing.MARKER_STALE_SECONDS * 1000)
 UNSETTLED_MS = int(timing.UNSETTLED_SECONDS * 1000)
+RUNG_MS = 60_000  # who rang is kept for so long: six times as long as a node trusts what it read
 
 LEAVING = "leaving"  # the reason word of a record whose socket dropped, until its grace is over
 _NAMES = (
     "fences", "deadlines", "offline", "places", "infos", "untold",
-    "versions", "contests", "marker", "revoked", "upto", "events",
+    "versions", "contests", "marker", "revoked", "upto", "events", "rung",
 )  # fmt: skip
 
 # One order of KEYS for all scripts of a shard, the events channel among them: a cluster checks its slot like a key's.
 _SHARED = f"""
-local FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MARKER, REVOKED, UPTO, EVENTS
-    = unpack(KEYS)
+local FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MARKER, REVOKED, UPTO, EVENTS,
+    RUNG = unpack(KEYS)
 local OFFLINE_MS, DROPPED_MS, AHEAD_MS = {OFFLINE_MS}, {DROPPED_MS}, {GENERATION_AHEAD_MS}
-local STALE_MS, UNSETTLED_MS = {STALE_MS}, {UNSETTLED_MS}
+local STALE_MS, UNSETTLED_MS, RUNG_MS = {STALE_MS}, {UNSETTLED_MS}, {RUNG_MS}
 local CONTESTS_MAX, CONTESTS_MS = {timing.OWNER_CHANGES}, {int(timing.OWNER_CHANGES_SECONDS * 1000)}
 local CLAIM_MS, KEPT_MS = {int(timing.CLAIM_STALE_SECONDS * 1000)}, {timing.REDIS_KEPT_SECONDS * 1000}
 
@@ -50,16 +52,23 @@ local function newer(mine, stored)
     return mine.generation > stored.generation
 end
 
--- changed: workspace -> list of machines. A version is never given out twice, not even after a flush.
+-- changed: workspace -> list of machines. A version is never given out twice, not even after a flush, and is never
+-- before the time at which it was: what rang since a version is known for as long as RUNG keeps it.
 local function ring(now, changed)
     local rang = false
     for workspace, machines in pairs(changed) do
-        local version = math.max(tonumber(redis.call('HGET', VERSIONS, workspace) or 0), now) + 1
-        redis.call('HSET', VERSIONS, workspace, int(version))
+        local version = int(math.max(tonumber(redis.call('HGET', VERSIONS, workspace) or 0), now) + 1)
+        local scored = {{}}
+        for _, machine in ipairs(machines) do scored[#scored + 1], scored[#scored + 2] = version, machine end
+        redis.call('HSET', VERSIONS, workspace, version)
+        redis.call('ZADD', RUNG, unpack(scored))
         redis.call('SPUBLISH', EVENTS, cjson.encode({{workspace = workspace, machines = machines}}))
         rang = true
     end
-    if rang then keep(VERSIONS) end
+    if not rang then return end
+    local old = redis.call('ZRANGEBYSCORE', RUNG, '-inf', '(' .. int(now - RUNG_MS), 'LIMIT', 0, {SCRIPT_IDS})
+    if #old > 0 then redis.call('ZREM', RUNG, unpack(old)) end
+    keep(VERSIONS, RUNG)
 end
 
 local function note(changed, workspace, machine)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from relay import errors
 from relay.errors import Close, Unavailable
 from relay.node import listing
+from relay.node.lines import Line
 from relay.registry import Actor
 from relay.rules import access, limits, machine
 from relay.rules.machine import Labels, Machine, Registered, Visibility, iso
@@ -83,20 +84,20 @@ async def list_machines(ask: Ask) -> Response:
     identity, directory = ask.identity, ask.parts.directory
     asked = [access.choose_workspace(identity, query.workspace)] if query.workspace else sorted(identity.roles)
     after = read_cursor(query.cursor, 3) if query.cursor else None
-    tag = weak_tag(await listing.tag(directory, identity, asked), ask.request)
+    found = await listing.seen(directory, identity, asked)
+    tag = weak_tag(found.tag, ask.request)
     same = unchanged(ask.request, tag)
     if same is not None:
         return same
-    found = await listing.seen(directory, identity, asked)
     if query.online:
-        found = await listing.online(found)
+        await found.keep_online()
     if query.q:
-        found = await listing.matching(found, query.q)
-    start = bisect_right(found, after, key=_position) if after else 0
-    page = found[start : start + query.limit]
-    more = start + query.limit < len(found)
+        await found.keep_matching(query.q)
+    start = bisect_right(found.lines, after, key=_position) if after else 0
+    page = found.lines[start : start + query.limit]
+    more = start + query.limit < len(found.lines)
     rest = Rest(next=write_cursor(_position(page[-1])) if more else None, now=iso(ask.parts.clock()))
-    return await write_list("machines", await listing.described(page), rest, tag)
+    return write_list("machines", await found.written(page), rest, tag)
 
 
 async def get_machine(ask: Ask) -> Response:
@@ -183,7 +184,7 @@ async def close_everywhere(ask: Ask, id: str, code: Close) -> tuple[int, list[st
     return await router.close_machine(id, code, list({*listed, *ask.parts.remembered()}))
 
 
-def _position(each: listing.Seen) -> tuple[str, str, str]:
+def _position(each: Line) -> tuple[str, str, str]:
     return each.row.workspace, each.row.name, each.row.id
 
 

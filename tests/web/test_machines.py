@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from relay.store import Lease
+from relay.store import Lease, Readout
 from tests.web.site import Caller, Site
 
 
@@ -83,28 +83,46 @@ async def test_an_etag_changes_with_a_band_and_not_with_a_beat(site: Site, owner
     assert dropped.json()["machines"][0]["connected"] is False
 
 
-async def test_an_unchanged_list_is_recognised_without_reading_presence(
+async def test_of_many_machines_only_those_that_rang_are_read_again(
     site: Site, owner: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of few, all are: then the times of a list are of this moment."""
+    monkeypatch.setattr("relay.node.directory.FEW", 0)
     await site.settle()
-    made = await owner.register("mac")
-    await site.connect(made["machine"], made["machineToken"])
+    made = [await owner.register(name) for name in ("mac", "desk", "box")]
+    for each in made:
+        await site.connect(each["machine"], each["machineToken"])
+    readings: list[object] = []
+    read = site.parts.presence.read
+
+    async def counted(workspace: str, machines: list[str]) -> Readout:
+        readings.append(machines)
+        return await read(workspace, machines)
+
     async with site.client(owner.token) as client:
         tag = (await client.get("/api/machines")).headers["etag"]
-        readings = []
-        read = site.parts.presence.read
-
-        async def counted(workspace: str, machines: object = None) -> object:
-            readings.append(workspace)
-            return await read(workspace)
-
         monkeypatch.setattr(site.parts.presence, "read", counted)
         same = await client.get("/api/machines", headers={"if-none-match": tag})
         assert (same.status_code, readings) == (304, [])
-        await site.drop(made["machine"])
+        await site.drop(made[1]["machine"])
         changed = await client.get("/api/machines", headers={"if-none-match": tag})
-        assert changed.status_code == 200
-        assert readings != []
+    assert readings == [[made[1]["machine"]["id"]]]
+    states = {each["name"]: each["state"] for each in changed.json()["machines"]}
+    assert (changed.status_code, states) == (200, {"mac": "live", "desk": "degraded", "box": "live"})
+
+
+async def test_a_list_writes_every_machine_as_it_is_shown_alone(site: Site, owner: Caller) -> None:
+    """Also one whose labels look like the fields between which a list cuts."""
+    member = await site.person("Max", "member")
+    labels = {"lastSeenAt": "null", "a": '"lastSeenAt":null,"heartbeatAgeSeconds":null', "can": "[]}"}
+    made = await owner.register("mac", visibility="SHARED", labels=labels)
+    await owner.machine('"lastSeenAt":null,"heartbeatAgeSeconds":null', visibility="SHARED")
+    await site.connect(made["machine"], made["machineToken"])
+    for caller in (owner, member):
+        listed = (await caller.get("/api/machines"))["machines"]
+        assert len(listed) == 2
+        for each in listed:
+            assert each == {**await caller.get(f"/api/machines/{each['id']}"), **_moving(each)}
 
 
 async def test_pages_by_cursor_show_every_machine_once_and_in_order(owner: Caller) -> None:
