@@ -55,6 +55,16 @@ def told_by_rest(team: Team, url: str, machine: dict[str, Any]) -> list[tuple[bo
     return [(each["online"], each["state"]) for each in found]
 
 
+async def settled(team: Team) -> None:
+    """Wait until silence proves something again: half a minute after Redis began with nothing."""
+    async with asyncio.timeout(40):
+        while True:
+            async with browser(team.owner.url, team.owner.token) as connection:
+                if (await follow(connection, team.workspace).until(lambda p: p.whole)).settled:
+                    return
+            await asyncio.sleep(1)
+
+
 async def test_an_agent_that_says_goodbye_is_offline_at_once(team: Team) -> None:
     """`closed`, on every node, within the time that a message takes."""
     agent = team.agent("leaving")
@@ -86,6 +96,7 @@ async def test_dropped_machines_are_offline_in_10_to_15_seconds_and_silent_ones_
         silent.freeze()
         frozen_at = time.monotonic()
         last_beat_at = time.time() - team.machine("silent")["heartbeatAgeSeconds"] - 1
+        await settled(team)
         dropped.kill()
         killed_at = time.monotonic()
         for diary in diaries:
