@@ -14,6 +14,7 @@ import click
 
 from relay import VERSION
 from relay.errors import Exit, RelayError
+from relay.rules.quoting import escape
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output left, which is nobody's failure
@@ -116,7 +117,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         known = _known(error)
         if known is None:
             raise
-        return _fail(known.message, known.exit)
+        return _fail(escape(known.message), known.exit)
     return code if isinstance(code, int) else Exit.OK
 
 

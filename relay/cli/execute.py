@@ -10,7 +10,7 @@ import click
 from relay.cli import BROKEN_PIPE
 from relay.cli.place import Place, find_place, note
 from relay.cli.table import print_json
-from relay.errors import Invalid, NotFound, RelayError
+from relay.errors import Invalid, NotFound, Offline, RelayError
 
 _COMMAND = "relay.command"  # where the words behind -- are kept
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=", re.ASCII)
@@ -116,7 +116,10 @@ def _run(
 def _named(place: Place, queries: tuple[str, ...], online: bool) -> list[dict[str, Any]]:
     """The machines in the order in which they were named, each once; all are resolved before anything runs."""
     found = {machine["id"]: machine for machine in map(place.resolve, queries)}
-    return [machine for machine in found.values() if machine["online"] or not online]
+    chosen = [machine for machine in found.values() if machine["online"] or not online]
+    if not chosen:
+        raise Offline("none of these machines is online")
+    return chosen
 
 
 def _everywhere(place: Place, online: bool) -> list[dict[str, Any]]:

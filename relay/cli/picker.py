@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Input
@@ -51,7 +52,7 @@ class Picker(App[dict[str, Any]]):
         self.set_interval(REFRESH_SECONDS, self._refresh)
 
     @property
-    def table(self) -> DataTable[str]:
+    def table(self) -> DataTable[Text]:
         """The table of machines."""
         return self.query_one(DataTable)
 
@@ -72,7 +73,7 @@ class Picker(App[dict[str, Any]]):
         try:
             self._machines, self._now = await asyncio.to_thread(fetch, self._place)
         except RelayError as error:
-            self.notify(escape(error.message), severity="warning")
+            self.notify(escape(error.message), severity="warning", markup=False)
         self._fill()
 
     def _fill(self) -> None:
@@ -82,7 +83,8 @@ class Picker(App[dict[str, Any]]):
         short = ids.shorten([each["id"] for each in self._shown], [each["id"] for each in self._machines])
         self.table.clear()
         for machine in self._shown:
-            self.table.add_row(*(escape(cell) for cell in row(machine, short[machine["id"]], self._now)))
+            # As text, or brackets in somebody's label would be read as colours, or as a mistake that ends the picker.
+            self.table.add_row(*(Text(escape(cell)) for cell in row(machine, short[machine["id"]], self._now)))
         for index, machine in enumerate(self._shown):
             if machine["id"] == chosen:
                 self.table.move_cursor(row=index)

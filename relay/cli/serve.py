@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from relay.rules.quoting import escape
+
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -46,7 +48,7 @@ def serve(
     _log_for_people()
     wish = Wish(name, private, labels, ephemeral, register_again)
     leave = asyncio.run(serve_until_stopped(find_place(url), wish))
-    click.echo(f"relay: {leave.line}", err=True)
+    click.echo(f"relay: {escape(leave.line)}", err=True)
     return int(leave.exit)
 
 
@@ -59,8 +61,8 @@ def _log_for_people() -> None:
     def line(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
         trouble = event.pop("exception", None)
         what, when = event.pop("event"), event.pop("at")
-        details = "  ".join(f"{key}={value}" for key, value in event.items() if value is not None)
-        return f"{when}  {what}" + (f"  {details}" if details else "") + (f"\n{trouble}" if trouble else "")
+        details = "  ".join(f"{key}={escape(str(value))}" for key, value in event.items() if value is not None)
+        return f"{when}  {escape(what)}" + (f"  {details}" if details else "") + (f"\n{trouble}" if trouble else "")
 
     structlog.configure(
         processors=[

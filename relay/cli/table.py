@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,6 +16,7 @@ from relay.rules.quoting import escape
 SCHEMA = 1  # of everything that --json prints; raised when a field changes its meaning
 NOTHING = "—"
 _GAP = "  "
+_BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -28,7 +30,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_json(**fields: Any) -> None:
     """One JSON object with its schema number; never coloured and never mixed with anything else."""
-    click.echo(json.dumps({"schema": SCHEMA, **fields}, ensure_ascii=False, indent=2))
+    text = json.dumps({"schema": SCHEMA, **fields}, ensure_ascii=False, indent=2)
+    # JSON itself escapes only the oldest control characters; others steer a terminal just as well.
+    click.echo(_BEYOND_ASCII.sub(_marked, text))
 
 
 def width(text: str) -> int:
@@ -60,3 +64,7 @@ def seconds_between(earlier: str | None, later: str | None) -> float | None:
     if not earlier or not later:
         return None
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+def _marked(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]

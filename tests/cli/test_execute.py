@@ -177,6 +177,7 @@ def test_all_and_online_choose_machines(several: Person) -> None:
     for words in (("--all", "--online"), ("--online",), ("alpha", "gone", "beta", "--online")):
         done = several.run("exec", *words, "--", "echo", "here")
         assert sorted(done.stdout.splitlines()) == ["alpha: here", "beta: here"]
+    assert several.run("exec", "gone", "--online", "--", "true", code=69).stderr.endswith("is online\n")
 
 
 def test_every_machine_gets_all_of_the_input(several: Person) -> None:

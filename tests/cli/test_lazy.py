@@ -59,6 +59,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     [
         (NotFound('no machine matches "x"'), 66, 'relay: no machine matches "x"\n'),
         (BaseExceptionGroup("", [Unavailable("no node answers")]), 75, "relay: no node answers\n"),
+        (Unavailable("no\x1b[2Jnode"), 75, "relay: no\\x1b[2Jnode\n"),
         (click.UsageError("two of them"), 64, "relay: two of them (relay fail --help)\n"),
         (KeyboardInterrupt(), 130, "\n"),
         (BrokenPipeError(), 141, ""),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.cli import picker
 from relay.cli.escape_keys import EscapeKeys
 from relay.cli.outcome import CAPTURE_BYTES, Capture, Outcome
-from relay.cli.table import age, print_table, seconds_between, width
+from relay.cli.place import Place
+from relay.cli.serve import _log_for_people
+from relay.cli.table import age, print_json, print_table, seconds_between, width
 from relay.errors import Offline
 
 
@@ -68,6 +75,39 @@ def test_columns_are_aligned_by_what_a_terminal_shows(capsys: pytest.CaptureFixt
 def test_nothing_in_a_table_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("A", "B"), [("\x1b[2J", "a\nb")])
     assert capsys.readouterr().out == "A        B\n\\x1b[2J  a\\nb\n"
+
+
+def test_nothing_in_json_steers_the_terminal_or_changes_on_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\x9b2J \u202e \x7f \x1b 機械 \U000e0001"
+    print_json(name=text)
+    shown = capsys.readouterr().out
+    assert all(each.isprintable() for each in shown.replace("\n", ""))
+    assert "機械" in shown
+    assert json.loads(shown) == {"schema": 1, "name": text}
+
+
+async def test_the_picker_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = {"user": "[red]ravi", "client": "[/]"}
+    machine: dict[str, Any]
+    machine = {"id": "8f23c1d2-0000-4000-8000-000000000001", "name": "prod", "hostname": "[b]prod", "online": True}
+    machine |= {"heartbeatAgeSeconds": 1, "activeSession": {"operator": operator}}
+    monkeypatch.setattr(picker, "fetch", lambda _place: ([machine], ""))
+    app = picker.Picker(Place(["http://relay.test"], "x", None))
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        cells = [str(cell) for cell in app.table.get_row_at(0)]
+        await pilot.press("enter")
+    assert cells == ["prod", "[b]prod", "8f23…", "yes", "1s", "active ([red]ravi@[/])"]
+    assert app.return_value == machine
+
+
+def test_the_log_of_the_agent_cannot_steer_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    _log_for_people()
+    try:
+        structlog.get_logger().info("session\x1b[2J opened", user="jane", client="\x1b]0;pwned\x07")
+    finally:
+        structlog.reset_defaults()
+    assert capfd.readouterr().err.endswith("  session\\x1b[2J opened  user=jane  client=\\x1b]0;pwned\\x07\n")
 
 
 def test_a_captured_stream_is_cut_and_says_so() -> None:
