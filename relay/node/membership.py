@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
@@ -25,12 +26,14 @@ class Membership:
 
     async def renew(self) -> None:
         """Renew the lease and read the others'; raises `Unavailable`."""
+        before = await self._leases.live()
         await self._leases.renew(Lease(self._boot, self._url, self._started_ms, self.draining))
         now = self.renewed_at = asyncio.get_running_loop().time()
-        listed = {lease.boot: (lease, now) for lease in await self._leases.live() if lease.boot != self._boot}
-        # A Redis that was flushed lists nobody for some seconds; whoever was listed within a lease's time may live.
-        kept = {boot: each for boot, each in self._others.items() if now - each[1] <= LEASE_SECONDS}
-        self._others = kept | listed
+        listed = {lease.boot: (lease, now) for lease in before if lease.boot != self._boot}
+        if self._boot not in {lease.boot for lease in before}:
+            # Redis forgot us, so it forgot others: whoever was listed within a lease's time may live.
+            listed = {boot: each for boot, each in self._others.items() if now - each[1] <= LEASE_SECONDS} | listed
+        self._others = listed
 
     async def run(self) -> None:
         """Renew until cancelled."""
@@ -54,9 +57,11 @@ class Membership:
         now = asyncio.get_running_loop().time()
         return self.renewed_at is None or now - self.renewed_at > LEASE_SECONDS
 
-    def boots(self) -> list[str]:
-        """The boot ids of the other nodes that were listed within a lease's time."""
-        return list(self._others)
+    def alive(self, listed: Iterable[str]) -> set[str]:
+        """The boot ids of nodes that may live, given those that Redis lists now: these, unless it forgot this very node
+        and so may have forgotten others."""
+        found = set(listed)
+        return found if self._boot in found else found | set(self._others)
 
     def urls(self) -> list[str]:
         """Where the cluster listens: nodes that take newcomers, this one first unless it drains."""

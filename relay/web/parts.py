@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -37,5 +37,5 @@ class Parts:
     randomness: Callable[[int], bytes]  # so many unguessable bytes
     changed: Callable[[], Awaitable[None]]  # after a write: this node reads its changes now and rings for the others
     readiness: Callable[[], list[str]]  # why this node should get no new peers; empty means ready
-    remembered: Callable[[], list[str]]  # boot ids of other nodes that lived a moment ago, listed in Redis or not
+    alive: Callable[[Iterable[str]], set[str]]  # boot ids of nodes that may live, given those listed in Redis
     nodes: Callable[[], list[str]]  # URLs where the cluster listens now, this node's included
