@@ -13,6 +13,7 @@ from relay.cli.escape_keys import EscapeKeys
 from relay.cli.place import Place, note
 from relay.cli.raw_terminal import RawTerminal, raw_terminal
 from relay.cli.table import age, seconds_between
+from relay.cli.typist import Typist
 from relay.client import events
 from relay.client.attachment import Attachment, Manner, Target, attached
 from relay.client.connection import Connection, Options, connected
@@ -22,6 +23,7 @@ from relay.rules.messages import Mode, Session
 
 SIGNAL_BASE = 128  # what shells add to the number of the signal that ended a program
 LAST_KEYS_SECONDS = 1.0  # what was typed before leaving is sent, unless the connection takes nothing
+NOT_OURS = "somebody else has the keyboard; connect with --take to take it"
 LABEL_CHARACTERS = 64  # of this computer's name, which others see beside the user's
 
 
@@ -92,10 +94,12 @@ async def _show(attachment: Attachment, wish: Wish) -> events.Exited:
     """Raw mode until the end of the session, which is returned; raises `Left`."""
     left = asyncio.Event()
     resized = asyncio.Event()
+    typist = Typist(attachment)
     with raw_terminal(sys.stdin.fileno(), sys.stdout.fileno(), resized.set, left.set) as terminal:
         tasks = [
             asyncio.create_task(_output(attachment, terminal)),
-            asyncio.create_task(_keys(attachment, terminal, left, watching=wish.watch)),
+            asyncio.create_task(_keys(terminal, typist, left, watching=wish.watch)),
+            asyncio.create_task(typist.run(lambda: terminal.say(NOT_OURS))),
             asyncio.create_task(_sizes(attachment, terminal, resized)),
             asyncio.create_task(left.wait()),
         ]
@@ -105,7 +109,7 @@ async def _show(attachment: Attachment, wish: Wish) -> events.Exited:
                 ended = tasks[0].result()
                 assert isinstance(ended, events.Exited), "output ends with the session"
                 return ended
-            for task in tasks[1:3]:
+            for task in tasks[1:4]:
                 if task.done():
                     task.result()
             raise Left
@@ -147,23 +151,22 @@ async def _output(attachment: Attachment, terminal: RawTerminal) -> events.Exite
     raise Left
 
 
-async def _keys(attachment: Attachment, terminal: RawTerminal, left: asyncio.Event, *, watching: bool) -> None:
+async def _keys(terminal: RawTerminal, typist: Typist, left: asyncio.Event, *, watching: bool) -> None:
     escapes = EscapeKeys()
-    told = False
+    full = False
     while True:
         typed = await terminal.typed()
         keys, leave = escapes.feed(typed)
-        taken = True
         if keys and not watching:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_KEYS_SECONDS if leave else None):
-                    taken = await attachment.write(keys)
+            full, was_full = not typist.add(keys), full
+            if full and not was_full:
+                await terminal.say("not typed: the session takes no more at the moment; ~. leaves")
         if leave or not typed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_KEYS_SECONDS):
+                    await typist.emptied()
             left.set()
             return
-        if not taken and not told:
-            told = True
-            await terminal.say("somebody else has the keyboard; connect with --take to take it")
 
 
 async def _sizes(attachment: Attachment, terminal: RawTerminal, resized: asyncio.Event) -> None:

@@ -34,6 +34,7 @@ class RawTerminal:
         self._reading = False
         self._hung_up = False
         self._on_other_screen = False
+        self._end = b""  # of what was shown
 
     def size(self) -> tuple[int, int]:
         """Columns and rows of the window now."""
@@ -57,9 +58,11 @@ class RawTerminal:
 
     async def show(self, output: bytes) -> None:
         """Write output as it is; waits in a thread, so that a slow terminal holds up nobody else."""
-        for switch, on in zip(_OTHER_SCREEN, (True, False), strict=True):
-            if switch in output:
-                self._on_other_screen = on if output.rfind(switch) >= output.rfind(_OTHER_SCREEN[on]) else not on
+        seen = self._end + output  # a switch may come in two pieces
+        self._end = seen[1 - len(_OTHER_SCREEN[0]) :]
+        on, off = (seen.rfind(switch) for switch in _OTHER_SCREEN)
+        if on != off:  # both are -1 where there is neither
+            self._on_other_screen = on > off
         await asyncio.to_thread(_write_all, self._screen, output)
 
     async def say(self, text: str) -> None:

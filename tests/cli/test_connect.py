@@ -52,6 +52,20 @@ def test_leaving_keeps_the_session_and_puts_the_terminal_back(jane: Person, keys
         assert again.ends() == 0
 
 
+def test_a_session_that_takes_no_more_input_can_be_left(jane: Person) -> None:
+    """64 KiB are under way at most; more than that waits, and the leaving keys are found behind it."""
+    with at_prompt(jane) as terminal:
+        terminal.type(b"stty -echo; echo do''ne; sleep 60\n")
+        terminal.shows(b"done")
+        for _ in range(64):
+            terminal.type(b"x" * 4095 + b"\n")
+        terminal.type(b"\r~.")
+        terminal.shows(b"relay: left")
+        assert terminal.ends() == 0
+        assert terminal.modes() == terminal.before
+    jane.run("sessions", "end", "mac-studio", session_of(jane))
+
+
 def test_a_tilde_that_means_nothing_is_typed(jane: Person) -> None:
     with at_prompt(jane) as terminal:
         terminal.type(b"echo x~.y\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from relay.cli import picker
 from relay.cli.escape_keys import EscapeKeys
 from relay.cli.outcome import CAPTURE_BYTES, Capture, Outcome
 from relay.cli.place import Place
+from relay.cli.raw_terminal import RawTerminal
 from relay.cli.serve import _log_for_people
 from relay.cli.table import age, print_json, print_table, seconds_between, width
 from relay.errors import Offline
@@ -84,6 +86,26 @@ def test_nothing_in_json_steers_the_terminal_or_changes_on_the_way(capsys: pytes
     assert all(each.isprintable() for each in shown.replace("\n", ""))
     assert "機械" in shown
     assert json.loads(shown) == {"schema": 1, "name": text}
+
+
+async def test_a_program_that_was_left_on_the_other_screen_leaves_this_terminal_on_its_own() -> None:
+    for pieces, left_on in (
+        ((b"\x1b[?10", b"49h"), True),
+        ((b"\x1b[?1049h", b"text", b"\x1b[?104", b"9l"), False),
+        ((b"\x1b[?1049l\x1b[?1049h",), True),
+        ((b"text",), False),
+    ):
+        out, into = os.pipe()
+        try:
+            terminal = RawTerminal(0, into)
+            for piece in pieces:
+                await terminal.show(piece)
+            os.read(out, 4_096)
+            terminal.calm()
+            assert os.read(out, 4_096).startswith(b"\x1b[?1049l") == left_on
+        finally:
+            os.close(out)
+            os.close(into)
 
 
 async def test_the_picker_shows_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
