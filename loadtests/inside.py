@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -15,9 +17,11 @@ from loadtests.hold import HoldMeter
 from loadtests.numbers import summary
 from loadtests.servers import Servers
 from relay.app import Node, open_node
+from relay.rules import resolver
 from relay.settings import Settings
 
 ROUNDS = 20  # the machine is shared with the load, so single rounds prove nothing
+CHANGED = 5  # machines that change between two lists
 
 
 class Asked(NamedTuple):
@@ -47,28 +51,53 @@ class Inside:
         self._directory = node.directory
         self._servers = servers
 
-    async def measure(self, names: list[str]) -> dict[str, Any]:
-        """What a list of everything costs, an unchanged list, and resolving each of these names."""
+    async def measure(self, names: list[str], change: Callable[[int], Awaitable[None]]) -> dict[str, Any]:
+        """What lists of everything cost, and resolving each of these names; `change` changes so many machines.
+
+        `firstList` is a node's very first, which reads all rows, all presence and writes every machine. `list` is one
+        of a fleet that beats, after a few machines changed. `listWithTimes` is such a one as comes every ten seconds,
+        when a node looks whom it heard of, and `listWithAll` as comes every minute, when it reads all of presence.
+        `unchangedList` is asked with the tag of the list before it. `resolve` is the whole call, `resolveInRules` the
+        decision alone.
+        """
         query = {"workspace": self._servers.workspace, "limit": "10000"}
         first = await self.ask("/api/machines", query)
         assert first.status == 200, f"the list answered {first.status}"
-        lists, unchanged = [], []
+        lists: dict[str, list[Asked]] = {"list": [], "listWithTimes": [], "listWithAll": []}
+        clocks = {"listWithTimes": "beats_at", "listWithAll": "whole_at"}
+        unchanged = []
         for _ in range(ROUNDS):
-            await self._forget_presence()
-            answer = await self.ask("/api/machines", query)
-            lists.append(answer)
-            tag = answer.headers[b"etag"].decode()
+            for kind, answers in lists.items():
+                await change(CHANGED)
+                if kind in clocks:
+                    await self._long_ago(clocks[kind])
+                answers.append(await self.ask("/api/machines", query))
+            tag = answers[-1].headers[b"etag"].decode()
             unchanged.append(await self.ask("/api/machines", query, {"if-none-match": tag}))
         resolved = [await self.ask("/api/resolve", {"q": name, "workspace": query["workspace"]}) for name in names]
+        tags = {answer.headers[b"etag"] for answers in lists.values() for answer in answers}
+        assert len(tags) == len(lists) * ROUNDS, "a change went unseen"
         assert all(answer.status == 304 for answer in unchanged), "an unchanged list was told as a new one"
         assert all(answer.status == 200 for answer in resolved), "a name was not resolved"
         return {
-            "firstListMs": round(first.took_ms, 1),
-            "listBytes": lists[-1].size,
-            "list": _costs(lists),
+            "listBytes": first.size,
+            "firstList": _costs([first]),
+            **{kind: _costs(answers) for kind, answers in lists.items()},
             "unchangedList": _costs(unchanged),
             "resolve": _costs(resolved),
+            "resolveInRules": {"workedMs": summary(await self._decide(names))},
         }
+
+    async def _decide(self, names: list[str]) -> list[float]:
+        """What the resolver's own work on each of these names is."""
+        view = await self._directory.lately(self._servers.workspace)
+        candidates = [view.candidate(row) for row in view.rows.values()]
+        took = []
+        for name in names:
+            began = time.thread_time()
+            resolver.resolve(name, candidates)
+            took.append((time.thread_time() - began) * 1000)
+        return took
 
     async def ask(self, path: str, query: dict[str, str], headers: dict[str, str] | None = None) -> Asked:
         """One GET, straight into the application: no socket, no server, no client library in the times."""
@@ -99,10 +128,9 @@ class Inside:
         size = sum(len(message.get("body", b"")) for message in sent)
         return Asked(sent[0]["status"], size, dict(sent[0]["headers"]), took_ms, meter.worked_ms, meter.longest_ms)
 
-    async def _forget_presence(self) -> None:
-        """Make the next list read presence again, as the first one after any change does."""
-        view = await self._directory.lately(self._servers.workspace)
-        view.version, view.read_at = -1, 0.0
+    async def _long_ago(self, clock: str) -> None:
+        """Make the next list do what is due every so many seconds, by this clock of the view."""
+        setattr(await self._directory.lately(self._servers.workspace), clock, -math.inf)
 
 
 @asynccontextmanager

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count, cycle, islice
 from random import Random
 from typing import NamedTuple
 from uuid import UUID
@@ -68,8 +69,11 @@ async def write_rows(database_url: str, workspace: str, fleet: list[Seeded]) -> 
 
 
 @asynccontextmanager
-async def kept_alive(redis_url: str, database_url: str, workspace: str, fleet: list[Seeded]) -> AsyncIterator[None]:
-    """Announce machines and beat for them, as a node that holds their sockets would."""
+async def kept_alive(
+    redis_url: str, database_url: str, workspace: str, fleet: list[Seeded]
+) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """Announce machines and beat for them, as a node that holds their sockets would. Yields what makes so many of them
+    say something new of themselves, each time of others."""
     redis, registry = await connect(redis_url), await Registry.open(database_url)
     keys = Keys(PREFIX)
     presence = Presence(redis, keys)
@@ -80,6 +84,14 @@ async def kept_alive(redis_url: str, database_url: str, workspace: str, fleet: l
         while True:
             await asyncio.sleep(timing.FLUSH_SECONDS)
             await presence.beat(NODE, [Beat(workspace, id, fence, 0) for id, fence in fences.items()])
+
+    order = cycle(fleet)
+    pids = count(2)
+
+    async def change(machines: int) -> None:
+        for machine in islice(order, machines):
+            info = Info(pid=next(pids), version="1.0.0", hostname=machine.hostname)
+            assert await presence.describe(workspace, machine.id, fences[machine.id], info)
 
     try:
         number = await registry.changes.latest()
@@ -92,7 +104,7 @@ async def kept_alive(redis_url: str, database_url: str, workspace: str, fleet: l
         async with asyncio.TaskGroup() as group:
             beating = group.create_task(beat())
             try:
-                yield
+                yield change
             finally:
                 beating.cancel()
     finally:

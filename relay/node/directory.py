@@ -23,7 +23,8 @@ from relay.store import Presence
 WORKSPACES = 256  # views kept; the least recently used goes first
 ROWS_AGAIN = 500  # rows read again one by one; beyond it the whole workspace is read
 FEW = 500  # machines whose presence is read at every question: about 5 ms
-PRESENCE_SECONDS = 10.0  # with more machines, beats are looked at so often: they move nothing but last-seen times
+BEATS_SECONDS = 10.0  # with more machines, beats are looked at so often: they move nothing but last-seen times
+WHOLE_SECONDS = 60.0  # and everything so often, should Redis have gone back to an older state without our notice
 LOOKED_AT_ONCE = 2_000  # records glanced at without giving the loop back: half a millisecond
 STALE_ROWS_SECONDS = 30.0  # without its database a node answers from memory, but not for ever
 
@@ -43,6 +44,7 @@ class View:
         self.read_ms = 0  # Redis's clock at the readout
         self.read_at = 0.0  # and ours, monotonic seconds
         self.whole_at = -math.inf  # when all of presence was read, monotonic seconds
+        self.beats_at = -math.inf  # when everybody's last-seen time was read, monotonic seconds
         self.derived = Derived()
         self._lines = Lines()
         self._order: list[str] = []
@@ -180,13 +182,17 @@ class Directory:
 
     async def _read_presence(self, workspace: str, view: View) -> None:
         now = asyncio.get_running_loop().time()
-        if now - view.whole_at >= (PRESENCE_SECONDS if len(view.rows) > FEW else 0.0):
+        if len(view.rows) <= FEW or now - view.whole_at >= WHOLE_SECONDS:
             await self._read(workspace, view)
             return
         since = await self._presence.since(workspace, view.version)
         if since.rung is None or since.settled != view.settled:
             await self._read(workspace, view)
             return
+        if now - view.beats_at >= BEATS_SECONDS:
+            connected = [record for record in view.records.values() if record.connected]
+            view.records.update((record.machine, record) for record in await self._presence.beats(workspace, connected))
+            view.beats_at = now
         rung = {id for id in since.rung if id in view.rows}
         again = rung | view.unread | set(await view.silent(since.now_ms))
         if again:
@@ -205,7 +211,7 @@ class Directory:
         if machines is None:
             view.records = readout.records
             view.version = readout.version
-            view.whole_at = now
+            view.whole_at = view.beats_at = now
         else:
             for machine in machines:
                 view.records.pop(machine, None)

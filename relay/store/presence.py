@@ -138,6 +138,10 @@ class Presence:
         nobody, go unmentioned: they move times, and with them bands that silence had lowered."""
         return await self._reader.since(workspace, version)
 
+    async def beats(self, workspace: str, records: Sequence[Record]) -> list[Record]:
+        """Those of these connected machines who were heard since they were read, each with a new record."""
+        return await self._reader.beats(workspace, records)
+
     async def ring(self, workspace: str, machines: Sequence[str]) -> None:
         """Raise the workspace's version and tell listeners to read these machines again (their SQL part changed)."""
         for start in range(0, len(machines), SCRIPT_IDS):

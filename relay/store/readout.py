@@ -13,11 +13,12 @@ from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import OFFLINE_MS, Record
 from relay.store.connection import answering, ask
 from relay.store.keys import Keys
-from relay.store.records import Parsed, is_settled, milliseconds, parse
+from relay.store.records import Parsed, beaten, is_settled, milliseconds, parse
 from relay.store.shard import RUNG_MS
 
 CHUNK_IDS = 250  # machines per round trip: asking, reading and parsing them keeps the loop for about a millisecond
-CHUNKS_AT_ONCE = 3  # round trips under way: while one is parsed here, Redis answers the next
+BEATS_AT_ONCE = 500  # machines of whom only the deadline is asked, in one round trip
+CHUNKS_AT_ONCE = 2  # round trips under way: while one is parsed here, Redis answers the next
 REMEMBERED = 50_000  # parsed records, about 500 bytes each; beyond it all are forgotten and parsed once more
 
 
@@ -70,6 +71,20 @@ class Reader:
         machines = list(answers[0])
         counted = version >= now_ms - RUNG_MS and current > version and len(machines) <= SCRIPT_IDS
         return Since(now_ms, settled, current, machines if counted else None)
+
+    async def beats(self, workspace: str, records: Sequence[Record]) -> list[Record]:
+        """Those of these connected machines who were heard since, anew; raises `Unavailable`. A deadline that came
+        forward is a drop and not a beat: it rang, and `since` tells of it."""
+        deadlines = self._keys.of(self._keys.shard(workspace), "deadlines")
+        found: list[Record] = []
+        for start in range(0, len(records), BEATS_AT_ONCE):
+            some = records[start : start + BEATS_AT_ONCE]
+            answer = await ask(self._redis, "ZMSCORE", deadlines, *[record.machine for record in some])
+            for record, deadline in zip(some, answer, strict=True):
+                if deadline is not None and deadline > record.deadline_ms:
+                    found.append(beaten(record, int(deadline)))
+            await asyncio.sleep(0)
+        return found
 
     async def version(self, workspace: str) -> int:
         """The workspace's version, 0 when Redis has none."""

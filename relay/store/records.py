@@ -39,8 +39,13 @@ class Parsed(Struct, frozen=True):
         known = self.known
         if not known.connected or known.deadline_ms == deadline_ms:
             return known
-        heard_ms = deadline_ms - OFFLINE_MS
-        return Record(known.machine, known.fence, known.node, heard_ms, deadline_ms, True, None, known.info)
+        return beaten(known, deadline_ms)
+
+
+def beaten(record: Record, deadline_ms: int) -> Record:
+    """The record of a connected machine after the beat that set this deadline."""
+    heard_ms = deadline_ms - OFFLINE_MS
+    return Record(record.machine, record.fence, record.node, heard_ms, deadline_ms, True, None, record.info)
 
 
 def parse(machine: str, value: str, place: str | None, info: str | None) -> Parsed:
