@@ -112,7 +112,7 @@ async def reconnecting(page: Page, relay: FakeRelay) -> None:
     await session(page, relay)
     relay.dead |= set(relay.nodes)
     relay.drop(1012)
-    await expect(page.get_by_text("Reconnecting to another node…")).to_be_visible()
+    await expect(page.get_by_text("Reconnecting…")).to_be_visible()
 
 
 async def members(page: Page, relay: FakeRelay) -> None:

@@ -203,8 +203,8 @@ async def test_the_connection_is_shown_as_it_is(relay: FakeRelay, browser: Brows
         await sign_in(page, relay)
         relay.dead |= {"a", "b"}
         relay.drop(4200)
-        await expect(page.get_by_text("Reconnecting to another node…")).to_be_visible()
-        await expect(page.get_by_text("The relay does not answer. Still trying…")).to_be_visible()
+        await expect(page.get_by_text("Reconnecting…")).to_be_visible()
+        await expect(page.get_by_text("No answer, still trying…")).to_be_visible()
         relay.dead.clear()
         await page.get_by_role("button", name="Try now").click()
         await expect(page.get_by_text("Connected")).to_be_visible()

@@ -54,9 +54,9 @@ export function connectionWords(connection: Connection): string {
     case "open":
       return "Connected";
     case "connecting":
-      return connection.again ? "Reconnecting to another node…" : "Connecting…";
+      return connection.again ? "Reconnecting…" : "Connecting…";
     case "waiting":
-      return connection.attempt > 3 ? "The relay does not answer. Still trying…" : "Reconnecting to another node…";
+      return connection.attempt > 3 ? "No answer, still trying…" : "Reconnecting…";
     case "stopped":
       return STOPPED[connection.why];
   }

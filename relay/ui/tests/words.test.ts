@@ -37,8 +37,8 @@ test("a session says since when and how many are on it", () => {
 });
 
 test("a connection that does not come back is not called connecting for ever", () => {
-  assert.equal(connectionWords({ state: "waiting", untilMs: 0, attempt: 1 }), "Reconnecting to another node…");
-  assert.match(connectionWords({ state: "waiting", untilMs: 0, attempt: 9 }), /does not answer/);
+  assert.equal(connectionWords({ state: "waiting", untilMs: 0, attempt: 1 }), "Reconnecting…");
+  assert.match(connectionWords({ state: "waiting", untilMs: 0, attempt: 9 }), /still trying/);
 });
 
 test("a browser has a name that others understand", () => {
