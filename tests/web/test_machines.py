@@ -111,6 +111,64 @@ async def test_of_many_machines_only_those_that_rang_are_read_again(
     assert (changed.status_code, states) == (200, {"mac": "live", "desk": "degraded", "box": "live"})
 
 
+async def test_a_list_kept_current_says_what_a_node_that_reads_everything_says(
+    site: Site, owner: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After each of the things that happen to a machine."""
+    monkeypatch.setattr("relay.node.directory.FEW", 0)
+    await site.settle()
+    made = [await owner.register(f"box-{number}") for number in range(4)]
+    first = made[0]["machine"]
+
+    async def agree() -> list[str]:
+        kept = await owner.ask("GET", "/api/machines")
+        site.parts.directory._forget_all()
+        fresh = await owner.ask("GET", "/api/machines")
+        assert kept.headers["etag"] == fresh.headers["etag"]
+        return [each["state"] for each in kept.json()["machines"]]
+
+    assert await agree() == ["offline"] * 4
+    for each in made:
+        await site.connect(each["machine"], each["machineToken"])
+    assert await agree() == ["live"] * 4
+    await site.beat(first, age_ms=40_000)
+    site.parts.directory._forget_all()  # nobody is heard longer ago than before, but for a test
+    assert await agree() == ["degraded"] + ["live"] * 3
+    await site.beat(first, age_ms=0)
+    assert await agree() == ["live"] * 4
+    await site.drop(first)
+    assert await agree() == ["degraded"] + ["live"] * 3
+    await owner.ask("PATCH", f"/api/machines/{first['id']}", {"name": "zoo"})
+    assert await agree() == ["live"] * 3 + ["degraded"]
+    await site.connect(first, made[0]["machineToken"])
+    assert await agree() == ["live"] * 4
+    await owner.ask("DELETE", f"/api/machines/{first['id']}")
+    assert await agree() == ["live"] * 3
+
+
+async def test_a_bell_that_rang_before_the_row_was_known_is_not_lost(
+    site: Site, owner: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.node.directory.FEW", 0)
+    await site.settle()
+    await owner.machine("old")
+    assert len((await owner.get("/api/machines"))["machines"]) == 1
+
+    async def too_early() -> None:
+        pass
+
+    made = await owner.register("new")
+    with monkeypatch.context() as patch:
+        view = site.parts.directory._views[site.workspace]
+        stale, view.stale = view.stale, set()
+        patch.setattr(site.node.tail, "catch_up", too_early)
+        await site.connect(made["machine"], made["machineToken"])
+        assert len((await owner.get("/api/machines"))["machines"]) == 1
+        view.stale |= stale
+    states = {each["name"]: each["state"] for each in (await owner.get("/api/machines"))["machines"]}
+    assert states == {"old": "offline", "new": "live"}
+
+
 async def test_a_list_writes_every_machine_as_it_is_shown_alone(site: Site, owner: Caller) -> None:
     """Also one whose labels look like the fields between which a list cuts."""
     member = await site.person("Max", "member")
