@@ -23,6 +23,7 @@ class Intake:
         self._ring = ring
         self._audience = audience
         self._outlet = outlet
+        self._joined: dict[str, list[int]] = {}  # by client: an acknowledgement that waits for no bytes of its own
 
     def fresh(self, viewer: Viewer, header: Header) -> bool:
         """Whether this is the next input of its client; one that came before is acknowledged again, and one that left
@@ -63,8 +64,23 @@ class Intake:
     def _take(self, client: str, sequence: int, data: bytes) -> None:
         if self.program is None:
             self._acknowledge(client, sequence)
-        else:
-            self.program.write(data, lambda: self._acknowledge(client, sequence))
+            return
+        if data:
+            self._joined.clear()
+        elif client in self._joined:
+            # What has no bytes is bounded by nothing else: a program that reads nothing must not gather these for ever.
+            newest = self._joined[client]
+            newest[0] = max(newest[0], sequence)
+            return
+        newest = [sequence]
+        if not data:
+            self._joined[client] = newest
+        self.program.write(data, lambda: self._taken(client, newest))
+
+    def _taken(self, client: str, newest: list[int]) -> None:
+        if self._joined.get(client) is newest:
+            del self._joined[client]
+        self._acknowledge(client, newest[0])
 
     def _acknowledge(self, client: str, sequence: int) -> None:
         viewer = self._audience.newest_of(client)

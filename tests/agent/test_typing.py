@@ -64,6 +64,21 @@ async def test_input_is_acknowledged_when_it_is_taken_and_refused_beyond_all_mea
     assert [(refusal.sequence, refusal.reason) for refusal in jane.refusals] == [(refused, "too-much-input")]
 
 
+async def test_what_has_no_bytes_is_gathered_in_one_acknowledgement_while_nothing_is_read(here: Machine) -> None:
+    jane = await here.visit("sleep", "60")
+    for _ in range(4):
+        jane.type(bytes(limits.INPUT_WINDOW_BYTES // 2))  # more than the pipe takes
+    before, waiting = jane.acknowledged, len(here.outlet.frames)
+    for number in range(5, 1_005):
+        jane.send(Kind.RESIZE, number, frames.SIZE.pack(80, 24))
+        jane.send(Kind.INPUT, 1)
+    assert (jane.acknowledged, len(here.outlet.frames)) == (before, waiting)
+    await here.sessions.end(jane.session.id)
+    acknowledged = [frame for frame in here.outlet.frames[waiting:] if frame[0] == Kind.ACK]
+    assert jane.acknowledged == 1_004
+    assert len(acknowledged) <= 4
+
+
 async def test_a_watchers_input_is_refused_and_its_number_stays_free(here: Machine) -> None:
     jane = await here.visit("cat")
     joe = Visitor(here, jane.session, 2)
