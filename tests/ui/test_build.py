@@ -106,8 +106,6 @@ def test_a_failing_tool_is_quoted_in_one_line(builder: ModuleType, monkeypatch: 
 def test_a_wheel_carries_the_built_page_and_none_of_its_making(built_page: None, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if "No module named hatchling" in done.stderr:
-        pytest.skip("hatchling is not installed here")
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
     names = [name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("relay/ui/")]
