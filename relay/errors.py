@@ -68,7 +68,7 @@ class RelayError(Exception):
     close = Close.INTERNAL
     exit = Exit.UNAVAILABLE
 
-    def __init__(self, message: str = "", **extra: Any) -> None:
+    def __init__(self, message: str = "", /, **extra: Any) -> None:
         super().__init__(message or self.code)
         self.message = message or self.code
         self.extra = extra

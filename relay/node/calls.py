@@ -36,12 +36,16 @@ class Calls:
         self._calls[number] = Call(boot, asyncio.get_running_loop())
         return number
 
-    async def outcome(self, number: int, seconds: float = REQUEST_SECONDS) -> dict[str, Any]:
+    async def outcome(
+        self, number: int, seconds: float = REQUEST_SECONDS, *, taken_seconds: float = HOP_SECONDS
+    ) -> dict[str, Any]:
         """Wait for the answer; raises `Unavailable` if the node does not take the question within a second, `TimedOut`
         if the answer does not come, or the error that the other side answered with."""
         call = self._calls[number]
         try:
-            await self._within(call.taken, HOP_SECONDS, Unavailable("the node that holds this machine does not answer"))
+            await self._within(
+                call.taken, taken_seconds, Unavailable("the node that holds this machine does not answer")
+            )
             return await self._within(call.answered, seconds, TimedOut("the machine does not answer"))
         finally:
             del self._calls[number]

@@ -18,6 +18,8 @@ from relay.rules.lanes import Arrival, EntryKind
 from relay.rules.limits import BATCH_BYTES
 from relay.rules.timing import LANE_LATE_SECONDS
 
+LANE_KEPT_SECONDS = 600.0  # where there is interest a lane is used each second; every deploy leaves some that never are
+
 Publish = Callable[[str, bytes], None]  # to a node's inbox, by its boot id; raises RelayError when over its limit
 
 
@@ -40,10 +42,12 @@ class Receiver(Protocol):
 class Outgoing:
     """What waits to go to one node in this tick, and the number of the next batch."""
 
-    __slots__ = ("entries", "number", "size")
+    __slots__ = ("entries", "number", "refused", "sent", "size")
 
     def __init__(self) -> None:
         self.number = 1
+        self.sent = 0.0  # monotonic seconds of the last batch
+        self.refused = False  # the bus did not take the last batch
         self.entries: list[bytes] = []
         self.size = 0
 
@@ -107,11 +111,15 @@ class Lanes:
         lane.number += 1  # also when the batch is refused: the hole is how the other side learns of it
         lane.entries = []
         lane.size = 0
+        lane.sent = self._loop.time()
         try:
             self._publish(boot, data)
+            lane.refused = False
         except RelayError as error:
             self._meters.unsent()
-            structlog.get_logger().warning("a batch to another node was dropped", node=boot, why=error.message)
+            if not lane.refused:  # one line for an outage, not one per tick
+                structlog.get_logger().warning("batches to another node are dropped", node=boot, why=error.message)
+            lane.refused = True
 
     def keep_alive(self, boots: set[str]) -> None:
         """Send an empty batch to each node that has interest here, so that a lost last frame is noticed."""
@@ -133,15 +141,15 @@ class Lanes:
         for boot in list(self._incoming):
             self._broken(boot)
 
-    def forget(self, boot: str) -> None:
-        """Drop a node that is gone for good."""
-        self._outgoing.pop(boot, None)
-        self._incoming.pop(boot, None)
-        self._dirty.discard(boot)
-
-    def known(self) -> set[str]:
-        """Every node that something was sent to or heard from."""
-        return {*self._outgoing, *self._incoming}
+    def forget_idle(self, now: float) -> None:
+        """Drop lanes that nothing went over for so long that their node is gone or has no interest here; should it
+        speak again, the numbers say that something is missing, and by then there is nobody to miss it."""
+        for boot, out in list(self._outgoing.items()):
+            if not out.entries and now - out.sent > LANE_KEPT_SECONDS:
+                del self._outgoing[boot]
+        for boot, into in list(self._incoming.items()):
+            if now - into.heard > LANE_KEPT_SECONDS:
+                del self._incoming[boot]
 
     def received(self, data: bytes) -> None:
         """Take one batch from this node's inbox."""
@@ -158,10 +166,24 @@ class Lanes:
                 case Arrival.NEXT:
                     pass
             lane.expected = number + 1
+        except Invalid as error:
+            structlog.get_logger().error("a batch from another node cannot be read", why=error.message)
+            return
+        try:
             for entry in entries:
-                self._deliver(sender, entry)
-        except (Invalid, DecodeError, struct.error) as error:
-            structlog.get_logger().error("a batch from another node cannot be read", why=str(error))
+                self._take(sender, entry)
+        except Invalid as error:
+            structlog.get_logger().error("the end of a batch from another node is lost", why=error.message)
+            self._broken(sender)
+
+    def _take(self, sender: str, entry: lanes.Entry) -> None:
+        """Deliver one entry; one that cannot be taken does not cost the entries behind it."""
+        try:
+            self._deliver(sender, entry)
+        except (DecodeError, struct.error) as error:  # of a newer version, perhaps
+            structlog.get_logger().error("something from another node cannot be read", why=str(error))
+        except Exception:
+            structlog.get_logger().exception("something from another node could not be handled")
 
     def _deliver(self, sender: str, entry: lanes.Entry) -> None:
         assert self.receiver is not None

@@ -126,7 +126,7 @@ class Router:
         hop = hops.CloseHop(call=call, machine=machine, code=int(code), generation=below, instance=instance)
         self._lanes.send_hop(boot, hop)
         try:
-            answer = await self._calls.outcome(call, REVOKE_WAIT_SECONDS)
+            answer = await self._calls.outcome(call, REVOKE_WAIT_SECONDS, taken_seconds=REVOKE_WAIT_SECONDS)
         except RelayError:
             return {"closed": 0, "confirmed": False}
         return {"closed": answer.get("closed", 0), "confirmed": True}
@@ -135,8 +135,8 @@ class Router:
         """Close this node's sockets of a machine; the answer is how many."""
         closed = 0
         for agent in self.hub.connections(machine):
-            if below is not None and agent.fence is not None and agent.generation >= below:
-                continue
+            if below is not None and (agent.fence is None or agent.generation >= below):
+                continue  # one that still asks for its fence is about to hold the newest
             if code is Close.REPLACED and instance == agent.hello.instance:
                 agent.socket.close(Close.DRAINING)  # the same installation on a new socket: nobody was replaced
             else:
@@ -219,6 +219,7 @@ class Router:
         if repeat_interest:
             self.attachments.repeat_interest()
             self.sessions.forget_silent(now)
+            self._lanes.forget_idle(now)
 
     def bus_restored(self) -> None:
         """This node was deaf for a while: every lane may have lost something."""
