@@ -1,0 +1,1 @@
+"""Shows what one node delivers, with its neighbours played by the test."""
