@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from itertools import islice
 
 import msgspec
 import structlog
 
 from relay.errors import LimitReached, NotFound, RelayError
 from relay.node.directory import Directory, View
-from relay.node.hub import Browser
-from relay.node.sight import essence
+from relay.node.feed import Feed, Watched
+from relay.node.hub import Browser, Socket
+from relay.node.sight import AT_ONCE, essence
 from relay.registry import Change
 from relay.rules import messages as m
 from relay.rules import presence
@@ -22,35 +24,6 @@ from relay.rules.timing import LAST_SEEN_BATCH_SECONDS
 
 TICK_SECONDS = 1.0  # bands change with time alone, so someone has to look
 GATHER_SECONDS = 0.05  # doorbells that ring together are answered together
-
-
-class Feed:
-    """One browser's view of one workspace: the number it heard last, and what it knows of each machine."""
-
-    def __init__(self, browser: Browser, workspace: str) -> None:
-        self.browser = browser
-        self.workspace = workspace
-        self.seq = 0
-        self.known: dict[str, bytes] = {}  # by machine: a digest of what was told
-        self.visible: tuple[str, ...] = ()
-        self.told_at: dict[str, str] = {}  # last-seen times told of visible rows
-        self.begun = False
-
-    def next(self) -> int:
-        """The number of the next message."""
-        self.seq += 1
-        return self.seq
-
-
-class Watched:
-    """One workspace that somebody follows here: what to look at again, and when bands change by themselves."""
-
-    def __init__(self) -> None:
-        self.feeds: set[Feed] = set()
-        self.dirty: set[str] = set()
-        self.next_change_ms: dict[str, int] = {}
-        self.read_all_at = 0.0  # monotonic seconds
-        self.settled = True
 
 
 class Feeds:
@@ -76,7 +49,12 @@ class Feeds:
         watched = self._watched.setdefault(ask.workspace, Watched())
         self._listen(ask.workspace)
         watched.feeds.add(feed)  # first in, then read: a change in between marks machines that the next tick compares
-        await self._snapshot(feed, ask.ref)
+        try:
+            await self._snapshot(feed, ask.ref)
+        except RelayError:
+            if browser.feeds.get(ask.workspace) is feed:
+                self.unsubscribe(browser, ask.workspace)
+            raise
 
     def unsubscribe(self, browser: Browser, workspace: str) -> None:
         """Stop following; unknown workspaces are fine."""
@@ -101,15 +79,18 @@ class Feeds:
 
     async def _snapshot(self, feed: Feed, ref: int | None) -> None:
         view = await self._directory.machines(feed.workspace)
-        identity = feed.browser.identity
-        feed.known.clear()
         ids = list(view.by_name())
         parts = [ids[start : start + SNAPSHOT_MACHINES] for start in range(0, len(ids), SNAPSHOT_MACHINES)] or [[]]
         seq = feed.next()
         for number, part in enumerate(parts, 1):
+            if number > 1:  # a slow browser took its time: what it may see now counts
+                await feed.browser.socket.drained()
+                view = await self._directory.lately(feed.workspace)
+            if feed.browser.feeds.get(feed.workspace) is not feed:
+                return  # it left, or may not follow any more
             machines = []
             for id in part:
-                machine = self._directory.describe(identity, view, id)
+                machine = self._directory.describe(feed.browser.identity, view, id)
                 if machine is not None:
                     machines.append(machine)
                     feed.known[id] = _digest(essence(machine))
@@ -123,7 +104,6 @@ class Feeds:
                 more=number < len(parts),
             )
             feed.browser.send(message)
-            await feed.browser.socket.drained()
         feed.begun = True
 
     # --- from the cluster --------------------------------------------------------------------------------------
@@ -188,34 +168,39 @@ class Feeds:
             view = await self._directory.lately(workspace)
             if now - watched.read_all_at >= LAST_SEEN_BATCH_SECONDS:
                 dirty |= await self._read_all(workspace, watched, view)
-                self._tell_last_seen(watched, view)
+                all_read = True
             else:
+                all_read = False
                 due = self._due(watched, view)
                 if due | dirty:
                     await self._directory.refresh(workspace, view, list(due | dirty))
                 dirty |= due
-        except RelayError:
+        except Exception:
             watched.dirty |= dirty
             raise
         for machine in dirty:
             self._expect(watched, view, machine)
         for feed in list(watched.feeds):
-            if feed.begun and feed.browser.feeds.get(workspace) is feed:
-                await self._tell(feed, view, dirty)
-            else:
-                watched.dirty |= dirty  # its snapshot is under way; compare when it is out
+            feed.owed |= dirty
+            if feed.begun:
+                await self._tell(feed, view)
+        if all_read:
+            self._tell_last_seen(watched, view)
 
     async def _read_all(self, workspace: str, watched: Watched, view: View) -> set[str]:
-        """Read all presence again; the machines whose record says something else, or all when trust itself changed."""
-        before = dict(view.records)
+        """Read all presence again; the machines whose record says something else than when feeds last compared them,
+        or all when trust itself changed. Others read the same view, so what it said before proves nothing."""
         await self._directory.refresh(workspace, view)
         watched.read_all_at = asyncio.get_running_loop().time()
-        ids = set(before) | set(view.records)
         if view.settled != watched.settled:
             watched.settled = view.settled
             return set(view.rows)
-        changed = {id for id in ids if _told(before.get(id)) != _told(view.records.get(id))}
-        changed |= set(view.records) - set(watched.next_change_ms)
+        records, looked, changed = dict(view.records), watched.looked, set(watched.looked) - set(view.records)
+        for at, (id, record) in enumerate(records.items(), 1):
+            if looked.get(id) != _look(record, view.now_ms(asyncio.get_running_loop().time())):
+                changed.add(id)
+            if at % AT_ONCE == 0:
+                await asyncio.sleep(0)
         return changed
 
     def _due(self, watched: Watched, view: View) -> set[str]:
@@ -226,27 +211,43 @@ class Feeds:
         record = view.records.get(machine)
         now_ms = view.now_ms(asyncio.get_running_loop().time())
         at = presence.next_change_ms(record, now_ms) if record is not None else None
+        if record is None:
+            watched.looked.pop(machine, None)
+        else:
+            watched.looked[machine] = _look(record, now_ms)
         if at is None:
             watched.next_change_ms.pop(machine, None)
         else:
             watched.next_change_ms[machine] = at
 
-    async def _tell(self, feed: Feed, view: View, machines: Iterable[str]) -> None:
-        for number, id in enumerate(machines, 1):
-            machine = self._directory.describe(feed.browser.identity, view, id)
-            if machine is None:
-                if feed.known.pop(id, None) is not None:
-                    feed.browser.send(m.MachineGone(workspace=feed.workspace, seq=feed.next(), id=id))
-                continue
-            digest = _digest(essence(machine))
-            if feed.known.get(id) != digest:
-                feed.known[id] = digest
-                feed.browser.send(m.MachineChanged(workspace=feed.workspace, seq=feed.next(), machine=machine))
-            if number % SNAPSHOT_MACHINES == 0:
-                await feed.browser.socket.drained()
+    async def _tell(self, feed: Feed, view: View) -> None:
+        """Tell what differs, a part at a time and only as fast as the browser reads: the rest is owed to it."""
+        while feed.owed:
+            if not await _has_room(feed.browser.socket):
+                return  # looked at again with the next tick
+            if feed.browser.feeds.get(feed.workspace) is not feed:
+                return
+            for id in list(islice(feed.owed, SNAPSHOT_MACHINES)):
+                feed.owed.discard(id)
+                self._tell_of(feed, view, id)
+            await asyncio.sleep(0)
+
+    def _tell_of(self, feed: Feed, view: View, id: str) -> None:
+        machine = self._directory.describe(feed.browser.identity, view, id)
+        if machine is None:
+            if feed.known.pop(id, None) is not None:
+                reason = "" if id in view.rows else "revoked"
+                feed.browser.send(m.MachineGone(workspace=feed.workspace, seq=feed.next(), id=id, reason=reason))
+            return
+        digest = _digest(essence(machine))
+        if feed.known.get(id) != digest:
+            feed.known[id] = digest
+            feed.browser.send(m.MachineChanged(workspace=feed.workspace, seq=feed.next(), machine=machine))
 
     def _tell_last_seen(self, watched: Watched, view: View) -> None:
         for feed in watched.feeds:
+            if not feed.begun:
+                continue  # the parts of a snapshot have one number, and nothing comes between them
             moved: dict[str, str] = {}
             for id in feed.visible:
                 record = view.records.get(id)
@@ -262,5 +263,15 @@ def _digest(text: bytes) -> bytes:
     return blake2b(text, digest_size=8).digest()
 
 
-def _told(record: presence.Record | None) -> object:
-    return record and (record.fence, record.connected, record.reason, record.info)
+def _look(record: presence.Record, now_ms: int) -> object:
+    band = presence.state(record, now_ms, settled=True, was_offline=False)
+    return (record.fence, record.connected, record.reason, record.info, band)
+
+
+async def _has_room(socket: Socket) -> bool:
+    try:
+        async with asyncio.timeout(0):
+            await socket.drained()
+    except TimeoutError:
+        return False
+    return True
