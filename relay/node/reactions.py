@@ -33,7 +33,10 @@ class Reactions:
         self._by_claim = by_claim
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """These changes are to be acted on soon."""
+        """These changes are to be acted on soon; revocations at once, however long what waits before them takes."""
+        for change in changes:
+            if change.kind == "machine-revoked":
+                self._router.close_here(change.subject, Close.MACHINE_REVOKED)
         self._waiting += changes
         self._rung.set()
 
@@ -53,15 +56,18 @@ class Reactions:
                 await (self.react_to_everything() if everything else self.react(waiting))
             except RelayError as error:
                 structlog.get_logger().warning("changes of access wait", why=error.message)
-                self._everything = True
-                await asyncio.sleep(RETRY_SECONDS)
-                self._rung.set()
+                await self._again()
+            except Exception:
+                structlog.get_logger().exception("changes of access could not be acted on")
+                await self._again()
+
+    async def _again(self) -> None:
+        self._everything = True
+        await asyncio.sleep(RETRY_SECONDS)
+        self._rung.set()
 
     async def react(self, changes: Sequence[Change]) -> None:
         """Apply a run of changes; raises `Unavailable`, and may then be repeated whole."""
-        for change in changes:
-            if change.kind == "machine-revoked":
-                self._router.close_here(change.subject, Close.MACHINE_REVOKED)
         machines = {change.subject for change in changes if change.kind in ("machine", "machine-revoked")}
         people = [change for change in changes if change.kind in ("member", "credential", "workspace")]
         if people:
@@ -73,11 +79,11 @@ class Reactions:
 
     async def react_to_everything(self) -> None:
         """Ask again about everybody; raises `Unavailable`."""
-        for machine in list(self._router.hub.agents.values()):
+        for agent in list(self._router.hub.agents.values()):
             try:
-                await self._directory.row(machine.workspace, machine.machine)
+                await self._directory.row(agent.workspace, agent.machine)
             except NotFound:
-                self._router.close_here(machine.machine, Close.MACHINE_REVOKED)
+                self._router.close_here(agent.machine, Close.MACHINE_REVOKED)
         for browser in list(self._router.hub.browsers):
             await self._refresh(browser)
         for attachment in list(self._router.hub.attachments()):

@@ -48,6 +48,8 @@ class AgentConversation:
         self._loop = asyncio.get_running_loop()
         self._state: Literal["hello", "admitting", "admitted"] = "hello"
         self._agent: Agent | None = None
+        self._removes = False  # it said goodbye for good
+        self._rehosting = False
 
     def begin(self) -> None:
         """Start the clock on the hello."""
@@ -90,7 +92,7 @@ class AgentConversation:
             case m.Beat():
                 if message.hostname is not None and message.hostname != agent.hello.hostname:
                     agent.hello.hostname = message.hostname
-                    self._pump.spawn(self._rehost(agent, message.hostname))
+                    self._rehost_soon(agent)
             case m.SessionChanged():
                 self._announced(agent, message.session)
             case m.Attaching() | m.Attached() | m.Behind() | m.InputRefused():
@@ -101,7 +103,8 @@ class AgentConversation:
                 router.requests.answered(agent, message)
             case m.Bye():
                 agent.bye = True
-                if message.remove:
+                if message.remove and not self._removes:
+                    self._removes = True
                     self._pump.spawn(self._remove(agent))
             case m.AgentHello():
                 raise Invalid("a second hello")
@@ -130,8 +133,8 @@ class AgentConversation:
         agent.fence = admitted.fence
         first = self._token.token_version > admitted.previous_token_version
         shadowed = await self._settle(agent) if first else None
-        row = await doors.parts.directory.row(agent.workspace, agent.machine)
-        if self._pump.closing is not None:
+        row = await self._row(agent)
+        if self._gives_way(agent, admitted.fence) or self._pump.closing is not None:
             return  # somebody decided otherwise meanwhile
         older = doors.router.agent_admitted(agent)
         if older is not None:
@@ -157,13 +160,34 @@ class AgentConversation:
                 },
             )
         )
-        if shadowed is not None:
-            await self._tell_both(agent, row.name, shadowed)
         doors.infos.changed(agent)
+        if shadowed is not None:
+            self._pump.spawn(self._tell_both(agent, row.name, shadowed))
         log = structlog.get_logger()
         log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
         if row.hostname != agent.hello.hostname:
-            self._pump.spawn(self._rehost(agent, agent.hello.hostname))
+            self._rehost_soon(agent)
+
+    def _gives_way(self, agent: Agent, fence: Fence) -> bool:
+        """Close if a newer connection of the machine was faster to be admitted here."""
+        holder = self._doors.hub.agents.get(agent.machine)
+        if holder is None or holder.fence is None or fence.relation(holder.fence) != "older":
+            return False
+        same = holder.hello.instance == agent.hello.instance
+        self._pump.close(Close.DRAINING if same else Close.REPLACED)
+        return True
+
+    async def _row(self, agent: Agent) -> Registered:
+        """What the registry keeps of the machine; raises `MachineRevoked` where it keeps nothing any more."""
+        parts = self._doors.parts
+        try:
+            return await parts.directory.row(agent.workspace, agent.machine)
+        except NotFound:
+            pass  # revoked, or this node has yet to hear that it registered: only the registry knows
+        try:
+            return await parts.registry.machines.get(agent.machine)
+        except NotFound:
+            raise MachineRevoked("this machine is not registered") from None
 
     async def _announce(self, agent: Agent) -> Admitted:
         """Take the machine; raises what a refusal means to the agent."""
@@ -203,7 +227,10 @@ class AgentConversation:
 
     async def _tell_both(self, agent: Agent, name: str, other: Registered) -> None:
         agent.send(m.Notice(code="name-taken-over", message=f"the name {name} was taken over from {other.id}"))
-        record = await self._doors.parts.presence.locate(other.workspace, other.id)
+        try:
+            record = await self._doors.parts.presence.locate(other.workspace, other.id)
+        except RelayError:
+            return  # a notice is a hint, and no reason to lose the connection that was just made
         if record is not None and record.connected:
             text = f"the name {name} was taken over by {agent.machine}; this machine goes on by id and hostname"
             self._doors.router.notify(other.id, record.node, "shadowed", text)
@@ -213,22 +240,36 @@ class AgentConversation:
             agent.machine, Close.REPLACED, [node], below=agent.generation, instance=agent.hello.instance
         )
 
-    async def _rehost(self, agent: Agent, hostname: str) -> None:
+    def _rehost_soon(self, agent: Agent) -> None:
+        """Store what the machine calls itself now, once at a time however often it changes its mind."""
+        if not self._rehosting:
+            self._rehosting = True
+            self._pump.spawn(self._rehost(agent))
+
+    async def _rehost(self, agent: Agent) -> None:
         """The machine calls itself something else now: the id stays."""
-        parts = self._doors.parts
+        parts, stored = self._doors.parts, ""
         try:
-            await parts.registry.machines.set_hostname(agent.machine, hostname, parts.clock())
+            while stored != agent.hello.hostname:
+                stored = agent.hello.hostname
+                await parts.registry.machines.set_hostname(agent.machine, stored, parts.clock())
             await parts.changed()
         except RelayError as error:
             structlog.get_logger().warning("a hostname is not stored", machine=agent.machine, why=error.message)
+        finally:
+            self._rehosting = False
         self._doors.infos.changed(agent)
 
     async def _remove(self, agent: Agent) -> None:
-        """An ephemeral machine leaves for good; any other only says goodbye."""
+        """An ephemeral machine leaves for good, and its installation may register again; any other only says goodbye.
+        Twice is as good as once."""
         parts = self._doors.parts
-        row = await parts.directory.row(agent.workspace, agent.machine)
+        try:
+            row = await parts.directory.row(agent.workspace, agent.machine)
+        except NotFound:
+            return
         if row.ephemeral:
-            await parts.registry.machines.revoke(agent.machine, SYSTEM, parts.clock())
+            await parts.registry.machines.revoke(agent.machine, SYSTEM, parts.clock(), left=True)
             await parts.changed()  # the tail closes this socket, as it does for every revocation
 
     # --- the end -----------------------------------------------------------------------------------------------
@@ -245,6 +286,8 @@ class AgentConversation:
             return
         try:
             await self._let_go(agent, agent.fence, seen_to_drop)
+            if self._removes:  # most close right behind their goodbye, and that ends what the connection was doing
+                await self._remove(agent)
         except RelayError as error:
             structlog.get_logger().warning("a departure is not stored", machine=agent.machine, why=error.message)
 
@@ -253,7 +296,8 @@ class AgentConversation:
         if agent.bye:
             await presence.goodbye(agent.workspace, agent.machine, fence)
         elif seen_to_drop and not self._doors.membership.draining:
-            await presence.drop(agent.workspace, agent.machine, fence)
+            age_ms = int((self._loop.time() - agent.heard) * 1000)
+            await presence.drop(agent.workspace, agent.machine, fence, age_ms)
 
 
 def _first_info(agent: Agent) -> Info:

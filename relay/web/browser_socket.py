@@ -31,7 +31,11 @@ async def browser_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -
     conversation = BrowserConversation(doors, pump, browser)
     log = structlog.get_logger().bind(user=identity.id)
     code, reason = int(Close.INTERNAL), ""
+    doors.hub.browsers.add(browser)  # first in, then checked: a change of access from now on finds it
     try:
+        checked = await doors.parts.authenticator.by_claim(claim)
+        if browser.identity is identity:  # else such a change was acted on meanwhile, and knows better
+            browser.identity = checked
         code, reason = await pump.run(conversation.text, conversation.binary, conversation.begin)
     finally:
         conversation.end()
@@ -96,7 +100,6 @@ class BrowserConversation:
     def _hello(self, hello: m.BrowserHello) -> None:
         browser, doors = self._browser, self._doors
         browser.client, browser.label = hello.client, hello.label
-        doors.hub.browsers.add(browser)
         identity = browser.identity
         browser.send(
             m.BrowserWelcome(

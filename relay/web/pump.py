@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from relay.errors import Close, RelayError
 from relay.rules.limits import CONTROL_BYTES, KIB, OUTBOX_BYTES
@@ -144,7 +144,7 @@ class Pump:
                 await self._send_all()
         except TimeoutError:
             self._queue.clear()  # it is slow and leaving: what is queued goes with it
-        except (RuntimeError, OSError):
+        except (WebSocketDisconnect, RuntimeError, OSError):
             return  # the socket is gone; the reader hears of it
         finally:
             self._patience = None
@@ -176,5 +176,5 @@ class Pump:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._websocket.close(int(self.closing), self.closing.reason)
-        except (TimeoutError, RuntimeError, OSError):
+        except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
             return

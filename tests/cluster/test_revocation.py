@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
+from uuid import uuid4
 
 from relay.client import events
 from relay.client.subscription import follow
-from tests.support.cluster import Team
+from relay.errors import Close
+from tests.support.bare import bare
+from tests.support.cluster import Rest, Team
 from tests.support.screen import browser, open_shell, watching
 
 
@@ -85,3 +89,27 @@ def test_a_revocation_whose_kick_is_lost_is_healed_by_the_beat(team: Team) -> No
         holder.thaw()
     assert agent.ends(15) == 0
     assert "revoked" in agent.output()
+
+
+def test_a_token_that_ends_between_the_door_and_hello_lets_nobody_in(team: Team) -> None:
+    """Who was let in at the door a moment before has not said hello yet, and is found all the same."""
+    made = team.owner("POST", "/api/tokens", {"name": "short-lived"})
+    with bare(team.cluster.other(team.owner.url), "/ws/browser", made["token"]) as browser:
+        team.owner("DELETE", f"/api/tokens/{made['id']}")
+        assert browser.is_closed() == (Close.BAD_TOKEN, "bad-token")
+
+
+def test_an_ephemeral_machine_that_left_may_register_again_unasked(team: Team) -> None:
+    """Its goodbye and its close arrive together, and the goodbye counts."""
+    key = Rest(team.owner.url, team.key)
+    runner = {"name": "runner", "hostname": "runner.local", "version": "1", "instanceId": str(uuid4())}
+    first = key("POST", "/api/machines", runner | {"ephemeral": True}, status=201)
+    with bare(team.owner.url, "/ws/agent", first["machineToken"]) as agent:
+        agent.say(type="hello", instance=runner["instanceId"], hostname="runner.local", version="1")
+        agent.hears("welcome")
+        agent.say(type="bye", remove=True)
+    give_up = time.monotonic() + 10
+    while team.machines() and time.monotonic() < give_up:
+        time.sleep(0.05)
+    second = key("POST", "/api/machines", runner | {"ephemeral": True}, status=201)
+    assert second["machine"]["id"] != first["machine"]["id"]
