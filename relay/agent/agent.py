@@ -299,3 +299,4 @@ class Agent:
         except sqlite3.Error as error:
             # Sessions matter more than their history: a full disk must not end them.
             structlog.get_logger().error("the history cannot be written", why=str(error))
+            self._sessions.not_written(entries)

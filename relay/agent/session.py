@@ -76,10 +76,14 @@ class Session:
         return self._described
 
     @property
+    def left(self) -> bool:
+        """Whether it is over and nobody is looking at it."""
+        return not self.live and not len(self._audience)
+
+    @property
     def recorded(self) -> bool:
-        """Whether it is over, the history has all that it keeps of it, and nobody is looking at it."""
-        unwritten = self.changed or self.written < self.ring.head
-        return not self.live and not unwritten and not len(self._audience)
+        """Whether the history has all that it keeps of it."""
+        return not self.changed and self.written >= self.ring.head
 
     @property
     def ended_seconds(self) -> float:

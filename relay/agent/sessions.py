@@ -26,6 +26,7 @@ from relay.rules import frames, ids, limits
 from relay.rules import messages as m
 
 ENDED_KEPT = 64  # sessions that are over and still in memory, a ring each; the others come from the history
+UNWRITTEN_KEPT = 128  # the same while the history takes nothing, so that a full disk does not fill the memory too
 
 
 class Opening(m.Message, kw_only=True):
@@ -192,15 +193,16 @@ class Sessions:
 
     def tick(self) -> None:
         """Do what is due by time alone; called about every second."""
-        recorded = []
+        left = []
         for session in self._sessions.values():
             if session.tick():
                 self._create_task(session.end("stalled"))
-            if session.recorded:
-                recorded.append(session)
-        recorded.sort(key=lambda session: session.ended_seconds)
-        for place, session in enumerate(recorded):
-            if place >= ENDED_KEPT or session.ended_seconds > ENDED_KEPT_SECONDS:
+            if session.left:
+                left.append(session)
+        left.sort(key=lambda session: session.ended_seconds)
+        for place, session in enumerate(left):
+            enough = place >= ENDED_KEPT or session.ended_seconds > ENDED_KEPT_SECONDS
+            if (session.recorded and enough) or place >= UNWRITTEN_KEPT:
                 del self._sessions[session.id]
 
     def unwritten(self) -> list[Entry]:
@@ -215,6 +217,14 @@ class Sessions:
                 session.changed = False
                 session.written = session.ring.head
         return entries
+
+    def not_written(self, entries: list[Entry]) -> None:
+        """The history did not take these: they are to be written with what comes next."""
+        for entry in entries:
+            session = self._sessions.get(entry.session.id)
+            if session is not None:
+                session.changed = True
+                session.written -= len(entry.frames)
 
     async def end_all(self) -> None:
         """End everything, because the agent leaves."""

@@ -189,6 +189,32 @@ async def test_the_history_gets_what_is_new_and_only_that(here: Machine) -> None
     assert entry.session.ended == "exit"
 
 
+async def test_what_the_history_refused_is_written_with_what_comes_next(here: Machine) -> None:
+    jane = await here.visit("/bin/sh", "-c", "echo one; read x; echo two")
+    await jane.sees(b"one")
+    here.sessions.not_written(here.sessions.unwritten())
+    jane.type(b"\n")
+    await jane.sees_the_end()
+    (entry,) = entries = here.sessions.unwritten()
+    assert [frames.payload(frame) for frame in entry.frames[:2]] == [b"one\n", b"two\n"]
+    here.sessions.not_written(entries)
+    await here.record()
+    found = await here.history.session(jane.session.id)
+    assert found is not None
+    assert (found[0].ended, len(found[1])) == ("exit", 3)
+
+
+async def test_a_history_that_takes_nothing_does_not_fill_the_memory(
+    here: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNWRITTEN_KEPT", 2)
+    for _ in range(4):
+        await here.ended(await here.open("true"))
+        here.sessions.not_written(here.sessions.unwritten())
+        here.pass_by(1)
+    assert len(here.sessions.remembered()) == 2
+
+
 async def test_there_is_a_limit_on_live_sessions(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SESSIONS_PER_MACHINE", 2)
     for _ in range(2):
