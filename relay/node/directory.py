@@ -56,9 +56,19 @@ class View:
             known = set(self._order)
             order = [id for id in self._order if id in self.rows]  # sorted but for a few, which sorts fast
             order += (id for id in self.rows if id not in known)
-            self._order = sorted(order, key=lambda id: (self.rows[id].name, id))
+            self._order = sorted(order, key=self._place)
             self._ordered = True
         return self._order
+
+    async def presort(self) -> None:
+        """Order a first list by parts, so that what is left for `by_name` is short."""
+        ids = list(self.rows)
+        for start in range(0, len(ids), LOOKED_AT_ONCE):
+            self._order += sorted(ids[start : start + LOOKED_AT_ONCE], key=self._place)
+            await asyncio.sleep(0)
+
+    def _place(self, id: str) -> str:
+        return f"{self.rows[id].name}\0{id}"  # no name has a character before or like this one
 
     def put(self, machines: Iterable[str], rows: dict[str, Registered]) -> None:
         """Replace the rows of these machines; those without one are gone."""
@@ -173,6 +183,7 @@ class Directory:
             rows = await self._registry.machines.list([workspace])
             former = await self._registry.machines.former(workspace, self._unix_ms())
             view = View({row.id: row for row in rows}, former, asyncio.get_running_loop().time())
+            await view.presort()
             if number == self._tail.number:  # else a change that landed meanwhile may be missing
                 break
         self._views[workspace] = view

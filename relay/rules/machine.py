@@ -25,14 +25,15 @@ Labels = Annotated[
 ]
 
 
-class Owner(Struct, rename="camel"):
+# A node keeps ten thousand of these two for a workspace; none can be part of a cycle, so the collector need not look.
+class Owner(Struct, rename="camel", gc=False):
     """The person a machine belongs to."""
 
     id: str
     name: str
 
 
-class Registered(Struct, frozen=True, kw_only=True):
+class Registered(Struct, frozen=True, kw_only=True, gc=False):
     """What the registry keeps of a machine; presence is not in it, only what was last told of it."""
 
     id: str
