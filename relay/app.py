@@ -8,7 +8,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
@@ -48,6 +48,7 @@ from relay.web.server import DrainingServer, configure
 from relay.web.site import create_web
 from relay.web.sockets import Bucket, Doors, routes
 
+AGAIN_SECONDS = 1.0  # before a part that failed begins again, so that a lasting mistake does not fill the log
 AGREED = {name: float(value) for name, value in vars(timing).items() if isinstance(value, int | float)}
 
 
@@ -112,7 +113,7 @@ class Node:
             randomness=secrets.token_bytes,
             changed=self._changed,
             readiness=self.readiness,
-            remembered=self.membership.boots,
+            alive=self.membership.alive,
             nodes=self.membership.urls,
         )
 
@@ -161,6 +162,7 @@ class Node:
             self.authenticator.forget(change.subject)
             if change.workspace is not None and change.kind in ("member", "workspace"):
                 self.authenticator.forget(change.workspace)
+        self.mirror.changed(changes)
         self.feeds.changed(changes)
         self.reactions.changed(changes)
 
@@ -188,14 +190,12 @@ class Node:
 
     async def run(self) -> None:
         """Do everything that nobody asks for, until cancelled: beats, lease, tail, feeds, lanes."""
-        await self.tail.begin()
         self.bus.subscribe(self.keys.inbox(self.boot), self.lanes.received)
         self.bus.subscribe(self.keys.changes_bell, self.tail.ring)
+        parts = (self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos, self.reactions)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.bus.run())
-            for part in (self.beats, self.membership, self.tail, self.feeds, self.infos, self.reactions):
-                group.create_task(part.run())
-            group.create_task(self._tick())
+            for work in (self.bus.run, *(part.run for part in parts), self._tick):
+                group.create_task(_kept_up(work))
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -209,6 +209,17 @@ class Node:
             self.router.tick(now, repeat_interest=due)
 
 
+async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
+    """Do what ends only by being cancelled, and begin it again if we made a mistake: what one peer can say must not
+    take the node from all others."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            structlog.get_logger().exception("a part of the node failed and begins again")
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
 @asynccontextmanager
 async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """A node over a migrated registry and a Redis whose cluster keeps the same times. Raises `Misconfigured` or
@@ -219,7 +230,9 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         redis = connect(settings.redis_url)
         try:
             await agree(redis, Keys(settings.redis_prefix), AGREED)
-            yield Node(settings, registry, redis)
+            node = Node(settings, registry, redis)
+            await node.tail.begin()  # before anybody comes: a hello is checked against revocations up to the cursor
+            yield node
         finally:
             await redis.aclose()
     finally:

@@ -64,11 +64,11 @@ class Infos:
             dirty, self._dirty = list(self._dirty), set()
             try:
                 while dirty:
-                    await self._tell(dirty[-1])
-                    dirty.pop()
+                    agent = dirty.pop()
+                    await self._tell(agent)
             except RelayError as error:
                 structlog.get_logger().warning("who is on waits for Redis", why=error.message)
-                self._dirty.update(dirty)
+                self._dirty.update((agent, *dirty))
                 self._rung.set()
                 await asyncio.sleep(RETRY_SECONDS)
 

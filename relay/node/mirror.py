@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
+from relay.errors import RelayError
 from relay.registry import Change, Registry
 from relay.store import Keys, Revocations
 
@@ -17,6 +20,25 @@ class Mirror:
         self._revocations = revocations
         self._keys = keys
         self._loading: dict[int, asyncio.Lock] = {}
+        self._waiting: list[Change] = []
+        self._rung = asyncio.Event()
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        """The table has grown by these; the mirror follows soon."""
+        self._waiting += changes
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Follow until cancelled. What Redis did not take is not told again: the shards that lack it are loaded by the
+        next handshake that needs them."""
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            waiting, self._waiting = self._waiting, []
+            try:
+                await self.follow(waiting[0].number - 1, waiting)
+            except RelayError as error:
+                structlog.get_logger().warning("the mirror of revocations waits", why=error.message)
 
     def shard(self, workspace: str) -> int:
         """The shard of a workspace."""

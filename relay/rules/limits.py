@@ -35,6 +35,7 @@ QUERY_CHARACTERS = 255  # what a person types to find a machine
 HOSTNAME_CHARACTERS = 253  # RFC 1035
 TITLE_CHARACTERS = 200  # names of people, workspaces, keys and sessions
 LABEL_CHARACTERS = 128
+UNIX_SECONDS = 253_402_300_799  # the end of the year 9999, after which no calendar of ours writes a date
 ARGUMENTS = 1_024  # words of one exec command
 ENVIRONMENT = 256  # variables of one exec command
 TERMINAL_COLUMNS = 1_000

@@ -28,7 +28,7 @@ Hostname = Annotated[str, Meta(min_length=1, max_length=limits.HOSTNAME_CHARACTE
 ClientId = Annotated[str, Meta(min_length=8, max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 Mode = Literal["drive", "watch"]
 SessionKind = Literal["terminal", "exec"]
-Unix = Annotated[float, Meta(ge=0)]
+Unix = Annotated[float, Meta(ge=0, le=limits.UNIX_SECONDS)]
 
 
 class Message(Struct, rename="camel", omit_defaults=True, kw_only=True):

@@ -27,6 +27,13 @@ def test_an_agents_hello_survives_the_wire_in_camel_case() -> None:
     assert b'"type":"hello"' in text
 
 
+@pytest.mark.parametrize("seconds", ["1e300", "-1"])
+def test_a_moment_that_no_calendar_has_is_invalid(seconds: str) -> None:
+    text = m.encode(HELLO).replace(b'"startedAt":1.5', f'"startedAt":{seconds}'.encode())
+    with pytest.raises(Invalid, match="startedAt"):
+        m.from_agent(text)
+
+
 def test_defaults_are_left_out_and_come_back() -> None:
     assert m.encode(m.Beat()) == b'{"type":"beat"}'
     assert m.from_agent(b'{"type":"beat"}') == m.Beat()
