@@ -181,7 +181,7 @@ async def close_everywhere(ask: Ask, id: str, code: Close) -> tuple[int, list[st
     except Unavailable:
         closed, unconfirmed = await router.close_machine(id, code, [])
         return closed, [*unconfirmed, "unknown"]
-    return await router.close_machine(id, code, list({*listed, *ask.parts.remembered()}))
+    return await router.close_machine(id, code, list(ask.parts.alive(listed)))
 
 
 def _position(each: Line) -> tuple[str, str, str]:
