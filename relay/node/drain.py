@@ -13,7 +13,7 @@ from relay.rules import messages as m
 
 AGENTS_SHARE = 0.6  # of the window; sessions follow their agents, so browsers that come later come once
 PARTING_SECONDS = 5.0  # for the last close to be sent; whoever is still there then hears that the process ends
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.02  # sockets tell nobody that they are gone; this is far below what a drain takes
 
 
 async def drain(hub: Hub, membership: Membership, seconds: float) -> None:

@@ -228,7 +228,8 @@ def test_a_browser_that_reads_neither_frames_nor_answers_is_closed_with_4102(
         bare_browser(far, team.owner.token) as neighbour,
     ):
         attach(slow, agent, machine, session)
-        overwhelm(slow, agent, machine, session)
+        attach(neighbour, agent, machine, session)
+        overwhelm(slow, neighbour, agent, machine, session)
         is_answered(neighbour, agent, machine)
         assert slow.is_closed() == (4102, "slow-consumer")
         metrics.reaches(1, CLOSED, role="browser", code="4102")
@@ -245,8 +246,9 @@ def test_a_browser_that_does_not_even_read_why_it_is_closed_is_dropped_within_se
         bare_browser(far, team.owner.token) as neighbour,
     ):
         attach(slow, agent, machine, session)
+        attach(neighbour, agent, machine, session)
         before = metrics.resident_bytes()
-        overwhelm(slow, agent, machine, session)
+        overwhelm(slow, neighbour, agent, machine, session)
         is_answered(neighbour, agent, machine)
         metrics.reaches(1, CLOSED, role="browser", code="4102")
         assert metrics.resident_bytes() - before < GROWTH_BYTES
@@ -254,13 +256,15 @@ def test_a_browser_that_does_not_even_read_why_it_is_closed_is_dropped_within_se
             slow.is_closed()
 
 
-def overwhelm(browser: Bare, agent: Bare, machine: BareMachine, session: dict[str, Any]) -> None:
-    """Fill the outbox of a browser that does not read with frames, and then what is left of it with long answers."""
+def overwhelm(slow: Bare, neighbour: Bare, agent: Bare, machine: BareMachine, session: dict[str, Any]) -> None:
+    """Fill the outbox of a browser that does not read with frames, and then what is left of it with long answers. The
+    neighbour sets the pace, so that the system has taken all it will when the outbox is full."""
     for ref in range(limits.PENDING_PER_BROWSER):
-        browser.say(type="sessions", ref=ref, machine=machine.id)
+        slow.say(type="sessions", ref=ref, machine=machine.id)
     asked = [agent.hears("request")["ref"] for _ in range(limits.PENDING_PER_BROWSER)]
     for sequence in range(1, FRAMES + 1):
         agent.frame(output(session, sequence), bytes(FRAME_BYTES))
+        assert neighbour.hears_frame()[0].sequence == sequence
     agent.hears("detach")
     for ref in asked:
         agent.say(type="answer", ref=ref, result={"sessions": [], "padding": "x" * ANSWER_CHARACTERS})
