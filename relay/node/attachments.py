@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from relay.errors import LimitReached, NotFound
@@ -13,6 +14,7 @@ from relay.node.sessions import Sessions
 from relay.rules import ids
 from relay.rules import messages as m
 from relay.rules.limits import ATTACHMENTS_PER_BROWSER
+from relay.rules.timing import REQUEST_SECONDS
 
 Check = Callable[[Attachment], Awaitable[None]]  # raises NotFound or Forbidden if the browser may not attach
 INTEREST_PART = 1_000  # attachments in one interest hop, about 100 KB of JSON, so that it fits a batch
@@ -74,14 +76,16 @@ class Attachments:
         self._lanes.send_hop(home, hop)
         try:
             await self._calls.outcome(call)
-        finally:
-            self._numbering.pop(call, None)
+        except BaseException:
+            attachment.cancelled = True  # a number that comes all the same is given back
+            asyncio.get_running_loop().call_later(REQUEST_SECONDS, self._numbering.pop, call, None)
+            raise
 
     def numbered(self, sender: str, hop: hops.NumberedHop) -> None:
         """The agent's node gave a number: frames that follow in this very batch already find the attachment."""
         attachment = self._numbering.pop(hop.call, None)
         if attachment is None:
-            return  # given up; the agent's node forgets it when no interest list names it
+            return  # given up long ago; the agent's node forgets it when no interest list names it
         attachment.number = hop.attachment
         if self._wanted(attachment) and attachment.key not in attachment.browser.attachments:
             away = self._hub.away_of(ids.raw(attachment.machine), attachment.session, sender, hop.generation)
