@@ -36,7 +36,9 @@ class View:
         self.rows = rows
         self.former = former
         self.rows_at = read_at  # monotonic seconds
-        self.stale: set[str] = set()  # machines whose rows must be read again
+        self.stale: dict[
+            str, object
+        ] = {}  # machines whose rows must be read again, by the mark of a change
         self.unread: set[str] = set()  # machines whose row is new here, so that their bell may have been passed over
         self.records: dict[str, Record] = {}
         self.settled = True
@@ -126,7 +128,7 @@ class Directory:
             if view is None or change.workspace is None:
                 continue
             if change.kind in ("machine", "machine-revoked") and len(view.stale) < ROWS_AGAIN:
-                view.stale.add(change.subject)
+                view.stale[change.subject] = object()
             else:  # owners, names of people and workspaces are in every row
                 del self._views[change.workspace]
 
@@ -157,13 +159,13 @@ class Directory:
         if view is None:
             view = await self._load(workspace)
         elif view.stale:
-            stale, view.stale = view.stale, set()
-            try:
-                view.put(stale, await self._registry.machines.get_many(list(stale)))
-                view.former = await self._registry.machines.former(workspace, self._unix_ms())
-            except BaseException:
-                view.stale |= stale
-                raise
+            asked = dict(view.stale)  # stays marked until the rows are here: nobody may take the old ones for current
+            rows = await self._registry.machines.get_many(list(asked))
+            view.former = await self._registry.machines.former(workspace, self._unix_ms())
+            settled = [id for id, mark in asked.items() if view.stale.get(id) is mark]  # not named again meanwhile
+            view.put(settled, {id: rows[id] for id in settled if id in rows})
+            for id in settled:
+                del view.stale[id]
             view.rows_at = asyncio.get_running_loop().time()
         if workspace in self._views:
             self._views.move_to_end(workspace)

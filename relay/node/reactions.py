@@ -36,7 +36,7 @@ class Reactions:
         """These changes are to be acted on soon; revocations at once, however long what waits before them takes."""
         for change in changes:
             if change.kind == "machine-revoked":
-                self._router.close_here(change.subject, Close.MACHINE_REVOKED)
+                self._router.revoked(change.subject)
         self._waiting += changes
         self._rung.set()
 

@@ -22,6 +22,7 @@ from relay.rules.machine import iso
 from relay.rules.presence import Record
 from relay.rules.timing import REVOKE_WAIT_SECONDS
 
+CLOSED_EARLY = 1_000  # revoked machines whose count is remembered; whoever revokes asks within seconds
 Locate = Callable[[str, str], Awaitable[Record | None]]  # (workspace, machine) as Redis knows it
 
 
@@ -39,6 +40,7 @@ class Router:
     ) -> None:
         self.boot = boot
         self._meters = meters
+        self._closed_early: dict[str, int] = {}  # by machine: revoked sockets that the tail closed before anybody asked
         self.hub = hub
         self._lanes = lanes
         self._locate = locate
@@ -131,9 +133,18 @@ class Router:
             return {"closed": 0, "confirmed": False}
         return {"closed": answer.get("closed", 0), "confirmed": True}
 
+    def revoked(self, machine: str) -> None:
+        """The tail says that a machine was revoked: close its sockets, and remember how many for who asks us to."""
+        closed = self.close_here(machine, Close.MACHINE_REVOKED)
+        if closed:
+            self._closed_early[machine] = closed
+            if len(self._closed_early) > CLOSED_EARLY:
+                self._closed_early.pop(next(iter(self._closed_early)))
+
     def close_here(self, machine: str, code: Close, *, below: int | None = None, instance: str | None = None) -> int:
-        """Close this node's sockets of a machine; the answer is how many."""
-        closed = 0
+        """Close this node's sockets of a machine; the answer is how many, those counted that the tail was quicker to
+        close."""
+        closed = self._closed_early.pop(machine, 0) if code is Close.MACHINE_REVOKED else 0
         for agent in self.hub.connections(machine):
             if below is not None and (agent.fence is None or agent.generation >= below):
                 continue  # one that still asks for its fence is about to hold the newest

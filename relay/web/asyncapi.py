@@ -35,11 +35,7 @@ def asyncapi(url: str) -> dict[str, Any]:
         ("browser", "send"): get_args(messages.ToBrowser),
     }
     kinds = list(dict.fromkeys(kind for side in sides.values() for kind in side))
-    _schemas, schemas = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
-    for schema in schemas.values():
-        if "description" in schema:
-            schema["description"] = _line(schema["description"])
-    _describe_objects(schemas)
+    schemas = _schemas(kinds)
     written: dict[str, Any] = {kind.__name__: _message(kind) for kind in kinds}
     written |= {_frame_name(kind): _frame(kind) for kind in Kind}
     channels: dict[str, Any] = {}
@@ -78,6 +74,15 @@ def asyncapi(url: str) -> dict[str, Any]:
         "x-timings": _numbers(timing),
         "x-limits": _numbers(limits),
     }
+
+
+def _schemas(kinds: list[type[messages.Message]]) -> dict[str, Any]:
+    _named, schemas = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
+    for schema in schemas.values():
+        if "description" in schema:
+            schema["description"] = _line(schema["description"])
+    _describe_objects(schemas)
+    return schemas
 
 
 def _describe_objects(schemas: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ LIMITS = "relay_limits_reached"
 CLOSED = "relay_sockets_closed"
 SMALL_WINDOW_BYTES = 32 * limits.KIB  # so that the system keeps little of what a browser does not read
 FRAME_BYTES = 128 * limits.KIB
-FRAMES = 160  # 20 MiB: the outbox, what the system keeps anyhow, and much more
+FRAMES = 320  # 40 MiB: the outbox, what the system keeps anyhow, and much more
 ANSWER_CHARACTERS = (
     30_000  # 64 of them are more than the margin that an outbox full of frames keeps for control messages
 )
@@ -195,7 +195,7 @@ def test_a_full_node_turns_newcomers_away_with_4100_and_one_in_a_hurry_with_4101
 def test_a_browser_that_does_not_read_is_told_that_it_is_behind_and_costs_its_neighbour_nothing(
     team: Team, machine: BareMachine, near: str, far: str, metrics: Metrics
 ) -> None:
-    """20 MiB pass it by; the neighbour on the same node and session gets each frame promptly; memory stays bounded."""
+    """40 MiB pass it by; the neighbour on the same node and session gets each frame promptly; memory stays bounded."""
     session = a_session()
     with (
         machine.agent(near, session) as agent,

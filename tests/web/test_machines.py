@@ -160,7 +160,7 @@ async def test_a_bell_that_rang_before_the_row_was_known_is_not_lost(
     made = await owner.register("new")
     with monkeypatch.context() as patch:
         view = site.parts.directory._views[site.workspace]
-        stale, view.stale = view.stale, set()
+        stale, view.stale = view.stale, {}
         patch.setattr(site.node.tail, "catch_up", too_early)
         await site.connect(made["machine"], made["machineToken"])
         assert len((await owner.get("/api/machines"))["machines"]) == 1
