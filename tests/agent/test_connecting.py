@@ -26,8 +26,7 @@ async def test_it_says_who_it_is_and_remembers_where_it_was_welcomed(agent: Serv
     assert visit.connection.subprotocol == "relay.v1"
     assert visit.hello is not None
     assert (visit.hello.instance, visit.hello.hostname, visit.hello.generation) == (INSTANCE, "mac.local", 0)
-    await visit.hears(m.Beat)
-    assert (agent.enrolment.generation, agent.enrolment.nodes) == (101, tuple(one.nodes))
+    await visit.until(lambda: (agent.enrolment.generation, agent.enrolment.nodes) == (101, tuple(one.nodes)))
 
 
 async def test_a_node_that_it_heard_of_is_as_good_as_the_one_it_knew(agent: Served, one: Node, two: Node) -> None:

@@ -162,6 +162,8 @@ def test_an_agents_257th_session_is_refused_and_its_connection_and_the_others_st
         attach(browser, agent, machine, sessions[-1])
         agent.say(type="session", session=sessions[0] | {"endedAt": 2.0})
         agent.say(type="session", session=late)
+        agent.frame(output(a_session(), 1))  # its answer says that the node has heard all before it
+        agent.hears("error", code="not-found")
         attach(browser, agent, machine, late)
 
 

@@ -58,6 +58,7 @@ def test_names_are_taken_kept_and_refused_on_every_node(team: Team) -> None:
         refused = owner("PATCH", f"/api/machines/{second.id}", {"name": "PROD-API"}, status=409)
         assert refused["code"] == "name-taken"
         owner("PATCH", f"/api/machines/{second.id}", {"name": "Straße"})
+        owner("PATCH", f"/api/machines/{first.id}", {"name": "STRASSE"}, status=409)
         assert team.machine("other")["id"] == second.id
         newer = BareMachine(team, "prod-api")
         assert newer.id != first.id

@@ -97,11 +97,16 @@ export class Socket {
 
   /** Says something that has no answer; what cannot be sent now is dropped, for every sender starts over on welcome. */
   send(message: FromBrowser): void {
-    if (this.#connection.state === "open") this.#socket?.send(JSON.stringify(message));
+    if (this.#takes()) this.#socket?.send(JSON.stringify(message));
   }
 
   sendFrame(bytes: Uint8Array): void {
-    if (this.#connection.state === "open") this.#socket?.send(bytes as Uint8Array<ArrayBuffer>);
+    if (this.#takes()) this.#socket?.send(bytes as Uint8Array<ArrayBuffer>);
+  }
+
+  /** Whether the socket is open, also by the browser's own account, which may be ahead of what it told us. */
+  #takes(): boolean {
+    return this.#connection.state === "open" && this.#socket?.readyState === WebSocket.OPEN;
   }
 
   /** Asks something; exactly one of the two is called, and before any later message is handled. */
