@@ -36,9 +36,7 @@ class View:
         self.rows = rows
         self.former = former
         self.rows_at = read_at  # monotonic seconds
-        self.stale: dict[
-            str, object
-        ] = {}  # machines whose rows must be read again, by the mark of a change
+        self.stale: dict[str, object] = {}  # machines whose rows must be read again, by the mark of a change
         self.unread: set[str] = set()  # machines whose row is new here, so that their bell may have been passed over
         self.records: dict[str, Record] = {}
         self.settled = True
