@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,14 @@ from hypothesis import settings
 # The same examples on every run: a test that fails on some machines on some days teaches nobody anything.
 settings.register_profile("relay", derandomize=True, deadline=None, database=None)
 settings.load_profile("relay")
+
+
+def pytest_configure() -> None:
+    """Let programs under test be interrupted and hung up also where this suite was started to outlive its terminal."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

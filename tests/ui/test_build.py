@@ -14,6 +14,8 @@ import pytest
 
 from tests.ui.building import ROOT, load
 
+pytestmark = pytest.mark.xdist_group("browser")  # one at a time: they share what npm installs
+
 
 @pytest.fixture
 def builder(tmp_path: Path) -> ModuleType:

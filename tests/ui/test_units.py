@@ -17,6 +17,8 @@ from relay.rules.frames import Header, Kind
 from relay.rules.resolver import Candidate, matches
 from tests.ui.building import ROOT, build_ui
 
+pytestmark = pytest.mark.xdist_group("browser")  # one at a time: they share what npm installs
+
 UI = ROOT / "relay" / "ui"
 NAMES = ["prod-api-1", "Straße", "ÉCLAIR", "mac-studio", "a", "8f23", "İstanbul", "node.local", "x-8f23c1d2"]
 HOSTNAMES = ["prod-api-1", "mac-studio.local", "MAC-STUDIO.LOCAL.", "e\u0301clair.example.org", ".local", "strasse"]
