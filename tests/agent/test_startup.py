@@ -132,7 +132,7 @@ async def test_a_signal_stops_it_in_peace(computer: Computer, one: Node) -> None
     serving.process.send_signal(signal.SIGTERM)
     code, said = await serving.ends()
     assert code == Exit.OK
-    assert "connected  node=" in said
+    assert "  connected  node=" in said
     assert "rly_mach_x" not in said
 
 

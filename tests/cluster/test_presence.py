@@ -127,7 +127,7 @@ async def test_a_flushed_redis_makes_no_machine_offline(team: Team) -> None:
             assert time.monotonic() < deadline, "the machine did not come back by itself"
             await asyncio.sleep(0.2)
         assert diary.offline_times(machine["id"]) == []
-    assert agent.output().count("connected  node=") == 1
+    assert agent.output().count("  connected  node=") == 1
 
 
 async def test_draining_a_node_moves_its_agents_and_no_machine_is_offline_for_it(team: Team) -> None:
@@ -140,7 +140,7 @@ async def test_draining_a_node_moves_its_agents_and_no_machine_is_offline_for_it
         await diary.sees(machine["id"], "live", 5)
         part = team.cluster.node_at(node)
         assert part.stop() == 0
-        agent.says(f"connected  node={other}")
+        agent.says(f"  connected  node={other}")
         assert set(told_by_rest(team, other, machine)) == {(True, "live")}
         assert diary.offline_times(machine["id"]) == []
         part.start_again()

@@ -54,7 +54,7 @@ async def test_a_browser_subscribed_to_an_offline_machine_goes_on_when_it_return
             await screen.shows(b"before-1")
             before = connection.node
             team.owner("POST", f"/api/machines/{shell.machine}/kick")
-            agent.says("connected  node=", times=2)
+            agent.says("  connected  node=", times=2)
             await screen.type("echo after-$((1))\n")
             await screen.shows(b"after-1")
             assert connection.node == before

@@ -100,7 +100,7 @@ class Agent(Part):
     @property
     def node(self) -> str:
         """The URL of the node that it is connected to."""
-        line = self.says("connected  node=")
+        line = self.says("  connected  node=")
         return line.split("node=")[1].split()[0]
 
 
@@ -151,7 +151,7 @@ class Team:
     def agent(self, name: str, *arguments: str, token: str | None = None) -> Agent:
         """An agent with a state folder of its own, connected."""
         agent = self.cluster.agent(name, *arguments, token=token or self.key)
-        agent.says("connected  node=")
+        agent.says("  connected  node=")
         return agent
 
     def machine(self, name: str) -> dict[str, Any]:
