@@ -60,13 +60,19 @@ def build(*, force: bool = False) -> bool:
             return False
         node, npm = find_node()
         if not _has_packages():
-            install(node, npm, "--omit=dev")
+            _install(node, npm, "--omit=dev")
         _run([str(node), "build.mjs"], node, "the bundler failed")
         return True
 
 
-def install(node: Path, npm: list[str], *words: str) -> None:
-    """Fetch what the lock file names, running nobody's scripts; raises `BuildFailed`."""
+def install_all() -> None:
+    """Fetch also what only the page's own tests need; raises `BuildFailed`."""
+    with _one_at_a_time():
+        _install(*find_node())
+
+
+def _install(node: Path, npm: list[str], *words: str) -> None:
+    """Fetch what the lock file names, running nobody's scripts."""
     command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", *words]
     _run(command, node, "npm could not fetch what the page is made of")
 

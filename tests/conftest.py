@@ -22,6 +22,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Stop where groups are asked for and pytest and xdist do not agree how: tests that share something would meet."""
+    if session.config.getoption("loadgroup", False):
+        lost = [item for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        if lost:
+            raise pytest.UsageError("this pytest and this xdist leave groups apart: see the pin in pyproject.toml")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Without RELAY_* variables, and with folders of its own for whatever is kept in a home."""

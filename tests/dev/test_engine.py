@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from relay.dev.engine import Loopback, Program, Unix
 from relay.dev.part import Part
 from relay.dev.supervisor import Supervisor
 from relay.errors import Misconfigured
+from tests.support.ports import free_ports
 
 
 def silent(_name: str, _sentence: str) -> None: ...
@@ -114,11 +114,5 @@ async def test_a_server_left_by_an_earlier_run_is_stopped_first(tmp_path: Path, 
 
 async def test_nothing_left_behind_is_nothing_to_stop(tmp_path: Path) -> None:
     await engine.retire_leftover(tmp_path)
-    engine.write_configuration(tmp_path, Loopback(_free_port(), "x"))
+    engine.write_configuration(tmp_path, Loopback(free_ports(1)[0], "x"))
     await engine.retire_leftover(tmp_path)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from relay.dev.engine import SOCKET_PATH_BYTES
+from tests.support.ports import free_ports
 from tests.support.processes import alive, descendants, gone
 
 pytestmark = [pytest.mark.xdist_group("dev"), pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
@@ -30,7 +31,7 @@ class Home:
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
-        self.port = free_ports(2)
+        self.port = free_ports(2)[0]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
         self.environ = kept | {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_STATE_HOME": str(folder / "state")}
 
@@ -94,19 +95,6 @@ class Dev:
         """Wait for its end; its exit code, and all that it said."""
         said, _ = self.process.communicate(timeout=40)
         return self.process.returncode, "\n".join(self.lines) + said
-
-
-def free_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
-    for first in range(20_000 + os.getpid() % 10_000, 60_000, count):
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no free ports")
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +190,7 @@ def test_a_folder_that_cannot_be_written_is_refused(home: Home, tmp_path: Path) 
 
 
 def test_a_missing_engine_is_one_line(home: Home, tmp_path: Path) -> None:
-    with home.dev("--data", str(tmp_path), "--port", str(free_ports(2)), RELAY_VALKEY_BIN="/no/such") as dev:
+    with home.dev("--data", str(tmp_path), "--port", str(free_ports(2)[0]), RELAY_VALKEY_BIN="/no/such") as dev:
         code, said = dev.ended()
     assert code == 78
     assert said.splitlines()[-1] == "relay: RELAY_VALKEY_BIN: /no/such is not a program that can be run"
@@ -211,7 +199,7 @@ def test_a_missing_engine_is_one_line(home: Home, tmp_path: Path) -> None:
 def test_a_deep_folder_works_too(home: Home, tmp_path: Path) -> None:
     """The engine then listens on a port behind a password."""
     deep = tmp_path / ("d" * SOCKET_PATH_BYTES)
-    with home.dev("--data", str(deep), "--nodes", "1", "--port", str(free_ports(1))) as dev:
+    with home.dev("--data", str(deep), "--nodes", "1", "--port", str(free_ports(1)[0])) as dev:
         dev.until(LAST_LINE)
         assert ", port " in dev.parts()["engine"]
         dev.process.send_signal(signal.SIGTERM)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from redis import Redis as BlockingRedis
 from redis.exceptions import RedisError
 
+from tests.support.ports import free_ports
 from tests.support.valkey import server_program
 
 WAIT_SECONDS = 20.0
@@ -25,7 +25,7 @@ class Sentinels:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ports = _free_ports(3)
+        self._ports = free_ports(3)
         self._processes: list[subprocess.Popen[bytes]] = []
         self.url = f"redis+sentinel://127.0.0.1:{self._ports[2]}/{NAME}"
 
@@ -75,14 +75,6 @@ class Sentinels:
                 pass
             assert time.monotonic() < give_up
             time.sleep(0.02)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @contextmanager

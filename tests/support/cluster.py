@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.ports import free_ports
 from tests.support.valkey import Valkey
 
 START_SECONDS = 20.0  # two processes at a time import everything on two busy cores
@@ -180,7 +180,7 @@ class Cluster:
 
     def start(self, nodes: int = 2, sweepers: int = 2, settings: Mapping[str, str] | None = None) -> None:
         """Start everything and found the cluster; returns when all nodes are ready. `settings` are for its nodes."""
-        ports = _free_ports(2 * nodes)
+        ports = free_ports(2 * nodes)
         self.urls = [f"http://127.0.0.1:{port}" for port in ports[:nodes]]
         self.metrics = {url: f"http://127.0.0.1:{port}" for url, port in zip(self.urls, ports[nodes:], strict=True)}
         for number, url in enumerate(self.urls, 1):
@@ -301,12 +301,3 @@ def running_cluster(valkey: Valkey, database_url: str | None = None, **how: Any)
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; held together so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]

@@ -35,9 +35,9 @@ Node = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def run_node(built_page: None) -> Node:
     """Runs a script of relay/ui with the Node that builds the page, after fetching what only tests need."""
-    node, npm = build_ui.find_node()
     if not all((UI / "node_modules" / name).is_dir() for name in ("prettier", "typescript")):
-        build_ui.install(node, npm)
+        build_ui.install_all()
+    node, _ = build_ui.find_node()
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
