@@ -6,9 +6,9 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relay.client.profile import Profile
@@ -21,7 +21,7 @@ FIRST_PORT = 21_000  # below the range that the system gives out by itself
 
 @dataclass(frozen=True)
 class Servers:
-    """Where the cluster is, and who we are there. The last three are known only for a cluster of our own."""
+    """Where the cluster is, and who we are there. All from `redis_url` on is known only for a cluster of our own."""
 
     urls: list[str]
     token: str
@@ -29,6 +29,7 @@ class Servers:
     redis_url: str = ""
     database_url: str = ""
     secret: str = ""
+    pids: Mapping[str, int] = field(default_factory=dict)  # by part: engine, node-1, node-2, ..., sweeper
 
     @property
     def ours(self) -> bool:
@@ -36,8 +37,17 @@ class Servers:
         return bool(self.secret)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How a cluster of our own differs from one of `relay dev`."""
+
+    told: Mapping[str, str] = field(default_factory=dict)  # further variables of each node
+    program: tuple[str, ...] = ()  # what is run as a node; empty: `relay node`
+    sweeper: bool = True
+
+
 @asynccontextmanager
-async def own_servers(nodes: int) -> AsyncIterator[Servers]:
+async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Servers]:
     """An engine, so many nodes and a sweeper in a folder that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="relay-load-") as path:
         folder = DataFolder(Path(path) / "data")
@@ -52,12 +62,23 @@ async def own_servers(nodes: int) -> AsyncIterator[Servers]:
                     profile = Profile(Path(path) / "profile")
                     await founder.sign_in_cli(profile, plan.urls, founded)
                 for index in range(nodes):
-                    await supervisor.start(cluster.node(index, redis_url))
-                await supervisor.start(cluster.sweeper(redis_url))
+                    node = cluster.node(index, redis_url)
+                    environ = {**node.environ, **asked.told}
+                    await supervisor.start(replace(node, environ=environ, command=asked.program or node.command))
+                if asked.sweeper:
+                    await supervisor.start(cluster.sweeper(redis_url))
                 login = profile.login()
                 assert login is not None
                 secret = folder.secret.read_text(encoding="ascii")
-                yield Servers(plan.urls, login.token, founded.workspace.id, redis_url, cluster.database_url, secret)
+                yield Servers(
+                    plan.urls,
+                    login.token,
+                    founded.workspace.id,
+                    redis_url,
+                    cluster.database_url,
+                    secret,
+                    supervisor.pids,
+                )
 
 
 def _free_ports(count: int) -> int:

@@ -41,6 +41,11 @@ class Supervisor:
         if not self._failed.cancel():
             self._failed.exception()  # whoever called `run` has it; nobody else needs to hear of it
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process of each part that was started, by the part's name."""
+        return {name: running.process.pid for name, running in self._running.items()}
+
     async def start(self, part: Part) -> None:
         """Start a part and wait until it is ready; raises what kept it from becoming so, if the part is needed."""
         assert part.name not in self._keepers, f"{part.name} was started already"
