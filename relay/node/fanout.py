@@ -32,42 +32,44 @@ class Fanout:
         if header.attachment == EVERYBODY:
             if header.kind not in OUTPUT_KINDS:
                 raise Invalid("only output goes to everybody")
-            self._to_everybody(agent, route, frame)
+            self._to_everybody(agent, route, header, frame)
         else:
             self._to_one(agent, route, header, frame)
 
-    def _to_everybody(self, agent: Agent, route: Route, frame: bytes) -> None:
+    def _to_everybody(self, agent: Agent, route: Route, header: Header, frame: bytes) -> None:
         group = route.audience.group
         if group:
             self._write(list(group.values()), frame)
         if route.remote:
             generation = agent.generation
             for boot in route.remote:
-                self._lanes.send_output(boot, agent.raw, generation, frame)
+                self._lanes.send_output(boot, agent.raw, generation, header.session, EVERYBODY, frame)
 
     def _to_one(self, agent: Agent, route: Route, header: Header, frame: bytes) -> None:
         holder = route.holders.get(header.attachment)
         if holder is None:
             return  # it left while this frame was under way
         if holder.boot is not None:
-            self._lanes.send_output(holder.boot, agent.raw, agent.generation, frame)
+            session, number = header.session, header.attachment
+            self._lanes.send_output(holder.boot, agent.raw, agent.generation, session, number, frame)
             return
         attachment = route.audience.find(header.attachment)
         if attachment is not None:
             self._write([attachment], frame)
 
-    def from_lane(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
-        """Hand a frame of another node's agent to attachments here; those of older connections are dropped."""
-        header = Header._make(frames.HEADER.unpack_from(frame))
-        away = self._hub.away.get((machine, header.session))
+    def from_lane(
+        self, sender: str, machine: bytes, generation: int, session: bytes, number: int, ready: bytes
+    ) -> None:
+        """Hand what another node's agent says to attachments here; what older connections say is dropped."""
+        away = self._hub.away.get((machine, session))
         if away is None or away.home != sender or away.generation != generation:
             return
-        if header.attachment == EVERYBODY:
-            self._write(list(away.audience.group.values()), frame)
+        if number == EVERYBODY:
+            self._write(list(away.audience.group.values()), ready)
         else:
-            attachment = away.audience.find(header.attachment)
+            attachment = away.audience.find(number)
             if attachment is not None:
-                self._write([attachment], frame)
+                self._write([attachment], ready)
 
     def _write(self, attachments: list[Attachment], frame: bytes) -> None:
         for attachment in attachments:

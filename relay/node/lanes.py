@@ -26,8 +26,10 @@ Publish = Callable[[str, bytes], None]  # to a node's inbox, by its boot id; rai
 class Receiver(Protocol):
     """Who takes what arrives; every call returns at once."""
 
-    def output_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
-        """A frame of an agent on the sending node."""
+    def output_arrived(
+        self, sender: str, machine: bytes, generation: int, session: bytes, attachment: int, ready: bytes
+    ) -> None:
+        """Frames of an agent on the sending node, ready for the sockets of a session's attachments here."""
 
     def input_arrived(self, sender: str, machine: bytes, frame: bytes) -> None:
         """A frame of a browser on the sending node."""
@@ -42,13 +44,13 @@ class Receiver(Protocol):
 class Outgoing:
     """What waits to go to one node in this tick, and the number of the next batch."""
 
-    __slots__ = ("entries", "number", "refused", "sent", "size")
+    __slots__ = ("number", "pieces", "refused", "sent", "size")
 
     def __init__(self) -> None:
         self.number = 1
         self.sent = 0.0  # monotonic seconds of the last batch
         self.refused = False  # the bus did not take the last batch
-        self.entries: list[bytes] = []
+        self.pieces: list[bytes] = []  # of entries, joined when the batch leaves
         self.size = 0
 
 
@@ -75,26 +77,32 @@ class Lanes:
         self._dirty: set[str] = set()
         self.receiver: Receiver | None = None  # set once, by the router that these lanes serve
 
-    def send_output(self, boot: str, machine: bytes, generation: int, frame: bytes) -> None:
-        """An agent's frame for the attachments of another node."""
-        self._add(boot, lanes.entry(EntryKind.OUTPUT, lanes.OUTPUT.pack(machine, generation), frame))
+    def send_output(
+        self, boot: str, machine: bytes, generation: int, session: bytes, attachment: int, ready: bytes
+    ) -> None:
+        """An agent's frames for one attachment of a session on another node, or for all there: one or more, joined,
+        as they are to be written to sockets; no node looks into them again."""
+        head = lanes.output_head(machine, generation, session, attachment, len(ready))
+        self._add(boot, (head, ready), lanes.OUTPUT_HEAD.size + len(ready))
 
     def send_input(self, boot: str, machine: bytes, frame: bytes) -> None:
         """A browser's frame for an agent of another node."""
-        self._add(boot, lanes.entry(EntryKind.INPUT, machine, frame))
+        entry = lanes.entry(EntryKind.INPUT, machine, frame)
+        self._add(boot, (entry,), len(entry))
 
     def send_hop(self, boot: str, hop: hops.Hop) -> None:
         """A message for another node, in order with the frames."""
-        self._add(boot, lanes.entry(EntryKind.HOP, hops.encode(hop)))
+        entry = lanes.entry(EntryKind.HOP, hops.encode(hop))
+        self._add(boot, (entry,), len(entry))
 
-    def _add(self, boot: str, entry: bytes) -> None:
+    def _add(self, boot: str, pieces: tuple[bytes, ...], size: int) -> None:
         lane = self._outgoing.get(boot)
         if lane is None:
             lane = self._outgoing[boot] = Outgoing()
-        if lane.size and lane.size + len(entry) > BATCH_BYTES:
+        if lane.size and lane.size + size > BATCH_BYTES:  # a single entry may be larger: it is a batch of its own
             self._send(boot, lane)
-        lane.entries.append(entry)
-        lane.size += len(entry)
+        lane.pieces += pieces
+        lane.size += size
         if not self._dirty:
             self._loop.call_soon(self._flush)
         self._dirty.add(boot)
@@ -103,13 +111,13 @@ class Lanes:
         dirty, self._dirty = self._dirty, set()
         for boot in dirty:
             lane = self._outgoing[boot]
-            if lane.entries:
+            if lane.pieces:
                 self._send(boot, lane)
 
     def _send(self, boot: str, lane: Outgoing) -> None:
-        data = lanes.batch(self._boot, lane.number, lane.entries)
+        data = lanes.batch(self._boot, lane.number, lane.pieces)
         lane.number += 1  # also when the batch is refused: the hole is how the other side learns of it
-        lane.entries = []
+        lane.pieces = []
         lane.size = 0
         lane.sent = self._loop.time()
         try:
@@ -125,7 +133,7 @@ class Lanes:
         """Send an empty batch to each node that has interest here, so that a lost last frame is noticed."""
         for boot in boots:
             lane = self._outgoing.setdefault(boot, Outgoing())
-            if not lane.entries:
+            if not lane.pieces:
                 self._send(boot, lane)
 
     def check_late(self, boots: set[str], now: float) -> None:
@@ -145,7 +153,7 @@ class Lanes:
         """Drop lanes that nothing went over for so long that their node is gone or has no interest here; should it
         speak again, the numbers say that something is missing, and by then there is nobody to miss it."""
         for boot, out in list(self._outgoing.items()):
-            if not out.entries and now - out.sent > LANE_KEPT_SECONDS:
+            if not out.pieces and now - out.sent > LANE_KEPT_SECONDS:
                 del self._outgoing[boot]
         for boot, into in list(self._incoming.items()):
             if now - into.heard > LANE_KEPT_SECONDS:
@@ -154,7 +162,7 @@ class Lanes:
     def received(self, data: bytes) -> None:
         """Take one batch from this node's inbox."""
         try:
-            raw, number, entries = lanes.open_batch(data)
+            raw, number = lanes.open_batch(data)
             sender = ids.text(raw)
             lane = self._incoming.setdefault(sender, Incoming(0.0))
             lane.heard = self._loop.time()
@@ -170,32 +178,35 @@ class Lanes:
             structlog.get_logger().error("a batch from another node cannot be read", why=error.message)
             return
         try:
-            for entry in entries:
-                self._take(sender, entry)
+            self._deliver(sender, data)
         except Invalid as error:
             structlog.get_logger().error("the end of a batch from another node is lost", why=error.message)
             self._broken(sender)
 
-    def _take(self, sender: str, entry: lanes.Entry) -> None:
-        """Deliver one entry; one that cannot be taken does not cost the entries behind it."""
-        try:
-            self._deliver(sender, entry)
-        except (DecodeError, struct.error) as error:  # of a newer version, perhaps
-            structlog.get_logger().error("something from another node cannot be read", why=str(error))
-        except Exception:
-            structlog.get_logger().exception("something from another node could not be handled")
-
-    def _deliver(self, sender: str, entry: lanes.Entry) -> None:
+    def _deliver(self, sender: str, data: bytes) -> None:
+        """Hand each entry over; one that cannot be taken does not cost the entries behind it."""
         assert self.receiver is not None
-        body = entry.body
-        if entry.kind == EntryKind.OUTPUT:
-            machine, generation = lanes.OUTPUT.unpack_from(body)
-            self.receiver.output_arrived(sender, machine, generation, bytes(body[lanes.OUTPUT.size :]))
-        elif entry.kind == EntryKind.INPUT:
-            machine = bytes(body[: lanes.MACHINE_BYTES])
-            self.receiver.input_arrived(sender, machine, bytes(body[lanes.MACHINE_BYTES :]))
-        elif entry.kind == EntryKind.HOP:
+        output_arrived, unpack, size = self.receiver.output_arrived, lanes.OUTPUT.unpack_from, lanes.OUTPUT.size
+        for kind, at, end in lanes.entries(data):
+            try:
+                if kind == EntryKind.OUTPUT and end - at >= size:  # nearly all of them, so nothing stands in their way
+                    machine, generation, session, attachment = unpack(data, at)
+                    output_arrived(sender, machine, generation, session, attachment, data[at + size : end])
+                else:
+                    self._deliver_other(sender, kind, data[at:end])
+            except (DecodeError, struct.error) as error:  # of a newer version, perhaps
+                structlog.get_logger().error("something from another node cannot be read", why=str(error))
+            except Exception:
+                structlog.get_logger().exception("something from another node could not be handled")
+
+    def _deliver_other(self, sender: str, kind: int, body: bytes) -> None:
+        assert self.receiver is not None
+        if kind == EntryKind.INPUT:
+            self.receiver.input_arrived(sender, body[: lanes.MACHINE_BYTES], body[lanes.MACHINE_BYTES :])
+        elif kind == EntryKind.HOP:
             self.receiver.hop_arrived(sender, hops.decode(body))
+        else:
+            structlog.get_logger().error("something from another node cannot be read", kind=kind)
 
     def _broken(self, sender: str) -> None:
         assert self.receiver is not None

@@ -166,9 +166,11 @@ class Router:
 
     # --- from other nodes --------------------------------------------------------------------------------------
 
-    def output_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
-        """A frame of an agent on another node."""
-        self.fanout.from_lane(sender, machine, generation, frame)
+    def output_arrived(
+        self, sender: str, machine: bytes, generation: int, session: bytes, attachment: int, ready: bytes
+    ) -> None:
+        """Frames of an agent on another node."""
+        self.fanout.from_lane(sender, machine, generation, session, attachment, ready)
 
     def input_arrived(self, sender: str, machine: bytes, frame: bytes) -> None:
         """A frame of a browser on another node."""

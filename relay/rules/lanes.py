@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, IntEnum
-from typing import NamedTuple
 
 from relay.errors import Invalid
 
 PREFIX = struct.Struct(">16sQ")  # the sender's boot id, and the batch's number on this lane, from 1
 ENTRY = struct.Struct(">BI")  # what it is, and how many bytes follow
-OUTPUT = struct.Struct(">16sQ")  # before a frame of an agent: its machine, and the generation of its connection
+OUTPUT = struct.Struct(">16sQ16sH")  # before frames of an agent: machine, generation, session, attachment
+OUTPUT_HEAD = struct.Struct(">BI16sQ16sH")  # both of these in one
 MACHINE_BYTES = 16  # before a frame of a browser: the machine it is for
 
 
@@ -19,15 +19,8 @@ class EntryKind(IntEnum):
     """What an entry of a batch carries."""
 
     HOP = 0  # a message from node to node, as JSON
-    OUTPUT = 1  # a frame of an agent
+    OUTPUT = 1  # an agent's frames for one session's attachments, ready to be written to their sockets
     INPUT = 2  # a frame of a browser
-
-
-class Entry(NamedTuple):
-    """One entry of a batch, its body a view into the batch's own bytes."""
-
-    kind: int
-    body: memoryview
 
 
 class Arrival(Enum):
@@ -43,29 +36,38 @@ def entry(kind: EntryKind, *parts: bytes) -> bytes:
     return b"".join((ENTRY.pack(kind, sum(map(len, parts))), *parts))
 
 
-def batch(sender: bytes, number: int, entries: list[bytes]) -> bytes:
-    """One batch's bytes; without entries it only says that the sender is alive and what its number is."""
-    return b"".join((PREFIX.pack(sender, number), *entries))
+def output_head(machine: bytes, generation: int, session: bytes, attachment: int, length: int) -> bytes:
+    """What stands before `length` bytes of ready-made frames; they follow without being copied first."""
+    return OUTPUT_HEAD.pack(EntryKind.OUTPUT, OUTPUT.size + length, machine, generation, session, attachment)
 
 
-def open_batch(data: bytes) -> tuple[bytes, int, Iterator[Entry]]:
-    """A batch's sender, number and entries; raises `Invalid`, for the entries when they are walked."""
+def batch(sender: bytes, number: int, pieces: Iterable[bytes]) -> bytes:
+    """One batch's bytes, of entries whole or in pieces; without any it only says that the sender is alive and what
+    its number is."""
+    return b"".join((PREFIX.pack(sender, number), *pieces))
+
+
+def open_batch(data: bytes) -> tuple[bytes, int]:
+    """A batch's sender and number; raises `Invalid`."""
     if len(data) < PREFIX.size:
         raise Invalid("a batch is shorter than its prefix")
     sender, number = PREFIX.unpack_from(data)
-    return sender, number, _entries(memoryview(data), PREFIX.size)
+    return sender, number
 
 
-def _entries(data: memoryview, at: int) -> Iterator[Entry]:
-    while at < len(data):
-        if len(data) - at < ENTRY.size:
+def entries(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """What each entry of a batch is, and where its bytes begin and end; raises `Invalid` where the batch breaks off."""
+    at, whole, unpack, size = PREFIX.size, len(data), ENTRY.unpack_from, ENTRY.size
+    while at < whole:
+        if whole - at < size:
             raise Invalid("a batch ends inside an entry's prefix")
-        kind, length = ENTRY.unpack_from(data, at)
-        at += ENTRY.size
-        if len(data) - at < length:
+        kind, length = unpack(data, at)
+        at += size
+        end = at + length
+        if end > whole:
             raise Invalid("a batch ends inside an entry")
-        yield Entry(kind, data[at : at + length])
-        at += length
+        yield kind, at, end
+        at = end
 
 
 def arrival(expected: int | None, number: int) -> Arrival:

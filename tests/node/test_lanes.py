@@ -15,10 +15,12 @@ from relay.node.lanes import LANE_KEPT_SECONDS, Lanes
 from relay.node.meters import Meters
 from relay.rules import ids, lanes
 from relay.rules.lanes import EntryKind
+from relay.rules.limits import BATCH_BYTES
 
 HERE, THERE = str(uuid4()), str(uuid4())
 MACHINE = uuid4().bytes
-GOOD = lanes.entry(EntryKind.OUTPUT, lanes.OUTPUT.pack(MACHINE, 1), b"frame")
+SESSION = uuid4().bytes
+GOOD = lanes.output_head(MACHINE, 1, SESSION, 0, 5) + b"frame"
 
 
 class Ear:
@@ -28,9 +30,11 @@ class Ear:
         self.heard: list[bytes] = []
         self.broken: list[str] = []
 
-    def output_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
-        """Note the frame."""
-        self.heard.append(frame)
+    def output_arrived(
+        self, sender: str, machine: bytes, generation: int, session: bytes, attachment: int, ready: bytes
+    ) -> None:
+        """Note the frames."""
+        self.heard.append(ready)
 
     def input_arrived(self, sender: str, machine: bytes, frame: bytes) -> None:
         """Nobody types here."""
@@ -48,6 +52,7 @@ class Here:
     """One node's lanes, what they published, and who listens."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.published: list[bytes] = []
         self.refusing = False
         self.ear = Ear()
@@ -78,8 +83,9 @@ def here() -> Iterator[Here]:
         lanes.entry(EntryKind.HOP, b'{"type": "of-a-newer-version"}'),
         lanes.entry(EntryKind.HOP, hops.encode(hops.GapHop())),
         lanes.entry(EntryKind.OUTPUT, b"short"),
+        b"\x63" + lanes.entry(EntryKind.HOP, b"{}")[1:],
     ],
-    ids=["unknown", "mishandled", "malformed"],
+    ids=["unknown", "mishandled", "malformed", "strange"],
 )
 def test_an_entry_that_cannot_be_taken_costs_only_itself(here: Here, bad: bytes) -> None:
     """The frames around it are delivered, and the lane is whole."""
@@ -114,3 +120,15 @@ def test_a_batch_that_the_bus_refuses_leaves_a_hole_in_the_numbers(here: Here) -
     here.refusing = False
     here.lanes.keep_alive({THERE})
     assert [lanes.open_batch(data)[1] for data in here.published] == [1, 3]
+
+
+def test_an_entry_larger_than_a_batch_is_a_batch_of_its_own(here: Here) -> None:
+    """Joined frames may be a little more than a batch; the entries around it keep their order."""
+    for ready in (b"before", bytes(BATCH_BYTES), b"after"):
+        here.lanes.send_output(THERE, MACHINE, 1, SESSION, 0, ready)
+    here.lanes._flush()
+    other = Here(here.loop)
+    for data in here.published:
+        other.lanes.received(data)
+    assert len(here.published) == 3
+    assert other.ear.heard == [b"before", bytes(BATCH_BYTES), b"after"]

@@ -4,22 +4,28 @@ from hypothesis import strategies as st
 
 from relay.errors import Invalid
 from relay.rules import lanes
-from relay.rules.lanes import Arrival, EntryKind, arrival, batch, entry, open_batch
+from relay.rules.lanes import Arrival, EntryKind, arrival, batch, entries, entry, open_batch, output_head
 
 quick = settings(derandomize=True, deadline=None, max_examples=30)
 SENDER = bytes(range(16))
-ENTRIES = [entry(EntryKind.HOP, b"{}"), entry(EntryKind.OUTPUT, b"machine", b"frame"), entry(EntryKind.INPUT)]
+OUTPUT = (bytes(16), 2**63, bytes(range(16)), 65_535)
+ENTRIES = [entry(EntryKind.HOP, b"{}"), output_head(*OUTPUT, 5), b"ready", entry(EntryKind.INPUT, b"machine", b"frame")]
+
+
+def bodies(data: bytes) -> list[tuple[int, bytes]]:
+    return [(kind, data[at:end]) for kind, at, end in entries(data)]
 
 
 def test_a_batch_carries_its_sender_its_number_and_its_entries_in_order() -> None:
-    sender, number, entries = open_batch(batch(SENDER, 7, ENTRIES))
-    assert (sender, number) == (SENDER, 7)
-    assert [(kind, bytes(body)) for kind, body in entries] == [(0, b"{}"), (1, b"machineframe"), (2, b"")]
+    whole = batch(SENDER, 7, ENTRIES)
+    assert open_batch(whole) == (SENDER, 7)
+    output = lanes.OUTPUT.pack(*OUTPUT) + b"ready"
+    assert bodies(whole) == [(EntryKind.HOP, b"{}"), (EntryKind.OUTPUT, output), (EntryKind.INPUT, b"machineframe")]
 
 
 def test_an_empty_batch_only_says_its_number() -> None:
-    sender, number, entries = open_batch(batch(SENDER, 8, []))
-    assert (sender, number, list(entries)) == (SENDER, 8, [])
+    assert open_batch(batch(SENDER, 8, [])) == (SENDER, 8)
+    assert bodies(batch(SENDER, 8, [])) == []
 
 
 def test_a_batch_shorter_than_its_prefix_is_invalid() -> None:
@@ -29,19 +35,20 @@ def test_a_batch_shorter_than_its_prefix_is_invalid() -> None:
 
 @pytest.mark.parametrize(("cut", "where"), [(1, "inside an entry"), (lanes.ENTRY.size, "entry's prefix")])
 def test_a_batch_that_was_cut_is_invalid_where_it_ends(cut: int, where: str) -> None:
-    whole = batch(SENDER, 1, [entry(EntryKind.HOP, b"first"), entry(EntryKind.HOP, b"x")])
-    _, _, entries = open_batch(whole[:-cut])
-    assert bytes(next(entries).body) == b"first"
+    whole = batch(SENDER, 1, [entry(EntryKind.HOP, b"first"), entry(EntryKind.HOP, b"x")])[:-cut]
+    walk = entries(whole)
+    _, at, end = next(walk)
+    assert whole[at:end] == b"first"
     with pytest.raises(Invalid, match=where):
-        next(entries)
+        next(walk)
 
 
 @quick
 @given(data=st.binary(max_size=80))
 def test_any_bytes_are_a_batch_or_invalid(data: bytes) -> None:
     try:
-        sender, number, entries = open_batch(data)
-        again = [entry(EntryKind.HOP, bytes(body)) for _, body in entries]
+        sender, number = open_batch(data)
+        again = [entry(EntryKind.HOP, body) for _, body in bodies(data)]
     except Invalid:
         return
     assert len(batch(sender, number, again)) == len(data)
