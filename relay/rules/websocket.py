@@ -35,7 +35,7 @@ WIDE_16, WIDE_64 = struct.Struct(">H"), struct.Struct(">Q")
 
 # What the usual frame begins with: the first two bytes of a whole binary message as one number, a size, the mask.
 USUAL = struct.Struct(f">HH{MASK_BYTES}s")
-USUAL_BYTES = USUAL.size
+USUAL_BYTES, USUAL_SHORT_BYTES = USUAL.size, SHORTEST_BYTES + MASK_BYTES
 USUAL_SHORT = (FINAL | BINARY) << 8 | MASKED  # up to 125 bytes: the number holds the size, and mask and payload follow
 USUAL_LONG = USUAL_SHORT | IN_16_BITS
 
@@ -125,7 +125,7 @@ class Reader:
             if head != USUAL_LONG:
                 if not USUAL_SHORT <= head < USUAL_LONG:
                     break
-                start -= 2  # bytes of the wide size, which are the mask's here
+                start = at + USUAL_SHORT_BYTES
                 size = head & SIZE
                 mask = data[start - MASK_BYTES : start]
             stop = start + size
