@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import loadtests.bench.command
 import loadtests.fleet
 
-SCENARIOS = {"fleet": loadtests.fleet}
+SCENARIOS = {"bench": loadtests.bench.command, "fleet": loadtests.fleet}
 USAGE = 64
 
 

@@ -17,6 +17,8 @@ from relay.dev.folder import DataFolder
 from relay.dev.supervisor import Supervisor
 
 FIRST_PORT = 21_000  # below the range that the system gives out by itself
+PORTS = 10_000
+PORTS_EACH = 16  # what one load test listens on at most, more or less
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Serve
     """An engine, so many nodes and a sweeper in a folder that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="relay-load-") as path:
         folder = DataFolder(Path(path) / "data")
-        plan = Plan(nodes, _free_ports(nodes), folder.path, open_browser=False)
+        plan = Plan(nodes, free_ports(nodes), folder.path, open_browser=False)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
         cluster = Cluster(plan, folder, kept | {"RELAY_LOG_LEVEL": "warning"})
         with folder.held():
-            async with Supervisor(folder.logs, _say) as supervisor:
+            async with Supervisor(folder.logs, say) as supervisor:
                 redis_url = await cluster.start_engine(supervisor)
                 async with cluster.founder() as founder:
                     founded = await founder.found("load", "load")
@@ -81,8 +83,11 @@ async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Serve
                 )
 
 
-def _free_ports(count: int) -> int:
-    for first in range(FIRST_PORT, FIRST_PORT + 10_000, count):
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on; raises `OSError`."""
+    start = FIRST_PORT + os.getpid() * PORTS_EACH % PORTS  # so that two load tests hardly ever try the same
+    firsts: list[int] = [*range(start, FIRST_PORT + PORTS, count), *range(FIRST_PORT, start, count)]
+    for first in firsts:
         try:
             for port in range(first, first + count):
                 with socket.socket() as probe:
@@ -93,5 +98,6 @@ def _free_ports(count: int) -> int:
     raise OSError("no free ports")
 
 
-def _say(name: str, sentence: str) -> None:
+def say(name: str, sentence: str) -> None:
+    """What a part has to tell, on standard error: numbers go to standard output."""
     print(f"{name}: {sentence}", file=sys.stderr)
