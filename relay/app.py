@@ -21,11 +21,14 @@ from starlette.applications import Starlette
 from relay.errors import Misconfigured, RelayError
 from relay.node.beats import Beats
 from relay.node.changes import Tail
+from relay.node.direct import Carriage
 from relay.node.directory import Directory
 from relay.node.drain import drain
+from relay.node.errands import Errands
 from relay.node.feeds import Feeds
 from relay.node.hub import Hub
 from relay.node.infos import Infos, info_of
+from relay.node.keepalive import Keepalive
 from relay.node.lanes import Lanes
 from relay.node.membership import Membership
 from relay.node.meters import Meters
@@ -49,6 +52,7 @@ from relay.web.site import create_web
 from relay.web.sockets import Bucket, Doors, routes
 
 AGAIN_SECONDS = 1.0  # before a part that failed begins again, so that a lasting mistake does not fill the log
+PARTING_SECONDS = 5.0  # for what connections left to be done when the process ends
 AGREED = {name: float(value) for name, value in vars(timing).items() if isinstance(value, int | float)}
 
 
@@ -68,6 +72,8 @@ class Node:
         self.meters = Meters(self.metrics)
         self.bus = Bus(settings.redis_url, self.keys, on_restored=self._restored)
         self.hub = Hub()
+        self.errands = Errands()
+        self.keepalive = Keepalive()
         self.presence = Presence(redis, self.keys)
         self.tail = Tail(registry)
         self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)
@@ -131,6 +137,7 @@ class Node:
             membership=self.membership,
             meters=self.meters,
             bucket=Bucket(self.settings.handshakes, self.settings.sockets),
+            carriage=Carriage(self.errands, self.keepalive),
         )
         page = Page(self.membership.urls)
         return create_web(
@@ -188,11 +195,26 @@ class Node:
 
     # --- running -----------------------------------------------------------------------------------------------
 
+    async def part(self) -> None:
+        """Tell whoever is still connected that the process ends, let what they leave to be done be done, and go."""
+        for socket in list(self.keepalive):
+            socket.leave()
+        try:
+            async with asyncio.timeout(PARTING_SECONDS):
+                await self.keepalive.empty()
+                await self.errands.finished()
+        except TimeoutError:
+            structlog.get_logger().warning("the process ends before its connections did")
+        await self.membership.leave()
+
     async def run(self) -> None:
         """Do everything that nobody asks for, until cancelled: beats, lease, tail, feeds, lanes."""
         self.bus.subscribe(self.keys.inbox(self.boot), self.lanes.received)
         self.bus.subscribe(self.keys.changes_bell, self.tail.ring)
-        parts = (self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos, self.reactions)
+        parts = (
+            self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
+            self.reactions,
+        )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for work in (self.bus.run, *(part.run for part in parts), self._tick):
                 group.create_task(_kept_up(work))
@@ -242,19 +264,20 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
 async def serve_node(settings: Settings) -> None:
     """Run one node until a signal has drained it; raises `Misconfigured` for a port that is taken."""
     async with open_node(settings) as node:
-        server = DrainingServer(configure(node.web(), settings.host, settings.port))
+        limited = node.meters.limited
+        server = DrainingServer(configure(node.web(), settings.host, settings.port, limited))
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(node.run())]
             if settings.metrics_port:
-                metrics = uvicorn.Server(configure(create_metrics(node.metrics), settings.host, settings.metrics_port))
-                background.append(group.create_task(metrics.serve()))
+                metrics = configure(create_metrics(node.metrics), settings.host, settings.metrics_port, limited)
+                background.append(group.create_task(uvicorn.Server(metrics).serve()))
             background.append(group.create_task(_drain_when_asked(node, server)))
             gc.collect()
             gc.freeze()  # what start-up made stays; collections look at connections only
             try:
                 await _listen(server, settings)
             finally:
-                await node.membership.leave()
+                await node.part()
                 for task in background:
                     task.cancel()
 

@@ -109,7 +109,7 @@ class Settings(BaseModel):
     handshakes: float = Field(
         default=2_000.0,
         gt=0,
-        description="WebSocket handshakes this node accepts; newcomers beyond it get 4101",
+        description="WebSocket handshakes this node accepts; newcomers beyond it get 503 with Retry-After",
         json_schema_extra={"unit": "per second"},
     )
     sqlite_with_remote_redis: bool = Field(

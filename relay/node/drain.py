@@ -7,8 +7,9 @@ import asyncio
 import structlog
 
 from relay.errors import Close, RelayError
-from relay.node.hub import Hub, Socket
+from relay.node.hub import Hub
 from relay.node.membership import Membership
+from relay.node.socket import Socket
 from relay.rules import messages as m
 
 AGENTS_SHARE = 0.6  # of the window; sessions follow their agents, so browsers that come later come once

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from relay.errors import Close, Invalid, RelayError
-from relay.node.hub import Agent, Attachment, Browser, Hub, Route
+from relay.node.hub import Agent, Attachment, Audience, Browser, Hub, Route
 from relay.node.lanes import Lanes
-from relay.rules import frames, ids
+from relay.rules import frames, ids, websocket
 from relay.rules import messages as m
 from relay.rules.frames import EVERYBODY, FROM_AGENT, FROM_BROWSER, OUTPUT_KINDS, Header, Kind
+from relay.rules.limits import KIB
+from relay.rules.websocket import BINARY
+
+JOINED_BYTES = 64 * KIB  # of one read's frames; more go out in several writes, so that a full outbox costs less at once
 
 Overflow = Callable[[Attachment], None]  # an attachment whose outbox is full
 
@@ -21,41 +25,62 @@ class Fanout:
         self._hub = hub
         self._lanes = lanes
         self._overflow = overflow
+        self._agent: Agent | None = None  # who sent the frames that wait for the end of this read
+        self._route: Route | None = None  # and for which session
+        self._session = b""
+        self._ready: list[bytes] = []
+        self._size = 0
 
     def from_agent(self, agent: Agent, frame: bytes) -> None:
-        """Pass an agent's frame on; raises `Invalid` for a bad header."""
-        header = frames.read_header(frame, FROM_AGENT)
-        route = agent.sessions.get(header.session)
+        """Pass an agent's frame on, at the latest with the next `flush`; raises `Invalid` for a bad header."""
+        kind, _flags, number, _epoch, session, _sequence = frames.read_fields(frame, FROM_AGENT)
+        route = agent.sessions.get(session)
         if route is None:
-            agent.send(m.ErrorMessage(code="not-found", message="no such session", session=ids.text(header.session)))
+            agent.send(m.ErrorMessage(code="not-found", message="no such session", session=ids.text(session)))
             return
-        if header.attachment == EVERYBODY:
-            if header.kind not in OUTPUT_KINDS:
-                raise Invalid("only output goes to everybody")
-            self._to_everybody(agent, route, header, frame)
-        else:
-            self._to_one(agent, route, header, frame)
+        ready = websocket.frame(BINARY, frame)
+        if number != EVERYBODY:
+            self.flush()
+            self._to_one(agent, route, session, number, ready)
+            return
+        if kind not in OUTPUT_KINDS:
+            raise Invalid("only output goes to everybody")
+        if route is not self._route or self._size > JOINED_BYTES:
+            self.flush()
+            self._agent, self._route, self._session = agent, route, session
+        self._ready.append(ready)
+        self._size += len(ready)
 
-    def _to_everybody(self, agent: Agent, route: Route, header: Header, frame: bytes) -> None:
-        group = route.audience.group
-        if group:
-            self._write(list(group.values()), frame)
-        if route.remote:
-            generation = agent.generation
-            for boot in route.remote:
-                self._lanes.send_output(boot, agent.raw, generation, header.session, EVERYBODY, frame)
+    def flush(self) -> None:
+        """Send what everybody attached to one session gets of one read: one write each, however many frames it is."""
+        ready, route, agent = self._ready, self._route, self._agent
+        if route is None or agent is None:
+            return
+        joined = ready[0] if len(ready) == 1 else b"".join(ready)
+        self._ready, self._size, self._route, self._agent = [], 0, None, None
+        if route.audience.group:
+            self._to_group(route.audience.group, joined)
+        for boot in list(route.remote):  # a lane that is full may take one out
+            self._lanes.send_output(boot, agent.raw, agent.generation, self._session, EVERYBODY, joined)
 
-    def _to_one(self, agent: Agent, route: Route, header: Header, frame: bytes) -> None:
-        holder = route.holders.get(header.attachment)
+    def _to_group(self, group: dict[int, Attachment], ready: bytes) -> None:
+        full = [each for each in group.values() if not each.browser.socket.send_ready(ready)]
+        for attachment in full:
+            self._overflow(attachment)
+
+    def _to_one(self, agent: Agent, route: Route, session: bytes, number: int, ready: bytes) -> None:
+        holder = route.holders.get(number)
         if holder is None:
             return  # it left while this frame was under way
         if holder.boot is not None:
-            session, number = header.session, header.attachment
-            self._lanes.send_output(holder.boot, agent.raw, agent.generation, session, number, frame)
-            return
-        attachment = route.audience.find(header.attachment)
-        if attachment is not None:
-            self._write([attachment], frame)
+            self._lanes.send_output(holder.boot, agent.raw, agent.generation, session, number, ready)
+        else:
+            self._to_attachment(route.audience, number, ready)
+
+    def _to_attachment(self, audience: Audience, number: int, ready: bytes) -> None:
+        attachment = audience.find(number)
+        if attachment is not None and not attachment.browser.socket.send_ready(ready):
+            self._overflow(attachment)
 
     def from_lane(
         self, sender: str, machine: bytes, generation: int, session: bytes, number: int, ready: bytes
@@ -65,16 +90,9 @@ class Fanout:
         if away is None or away.home != sender or away.generation != generation:
             return
         if number == EVERYBODY:
-            self._write(list(away.audience.group.values()), ready)
+            self._to_group(away.audience.group, ready)
         else:
-            attachment = away.audience.find(number)
-            if attachment is not None:
-                self._write([attachment], ready)
-
-    def _write(self, attachments: list[Attachment], frame: bytes) -> None:
-        for attachment in attachments:
-            if not attachment.browser.socket.send_binary(frame):
-                self._overflow(attachment)
+            self._to_attachment(away.audience, number, ready)
 
     def from_browser(self, browser: Browser, frame: bytes) -> None:
         """Pass a browser's frame to its agent, or say that it is not its to send; raises `Invalid` for a bad header."""

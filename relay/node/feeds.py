@@ -13,8 +13,9 @@ import structlog
 from relay.errors import LimitReached, NotFound, RelayError
 from relay.node.directory import Directory, View
 from relay.node.feed import Feed, Watched
-from relay.node.hub import Browser, Socket
+from relay.node.hub import Browser
 from relay.node.sight import AT_ONCE, essence
+from relay.node.socket import Socket
 from relay.registry import Change
 from relay.rules import messages as m
 from relay.rules import presence

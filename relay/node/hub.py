@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-from relay.errors import Close
+from relay.node.socket import Socket
 from relay.rules import ids
 from relay.rules import messages as m
 from relay.rules.access import Identity
@@ -15,22 +15,6 @@ NUMBERS = 65_535  # what the header's 16 bits hold, 0 aside
 
 Told = m.Attaching | m.Attached | m.Behind | m.InputRefused  # what an agent says to one attachment
 Reason = Literal["machine-gone", "gap", "behind", "forbidden", "machine-revoked", "left"]
-
-
-class Socket(Protocol):
-    """What the hub needs of a connection: ready bytes out, and an end. Nothing here waits."""
-
-    def send_text(self, data: bytes) -> bool:
-        """Queue a control message; False when the peer is too slow to take it, and then it is being closed."""
-
-    def send_binary(self, data: bytes) -> bool:
-        """Queue a frame; False when the outbox is full, and then nothing was queued."""
-
-    async def drained(self) -> None:
-        """Wait until little enough is queued that more may be sent; returns at once for a closed socket."""
-
-    def close(self, code: Close) -> None:
-        """Close with a code once everything queued is out; later calls change nothing."""
 
 
 class Agent:

@@ -36,6 +36,9 @@ STDERR = 0x01  # flag of OUTPUT: the bytes came from standard error
 SIZE = struct.Struct(">HH")  # columns, rows
 
 
+Fields = tuple[int, int, int, int, bytes, int]  # those of `Header`
+
+
 class Header(NamedTuple):
     """The fields that nodes route by, in wire order. `session` is the 16 raw bytes of the session's UUID."""
 
@@ -52,16 +55,21 @@ def pack(header: Header, payload: bytes = b"") -> bytes:
     return HEADER.pack(*header) + payload
 
 
-def read_header(frame: bytes | memoryview, allowed: frozenset[Kind]) -> Header:
-    """The header of a frame; raises `Invalid` if it is short, of a kind not in `allowed`, or out of range."""
+def read_fields(frame: bytes | memoryview, allowed: frozenset[Kind]) -> Fields:
+    """What `read_header` gives, as a plain tuple: nodes do this for every frame. Raises what it raises."""
     if len(frame) < HEADER_BYTES:
         raise Invalid(f"a binary frame has at least {HEADER_BYTES} bytes, this one has {len(frame)}")
-    header = Header._make(HEADER.unpack_from(frame))
-    if header.kind not in allowed:
-        raise Invalid(f"kind {header.kind} is not one that this peer may send")
-    if header.sequence > SEQUENCE_MAX:
-        raise Invalid(f"sequence {header.sequence} is above {SEQUENCE_MAX}")
-    return header
+    fields: Fields = HEADER.unpack_from(frame)
+    if fields[0] not in allowed:
+        raise Invalid(f"kind {fields[0]} is not one that this peer may send")
+    if fields[5] > SEQUENCE_MAX:
+        raise Invalid(f"sequence {fields[5]} is above {SEQUENCE_MAX}")
+    return fields
+
+
+def read_header(frame: bytes | memoryview, allowed: frozenset[Kind]) -> Header:
+    """The header of a frame; raises `Invalid` if it is short, of a kind not in `allowed`, or out of range."""
+    return Header._make(read_fields(frame, allowed))
 
 
 def payload(frame: bytes) -> bytes:

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 from relay.errors import Close, Invalid, LimitReached, MachineRevoked, NotFound, RelayError, Replaced, Unavailable
 from relay.node.hub import Agent
 from relay.node.infos import info_of
+from relay.node.socket import Carrier
 from relay.registry import SYSTEM
 from relay.rules import messages as m
 from relay.rules import timing, tokens
@@ -20,45 +21,38 @@ from relay.rules.presence import Fence, Info
 from relay.rules.tokens import MachineToken
 from relay.store import Admitted, Announcement, Refused
 from relay.web.auth import bearer_token
-from relay.web.pump import Pump
 from relay.web.sockets import Doors
 
 
-async def agent_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> int:
-    """One agent connection from its token to its end; raises `BadToken` before anything is said."""
+async def agent_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> AgentConversation:
+    """Who listens to an agent with a sound token; raises `BadToken` before anything is said."""
     token = tokens.read_machine(doors.parts.secrets, bearer_token(websocket.headers) or "")
-    conversation = AgentConversation(doors, pump, token)
-    log = structlog.get_logger().bind(machine=token.machine, workspace=token.workspace)
-    code, reason = int(Close.INTERNAL), ""
-    try:
-        code, reason = await pump.run(conversation.text, conversation.binary, conversation.begin)
-    finally:
-        await conversation.end(seen_to_drop=code != Close.NO_PONG)
-        log.info("an agent left", code=code, reason=reason)
-    return code
+    return AgentConversation(doors, socket, token)
 
 
 class AgentConversation:
     """One agent connection: `hello` until it said who it is, `admitting` while Redis is asked, then `admitted`."""
 
-    def __init__(self, doors: Doors, pump: Pump, token: MachineToken) -> None:
+    __slots__ = ("_agent", "_deadline", "_doors", "_loop", "_rehosting", "_removes", "_socket", "_state", "_token")
+
+    def __init__(self, doors: Doors, socket: Carrier, token: MachineToken) -> None:
         self._doors = doors
-        self._pump = pump
+        self._socket = socket
         self._token = token
         self._loop = asyncio.get_running_loop()
         self._state: Literal["hello", "admitting", "admitted"] = "hello"
+        self._deadline: asyncio.TimerHandle | None = self._loop.call_later(timing.HELLO_SECONDS, self._no_hello)
         self._agent: Agent | None = None
         self._removes = False  # it said goodbye for good
         self._rehosting = False
 
-    def begin(self) -> None:
-        """Start the clock on the hello."""
-        self._pump.spawn(self._expect_hello())
+    def _no_hello(self) -> None:
+        self._socket.refuse(Invalid("no hello in time"))
 
-    async def _expect_hello(self) -> None:
-        await asyncio.sleep(timing.HELLO_SECONDS)
-        if self._state == "hello":
-            raise Invalid("no hello in time")
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     # --- what arrives ------------------------------------------------------------------------------------------
 
@@ -73,6 +67,7 @@ class AgentConversation:
         agent = self._admitted()
         agent.heard = self._loop.time()
         if agent.fence is not None:
+            self._doors.router.fanout.flush()  # what it sent before is on its way before what this says of it
             self._act(agent, message)
 
     def binary(self, frame: bytes) -> None:
@@ -80,6 +75,10 @@ class AgentConversation:
         agent = self._admitted()
         agent.heard = self._loop.time()
         self._doors.router.fanout.from_agent(agent, frame)
+
+    def flush(self) -> None:
+        """One read is handed over: its frames go out."""
+        self._doors.router.fanout.flush()
 
     def _admitted(self) -> Agent:
         if self._state != "admitted" or self._agent is None:
@@ -105,7 +104,7 @@ class AgentConversation:
                 agent.bye = True
                 if message.remove and not self._removes:
                     self._removes = True
-                    self._pump.spawn(self._remove(agent))
+                    self._socket.spawn(self._remove(agent))
             case m.AgentHello():
                 raise Invalid("a second hello")
 
@@ -121,11 +120,12 @@ class AgentConversation:
 
     def _hello(self, hello: m.AgentHello) -> None:
         self._state = "admitting"
+        self._disarm()
         token = self._token
-        agent = Agent(self._pump, token.workspace, token.machine, hello, self._loop.time())
+        agent = Agent(self._socket, token.workspace, token.machine, hello, self._loop.time())
         self._agent = agent
         self._doors.hub.knocking.add(agent)  # first in, then checked: a revocation in between finds it
-        self._pump.spawn(self._admit(agent))
+        self._socket.spawn(self._admit(agent))
 
     async def _admit(self, agent: Agent) -> None:
         doors = self._doors
@@ -134,14 +134,14 @@ class AgentConversation:
         first = self._token.token_version > admitted.previous_token_version
         shadowed = await self._settle(agent) if first else None
         row = await self._row(agent)
-        if self._gives_way(agent, admitted.fence) or self._pump.closing is not None:
+        if self._gives_way(agent, admitted.fence) or self._socket.closing is not None:
             return  # somebody decided otherwise meanwhile
         older = doors.router.agent_admitted(agent)
         if older is not None:
             same = older.hello.instance == agent.hello.instance
             older.socket.close(Close.DRAINING if same else Close.REPLACED)
         elif admitted.previous_connected and admitted.previous_node not in (None, doors.boot):
-            self._pump.spawn(self._close_previous(agent, str(admitted.previous_node)))
+            self._socket.spawn(self._close_previous(agent, str(admitted.previous_node)))
         self._state = "admitted"
         agent.heard = self._loop.time()
         agent.send(
@@ -162,7 +162,7 @@ class AgentConversation:
         )
         doors.infos.changed(agent)
         if shadowed is not None:
-            self._pump.spawn(self._tell_both(agent, row.name, shadowed))
+            self._socket.spawn(self._tell_both(agent, row.name, shadowed))
         log = structlog.get_logger()
         log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
         if row.hostname != agent.hello.hostname:
@@ -174,7 +174,7 @@ class AgentConversation:
         if holder is None or holder.fence is None or fence.relation(holder.fence) != "older":
             return False
         same = holder.hello.instance == agent.hello.instance
-        self._pump.close(Close.DRAINING if same else Close.REPLACED)
+        self._socket.close(Close.DRAINING if same else Close.REPLACED)
         return True
 
     async def _row(self, agent: Agent) -> Registered:
@@ -244,7 +244,7 @@ class AgentConversation:
         """Store what the machine calls itself now, once at a time however often it changes its mind."""
         if not self._rehosting:
             self._rehosting = True
-            self._pump.spawn(self._rehost(agent))
+            self._socket.spawn(self._rehost(agent))
 
     async def _rehost(self, agent: Agent) -> None:
         """The machine calls itself something else now: the id stays."""
@@ -274,18 +274,25 @@ class AgentConversation:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
-    async def end(self, *, seen_to_drop: bool) -> None:
+    def closed(self, code: int, reason: str) -> None:
         """Let go of the machine, under this connection's own fence: a newer connection is not touched by it. A machine
         that only stopped answering keeps its deadline, 90 s after it was last heard."""
-        agent, doors = self._agent, self._doors
+        agent, doors, token = self._agent, self._doors, self._token
+        self._disarm()
+        doors.left("agent", code)
+        structlog.get_logger().info(
+            "an agent left", machine=token.machine, workspace=token.workspace, code=code, reason=reason
+        )
         if agent is None:
             return
-        revoked = self._pump.closing is Close.MACHINE_REVOKED
+        revoked = self._socket.closing is Close.MACHINE_REVOKED
         doors.router.agent_left(agent, revoked=revoked)
-        if agent.fence is None or revoked:
-            return
+        if agent.fence is not None and not revoked:
+            doors.carriage.errands.start(self._part(agent, agent.fence, seen_to_drop=code != Close.NO_PONG))
+
+    async def _part(self, agent: Agent, fence: Fence, *, seen_to_drop: bool) -> None:
         try:
-            await self._let_go(agent, agent.fence, seen_to_drop)
+            await self._let_go(agent, fence, seen_to_drop)
             if self._removes:  # most close right behind their goodbye, and that ends what the connection was doing
                 await self._remove(agent)
         except RelayError as error:

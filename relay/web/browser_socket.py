@@ -11,8 +11,9 @@ import structlog
 from starlette.websockets import WebSocket
 
 from relay import PROTOCOL
-from relay.errors import BadToken, Close, Forbidden, Invalid, LimitReached, Offline, RelayError
+from relay.errors import BadToken, Forbidden, Invalid, LimitReached, Offline, RelayError
 from relay.node.hub import Attachment, Browser
+from relay.node.socket import Carrier
 from relay.rules import access, ids, timing
 from relay.rules import messages as m
 from relay.rules.access import Action, Identity
@@ -20,27 +21,22 @@ from relay.rules.limits import PENDING_PER_BROWSER
 from relay.rules.machine import Registered, iso
 from relay.web.auth import COOKIE, bearer_token
 from relay.web.origin import check_listed
-from relay.web.pump import Pump
 from relay.web.sockets import Doors
 
 
-async def browser_conversation(doors: Doors, websocket: WebSocket, pump: Pump) -> int:
-    """One browser connection from its credential to its end; raises `BadToken` or `Forbidden` at the door."""
+async def browser_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> BrowserConversation:
+    """Who listens to a browser with a sound credential; raises `BadToken` or `Forbidden` at the door."""
     identity, claim = await _who(doors, websocket)
-    browser = Browser(pump, identity, claim)
-    conversation = BrowserConversation(doors, pump, browser)
-    log = structlog.get_logger().bind(user=identity.id)
-    code, reason = int(Close.INTERNAL), ""
+    browser = Browser(socket, identity, claim)
     doors.hub.browsers.add(browser)  # first in, then checked: a change of access from now on finds it
     try:
         checked = await doors.parts.authenticator.by_claim(claim)
-        if browser.identity is identity:  # else such a change was acted on meanwhile, and knows better
-            browser.identity = checked
-        code, reason = await pump.run(conversation.text, conversation.binary, conversation.begin)
-    finally:
-        conversation.end()
-        log.info("a browser left", code=code, reason=reason)
-    return code
+    except BaseException:
+        doors.router.browser_left(browser)
+        raise
+    if browser.identity is identity:  # else such a change was acted on meanwhile, and knows better
+        browser.identity = checked
+    return BrowserConversation(doors, socket, browser)
 
 
 async def _who(doors: Doors, websocket: WebSocket) -> tuple[Identity, str]:
@@ -65,19 +61,22 @@ async def _who(doors: Doors, websocket: WebSocket) -> tuple[Identity, str]:
 class BrowserConversation:
     """One browser connection: `hello` first, then requests, each answered under its `ref`."""
 
-    def __init__(self, doors: Doors, pump: Pump, browser: Browser) -> None:
+    __slots__ = ("_browser", "_deadline", "_doors", "_socket")
+
+    def __init__(self, doors: Doors, socket: Carrier, browser: Browser) -> None:
         self._doors = doors
-        self._pump = pump
+        self._socket = socket
         self._browser = browser
+        loop = asyncio.get_running_loop()
+        self._deadline: asyncio.TimerHandle | None = loop.call_later(timing.HELLO_SECONDS, self._no_hello)
 
-    def begin(self) -> None:
-        """Start the clock on the hello."""
-        self._pump.spawn(self._expect_hello())
+    def _no_hello(self) -> None:
+        self._socket.refuse(Invalid("no hello in time"))
 
-    async def _expect_hello(self) -> None:
-        await asyncio.sleep(timing.HELLO_SECONDS)
-        if not self._browser.client:
-            raise Invalid("no hello in time")
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     # --- what arrives ------------------------------------------------------------------------------------------
 
@@ -97,8 +96,12 @@ class BrowserConversation:
             raise Invalid("the first message is hello")
         self._doors.router.fanout.from_browser(self._browser, frame)
 
+    def flush(self) -> None:
+        """One read is handed over; what came in it went out message by message."""
+
     def _hello(self, hello: m.BrowserHello) -> None:
         browser, doors = self._browser, self._doors
+        self._disarm()
         browser.client, browser.label = hello.client, hello.label
         identity = browser.identity
         browser.send(
@@ -167,7 +170,7 @@ class BrowserConversation:
             browser.send(error_message(limit, ref))
             return
         browser.pending += 1
-        self._pump.spawn(self._answer(ref, work))
+        self._socket.spawn(self._answer(ref, work))
 
     async def _answer(self, ref: int, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -222,8 +225,11 @@ class BrowserConversation:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
-    def end(self) -> None:
+    def closed(self, code: int, reason: str) -> None:
         """Let go of everything that this socket held."""
+        self._disarm()
+        self._doors.left("browser", code)
+        structlog.get_logger().info("a browser left", user=self._browser.identity.id, code=code, reason=reason)
         self._doors.feeds.browser_left(self._browser)
         self._doors.router.browser_left(self._browser)
 

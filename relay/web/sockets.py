@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from relay import PROTOCOL
 from relay.errors import Close, RelayError, UnsupportedVersion
 from relay.node.changes import Tail
+from relay.node.direct import Carriage, DirectSocket
 from relay.node.feeds import Feeds
 from relay.node.hub import Hub
 from relay.node.infos import Infos
@@ -19,8 +22,12 @@ from relay.node.membership import Membership
 from relay.node.meters import Meters
 from relay.node.mirror import Mirror
 from relay.node.router import Router
+from relay.node.socket import Carrier, Listener
+from relay.web.asgi_socket import AsgiSocket
 from relay.web.parts import Parts
-from relay.web.pump import Pump
+from relay.web.upgrade import TAKE_OVER
+
+RETRY_SECONDS = 30.0  # the longest that anybody is asked to stay away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,33 +45,45 @@ class Doors:
     membership: Membership
     meters: Meters
     bucket: Bucket
+    carriage: Carriage
+
+    def left(self, role: str, code: int) -> None:
+        """One who was let in is gone."""
+        self.bucket.open -= 1
+        self.meters.closed(role, code)
 
 
 class Bucket:
-    """Handshakes per second, and sockets at a time."""
+    """Handshakes per second, and sockets at a time. Those who come too fast are told to come back one after the other,
+    at the pace that this node can keep, so that they do not all return at once."""
 
     def __init__(self, per_second: float, sockets: int) -> None:
         self._per_second = per_second
         self._full = max(1.0, per_second)  # less than one a second still means one now and then
         self._level = self._full
+        self._least = -per_second * RETRY_SECONDS  # so many turns are given out ahead
         self._at: float | None = None
         self._sockets = sockets
         self.open = 0
 
-    def refusal(self, now: float) -> Close | None:
-        """Why nobody may come in at monotonic `now`, or None after counting one who did."""
-        if self.open >= self._sockets:
-            return Close.OVER_CAPACITY
+    @property
+    def crowded(self) -> bool:
+        """Whether there are as many sockets as may be."""
+        return self.open >= self._sockets
+
+    def wait_seconds(self, now: float) -> float:
+        """0 after counting one who may come in at monotonic `now`, or in how many seconds it is the asker's turn."""
         elapsed = now - self._at if self._at is not None else 0.0
         self._at = now
         self._level = min(self._full, self._level + elapsed * self._per_second)
-        if self._level < 1:
-            return Close.RATE_LIMITED
-        self._level -= 1
-        return None
+        if self._level >= 1:
+            self._level -= 1
+            return 0.0
+        self._level = max(self._least, self._level - 1)
+        return min(RETRY_SECONDS, (1 - self._level) / self._per_second)
 
 
-Conversation = Callable[[Doors, WebSocket, Pump], Awaitable[int]]  # the code of the end
+Conversation = Callable[[Doors, WebSocket, Carrier], Awaitable[Listener]]  # raises RelayError for whom it turns away
 
 
 def routes(doors: Doors, agent: Conversation, browser: Conversation) -> list[BaseRoute]:
@@ -72,40 +91,69 @@ def routes(doors: Doors, agent: Conversation, browser: Conversation) -> list[Bas
 
     def route(role: str, conversation: Conversation) -> WebSocketRoute:
         async def endpoint(websocket: WebSocket) -> None:
-            doors.meters.opened(role)
-            doors.meters.closed(role, await _serve(doors, websocket, conversation))
+            refusal = _refusal(doors, websocket)
+            wait_seconds = 0.0 if refusal else doors.bucket.wait_seconds(asyncio.get_running_loop().time())
+            if wait_seconds:
+                doors.meters.limited("RELAY_HANDSHAKES")
+                headers = {"retry-after": str(math.ceil(wait_seconds))}
+                await websocket.send_denial_response(Response(status_code=503, headers=headers))
+                return
+            await _let_in(doors, websocket, role, refusal, conversation)
 
         return WebSocketRoute(f"/ws/{role}", endpoint)
 
     return [route("agent", agent), route("browser", browser)]
 
 
-async def _serve(doors: Doors, websocket: WebSocket, conversation: Conversation) -> int:
-    """Accept, then speak or close: a close before the accept would reach the peer as a bare 403 and say nothing. The
-    answer is the code of the end."""
-    speaks = PROTOCOL in websocket.scope.get("subprotocols", [])
-    await websocket.accept(subprotocol=PROTOCOL if speaks else None)
-    pump = Pump(websocket)
-    refusal = _refusal(doors, speaks)
-    if refusal is not None:
-        await websocket.close(int(refusal), refusal.reason)
-        return int(refusal)
+async def _let_in(
+    doors: Doors, websocket: WebSocket, role: str, refusal: Close | None, conversation: Conversation
+) -> None:
+    """Accept, then speak or close: a close before the accept would reach the peer as a bare 403 and say nothing."""
+    await websocket.accept(subprotocol=PROTOCOL if _speaks(websocket) else None)
+    socket = _carry(doors, websocket)
+    doors.meters.opened(role)
     doors.bucket.open += 1
+    listener: Listener | None = None
     try:
-        return await conversation(doors, websocket, pump)
+        if refusal is None:
+            listener = await conversation(doors, websocket, socket)
     except RelayError as error:
-        await websocket.close(int(error.close), error.close.reason)
-        return int(error.close)
-    finally:
-        doors.bucket.open -= 1
+        refusal = error.close
+    except BaseException:
+        doors.left(role, Close.INTERNAL)
+        socket.close(Close.INTERNAL)
+        raise
+    if listener is not None:
+        await socket.serve(listener)
+        return
+    assert refusal is not None
+    socket.close(refusal)
+    if isinstance(socket, AsgiSocket):
+        await socket.finish()
+    doors.left(role, refusal)
 
 
-def _refusal(doors: Doors, speaks: bool) -> Close | None:
-    if not speaks:
+def _carry(doors: Doors, websocket: WebSocket) -> DirectSocket | AsgiSocket:
+    """Take the connection over if this server lets us."""
+    take_over = websocket.scope.get("extensions", {}).get(TAKE_OVER)
+    if take_over is None:
+        return AsgiSocket(websocket)
+    socket = DirectSocket(doors.carriage)
+    take_over(socket)
+    return socket
+
+
+def _speaks(websocket: WebSocket) -> bool:
+    return PROTOCOL in websocket.scope.get("subprotocols", [])
+
+
+def _refusal(doors: Doors, websocket: WebSocket) -> Close | None:
+    """What everybody would be told now; it costs no turn of those who come too fast."""
+    if not _speaks(websocket):
         return UnsupportedVersion.close
     if doors.membership.draining:
         return Close.DRAINING
-    refusal = doors.bucket.refusal(asyncio.get_running_loop().time())
-    if refusal is not None:
-        doors.meters.limited("RELAY_SOCKETS" if refusal is Close.OVER_CAPACITY else "RELAY_HANDSHAKES")
-    return refusal
+    if doors.bucket.crowded:
+        doors.meters.limited("RELAY_SOCKETS")
+        return Close.OVER_CAPACITY
+    return None

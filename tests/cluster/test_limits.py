@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from relay.rules import limits
 from tests.support.bare import Bare, BareMachine, a_session, attach, bare, bare_browser, output
@@ -177,7 +178,7 @@ def test_a_hello_with_257_sessions_breaks_the_documented_shape_and_is_a_protocol
     metrics.reaches(1, CLOSED, role="agent", code="4005")
 
 
-def test_a_full_node_turns_newcomers_away_with_4100_and_one_in_a_hurry_with_4101() -> None:
+def test_a_full_node_turns_newcomers_away_with_4100_and_one_in_a_hurry_says_503_and_when_to_come_back() -> None:
     """RELAY_SOCKETS and RELAY_HANDSHAKES, on a node that takes one socket in a hundred seconds."""
     tiny = {"RELAY_SOCKETS": "1", "RELAY_HANDSHAKES": "0.01"}
     with running() as valkey, running_cluster(valkey, nodes=1, sweepers=0, settings=tiny) as cluster:
@@ -186,11 +187,13 @@ def test_a_full_node_turns_newcomers_away_with_4100_and_one_in_a_hurry_with_4101
         with bare_browser(url, cluster.owner_token), bare(url, "/ws/browser", cluster.owner_token) as second:
             assert second.is_closed() == (4100, "over-capacity")
         metrics.reaches(1, CLOSED, role="browser", code="1000")
-        with bare(url, "/ws/browser", cluster.owner_token) as third:
-            assert third.is_closed() == (4101, "rate-limited")
-        for limit, code in (("RELAY_SOCKETS", "4100"), ("RELAY_HANDSHAKES", "4101")):
-            metrics.reaches(1, LIMITS, limit=limit)
-            metrics.reaches(1, CLOSED, role="browser", code=code)
+        with pytest.raises(InvalidStatus) as refused, bare(url, "/ws/browser", cluster.owner_token):
+            pass
+        assert refused.value.response.status_code == 503
+        assert 1 <= int(refused.value.response.headers["retry-after"]) <= 30
+        metrics.reaches(1, LIMITS, limit="RELAY_SOCKETS")
+        metrics.reaches(1, CLOSED, role="browser", code="4100")
+        metrics.reaches(1, LIMITS, limit="RELAY_HANDSHAKES")
         assert Rest(url, cluster.owner_token)("GET", "/api/me")["user"]
 
 

@@ -57,6 +57,10 @@ class HeldSocket:
         """Nobody reads it."""
         return True
 
+    def send_ready(self, data: bytes) -> bool:
+        """Nobody reads it."""
+        return True
+
     async def drained(self) -> None:
         """Nothing ever waits here."""
 

@@ -1,26 +1,24 @@
-"""Carries one accepted WebSocket: what arrives goes to callbacks, what leaves waits in a bounded outbox."""
+"""Carries one WebSocket through plain ASGI, message by message, for servers whose connections cannot be taken over."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from relay.errors import Close, RelayError
-from relay.rules.limits import CONTROL_BYTES, KIB, OUTBOX_BYTES
+from relay.node.socket import CONTROL_MARGIN_BYTES, DRAINED_BYTES, FAREWELL_SECONDS, LOST, Listener
+from relay.rules.limits import CONTROL_BYTES, FRAME_BYTES, OUTBOX_BYTES
 
-CONTROL_MARGIN_BYTES = 512 * KIB  # control messages still pass when frames fill the outbox: they say why it is full
-DRAINED_BYTES = 256 * KIB  # below this a long answer goes on
-CLOSE_SECONDS = 5.0  # for what is queued, and again for the close itself; server.py then drops who does not answer it
-LEFT_WITHOUT_CODE = 1006  # RFC 6455, section 7.4.1: the connection was lost
+WIDE_BYTES = {126: 2, 127: 8}  # RFC 6455, 5.2: how long the length is that follows such a length
 
 
-class Pump:
-    """One connection's reader and writer, and the owner of every task that its messages start."""
+class AsgiSocket:
+    """One connection's reader and writer, and the owner of every task that its messages start. See `Carrier`."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
@@ -31,6 +29,7 @@ class Pump:
         self._low.set()
         self._patience: asyncio.Timeout | None = None  # of the writer, without end until this side closes
         self._group: asyncio.TaskGroup | None = None
+        self._waiting: list[Coroutine[Any, Any, None]] = []  # spawned before there was a group
         self._tasks: set[asyncio.Task[None]] = set()
         self.closing: Close | None = None
 
@@ -48,6 +47,14 @@ class Pump:
         if self._bytes + len(data) > OUTBOX_BYTES:
             return False
         return self._put(data, len(data))
+
+    def send_ready(self, data: bytes) -> bool:
+        """Queue frames that are WebSocket frames already; here their headers are taken off again."""
+        if self._bytes + len(data) > OUTBOX_BYTES:
+            return False
+        for payload in _payloads(data):
+            self._put(payload, len(payload))
+        return True
 
     def _put(self, data: bytes | str, size: int) -> bool:
         if self.closing is not None:
@@ -74,55 +81,66 @@ class Pump:
     def _hurry(self) -> None:
         """Give what is queued, and what is being sent right now, a limited time to get out."""
         if self._patience is not None:
-            self._patience.reschedule(asyncio.get_running_loop().time() + CLOSE_SECONDS)
+            self._patience.reschedule(asyncio.get_running_loop().time() + FAREWELL_SECONDS)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something on behalf of this connection; it ends with the connection."""
-        assert self._group is not None, "only a running pump has tasks"
+        if self._group is None:
+            self._waiting.append(work)
+            return
         task = self._group.create_task(self._guard(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     # --- running -----------------------------------------------------------------------------------------------
 
-    async def run(
-        self, on_text: Callable[[str], None], on_binary: Callable[[bytes], None], begin: Callable[[], None]
-    ) -> tuple[int, str]:
-        """Serve until either side closes; the answer is the code and reason. `begin` may spawn first."""
-        async with asyncio.TaskGroup() as self._group:
-            writer = self._group.create_task(self._write())
-            begin()
-            try:
-                return await self._read(on_text, on_binary)
-            finally:
-                self.closing = self.closing or Close.NORMAL
-                self._low.set()
-                writer.cancel()
-                for task in list(self._tasks):
-                    task.cancel()
+    async def serve(self, listener: Listener) -> None:
+        """See `Carrier`; returns when the connection is over."""
+        code, reason = int(Close.INTERNAL), ""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                writer = self._group.create_task(self._write())
+                for work in self._waiting:
+                    self.spawn(work)
+                try:
+                    code, reason = await self._read(listener)
+                finally:
+                    self.closing = self.closing or Close.NORMAL
+                    self._low.set()
+                    writer.cancel()
+                    for task in list(self._tasks):
+                        task.cancel()
+        finally:
+            listener.closed(code, reason)
 
-    async def _read(self, on_text: Callable[[str], None], on_binary: Callable[[bytes], None]) -> tuple[int, str]:
+    async def finish(self) -> None:
+        """Send the close of a connection that nobody serves."""
+        await self._write()
+
+    async def _read(self, listener: Listener) -> tuple[int, str]:
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 if self.closing is not None:
                     return int(self.closing), self.closing.reason
-                return int(message.get("code") or LEFT_WITHOUT_CODE), str(message.get("reason") or "")
-            if self.closing is not None:
-                continue  # said after we said goodbye
-            try:
-                text = message.get("text")
-                if text is None:
-                    on_binary(message["bytes"])
-                elif len(text) > CONTROL_BYTES:
-                    self.close(Close.TOO_BIG)
-                else:
-                    on_text(text)
-            except RelayError as error:
-                self.refuse(error)
-            except Exception:
-                structlog.get_logger().exception("a message could not be handled")
-                self.close(Close.INTERNAL)
+                return int(message.get("code") or LOST), str(message.get("reason") or "")
+            if self.closing is None:  # else it was said after we said goodbye
+                self._hear(listener, message.get("text"), message.get("bytes"))
+
+    def _hear(self, listener: Listener, text: str | None, frame: bytes | None) -> None:
+        try:
+            if len(text or frame or "") > (FRAME_BYTES if text is None else CONTROL_BYTES):
+                self.close(Close.TOO_BIG)
+            elif text is not None:
+                listener.text(text)
+            elif frame is not None:
+                listener.binary(frame)
+        except RelayError as error:
+            self.refuse(error)
+        except Exception:
+            structlog.get_logger().exception("a message could not be handled")
+            self.close(Close.INTERNAL)
+        listener.flush()
 
     def refuse(self, error: RelayError) -> None:
         """Close with the error's code, after one line in the log."""
@@ -174,7 +192,19 @@ class Pump:
     async def _finish(self) -> None:
         assert self.closing is not None
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
+            async with asyncio.timeout(FAREWELL_SECONDS):
                 await self._websocket.close(int(self.closing), self.closing.reason)
         except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
             return
+
+
+def _payloads(ready: bytes) -> Iterator[bytes]:
+    """What frames of our own carry: whole, unmasked ones, as `rules.websocket.frame` makes them."""
+    at = 0
+    while at < len(ready):
+        size, at = ready[at + 1], at + 2
+        wide = WIDE_BYTES.get(size, 0)
+        if wide:
+            size = int.from_bytes(ready[at : at + wide], "big")
+        yield ready[at + wide : at + wide + size]
+        at += wide + size

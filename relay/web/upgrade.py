@@ -1,0 +1,284 @@
+"""Turns an HTTP request into a WebSocket that the application takes over; uvicorn's own classes end there."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import logging
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from hashlib import sha1
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+import httptools
+from starlette.types import Message
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from relay.rules.limits import HALF_OPEN_CONNECTIONS
+
+TAKE_OVER = "relay.takeover"  # as an ASGI extension: a function that takes an asyncio.Protocol, once, after the accept
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+VERSION = b"13"  # RFC 6455, section 4.1
+KEY_BYTES = 16  # likewise
+REQUEST_READ_SECONDS = 10.0  # from a connection, or a request's first byte, to its last byte
+FORBIDDEN = 403  # what ASGI makes of a close before the accept
+
+Headers = list[tuple[bytes, bytes]]
+Limited = Callable[[str], None]  # counts that a limit was met
+
+
+class Refusal(Exception):
+    """This is not the beginning of a WebSocket; the status, headers and sentence say why."""
+
+    def __init__(self, status: int, sentence: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = [(b"content-type", b"text/plain; charset=utf-8"), *headers]
+        self.body = sentence.encode()
+
+
+def accepted_key(headers: Headers) -> bytes:
+    """What proves that a handshake was understood; raises `Refusal` where it is not one of RFC 6455, section 4.2.1."""
+    values = [value for name, value in headers if name == b"sec-websocket-version"]
+    if values != [VERSION]:
+        raise Refusal(426, "WebSocket version 13 is spoken here.", (b"sec-websocket-version", VERSION))
+    keys = [value for name, value in headers if name == b"sec-websocket-key"]
+    try:
+        sound = len(keys) == 1 and len(b64decode(keys[0], validate=True)) == KEY_BYTES
+    except binascii.Error:
+        sound = False
+    if not sound:
+        raise Refusal(400, "A Sec-WebSocket-Key of 16 bytes is needed, once.")
+    return b64encode(sha1(keys[0] + GUID, usedforsecurity=False).digest())
+
+
+class Http(HttpToolsProtocol):
+    """Uvicorn's HTTP, except that a request must be whole in time, that only so many may be unfinished at once, and
+    that bytes behind an upgrade belong to the WebSocket."""
+
+    limited: Limited  # set on a subclass for each server, for uvicorn makes the objects
+    unfinished: dict[Http, None]  # likewise; the oldest first
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock on the first request."""
+        super().connection_made(transport)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._expect()
+
+    def _expect(self) -> None:
+        if self._deadline is not None:
+            return
+        self._deadline = self.loop.call_later(REQUEST_READ_SECONDS, self._too_slow, "REQUEST_READ_SECONDS")
+        self.unfinished[self] = None
+        if len(self.unfinished) > HALF_OPEN_CONNECTIONS:
+            # An honest request is whole within milliseconds, so the one that waits longest is the least honest.
+            next(iter(self.unfinished))._too_slow("HALF_OPEN_CONNECTIONS")
+
+    def _whole(self) -> None:
+        self.unfinished.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self, limit: str) -> None:
+        self._whole()
+        self.limited(limit)
+        self.transport.write(
+            b"HTTP/1.1 408 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % _phrase(HTTPStatus.REQUEST_TIMEOUT)
+        )
+        self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Start the clock on each request."""
+        super().on_message_begin()
+        self._expect()
+
+    def on_message_complete(self) -> None:
+        """Stop it."""
+        self._whole()
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._whole()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn does, but hand on what follows an upgrade in the same read; uvicorn drops it."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _upgrade(self, behind: bytes) -> None:
+        self._whole()
+        if not self._should_upgrade() or (self.cycle is not None and not self.cycle.response_complete):
+            self.send_400_response("This upgrade is not possible here.")
+            return
+        self.connections.discard(self)
+        assert self.ws_protocol_class is not None
+        protocol = self.ws_protocol_class(self.config, self.server_state, self.app_state)  # type: ignore[call-arg]
+        assert isinstance(protocol, Handshake)
+        self.transport.set_protocol(protocol)
+        protocol.begin(self.transport, self._socket_scope(), behind)
+
+    def _socket_scope(self) -> dict[str, Any]:
+        path, _, query = self.url.partition(b"?")
+        root = self.root_path.encode()
+        return self.scope | {
+            "type": "websocket",
+            "scheme": "wss" if self.scheme == "https" else "ws",
+            "path": self.root_path + unquote(path.decode("latin-1")),
+            "raw_path": root + path,
+            "query_string": query,
+        }
+
+
+class Handshake(asyncio.Protocol):
+    """One WebSocket from its request to the moment when the application takes its transport over.
+
+    After the accept the application must take over: nothing of ASGI's message by message is spoken here.
+    """
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        self._app = config.loaded_app
+        self._server = server_state
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._scope: dict[str, Any]
+        self._key = b""
+        self._method = ""
+        self._behind: list[bytes] = []  # what the peer sent before anybody listened
+        self._connected = False  # the application was told of the connection
+        self._lost: asyncio.Future[None] = self._loop.create_future()
+        self._denial: tuple[int, Headers] | None = None
+        self._accepted = False
+        self._done = False  # answered with a refusal, or taken over
+
+    def begin(self, transport: asyncio.Transport, scope: dict[str, Any], behind: bytes) -> None:
+        """Ask the application, unless the request is none of ours."""
+        self._transport = transport
+        self._server.connections.add(self)  # type: ignore[arg-type]
+        if behind:
+            self._behind.append(behind)
+        headers: Headers = scope["headers"]
+        try:
+            if scope["method"] != "GET":
+                raise Refusal(405, "A WebSocket begins with GET.", (b"allow", b"GET"))
+            self._key = accepted_key(headers)
+        except Refusal as refusal:
+            self._deny(refusal.status, refusal.headers, refusal.body)
+            return
+        words = [value for name, value in headers if name == b"sec-websocket-protocol"]
+        self._scope = scope | {
+            "subprotocols": [word.strip() for value in words for word in value.decode("latin-1").split(",")],
+            "extensions": {"websocket.http.response": {}, TAKE_OVER: self.take_over},
+        }
+        task = self._loop.create_task(self._run())
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+    async def _run(self) -> None:
+        try:
+            await self._app(self._scope, self._receive, self._send)
+        except Exception:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+        if not self._done:
+            if self._accepted:
+                self._transport.abort()
+            else:
+                self._deny(500, [], b"")
+
+    async def _receive(self) -> Message:
+        if not self._connected:
+            self._connected = True
+            return {"type": "websocket.connect"}
+        await asyncio.shield(self._lost)
+        return {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+
+    async def _send(self, message: Message) -> None:
+        if self._lost.done():
+            raise OSError("the peer left during its handshake")
+        match message["type"]:
+            case "websocket.accept":
+                self._accept(message.get("subprotocol"), message.get("headers") or [])
+            case "websocket.close" if not self._accepted:
+                self._deny(FORBIDDEN, [], b"")
+            case "websocket.http.response.start":
+                self._denial = message["status"], list(message.get("headers") or [])
+            case "websocket.http.response.body" if self._denial is not None:
+                self._deny(*self._denial, message.get("body", b""))
+            case other:
+                raise RuntimeError(f"{other} is not possible: after the accept this connection is to be taken over")
+
+    def _accept(self, subprotocol: str | None, headers: Headers) -> None:
+        self._accepted = True
+        lines = [
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ",
+            self._key,
+            b"\r\n",
+        ]
+        if subprotocol is not None:
+            lines += [b"sec-websocket-protocol: ", subprotocol.encode(), b"\r\n"]
+        for name, value in headers:
+            lines += [name, b": ", value, b"\r\n"]
+        self._transport.write(b"".join([*lines, b"\r\n"]))
+
+    def _deny(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer as HTTP does, and close."""
+        self._done = True
+        self._server.connections.discard(self)
+        names = {name for name, _ in headers}
+        lines = [b"HTTP/1.1 %d %b\r\n" % (status, _phrase(status))]
+        lines += [b"%b: %b\r\n" % (name, value) for name, value in headers if name != b"connection"]
+        if b"content-length" not in names:
+            lines.append(b"content-length: %d\r\n" % len(body))
+        self._transport.write(b"".join([*lines, b"connection: close\r\n\r\n", body]))
+        self._transport.close()
+
+    def take_over(self, protocol: asyncio.Protocol) -> None:
+        """Give the connection away, with what came early; it may be over already. Nothing of this object or of the
+        request is needed afterwards."""
+        assert self._accepted, "accept first"
+        self._done = True
+        if self._lost.done():
+            protocol.connection_made(self._transport)
+            protocol.connection_lost(None)
+            return
+        self._server.connections.discard(self)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        behind = b"".join(self._behind)
+        if behind:
+            self._transport.resume_reading()
+            protocol.data_received(behind)
+
+    # --- what the event loop calls -----------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Hold what comes before anybody listens, one read of it."""
+        self._behind.append(data)
+        self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer left during its handshake."""
+        self._done = True
+        self._server.connections.discard(self)
+        if not self._lost.done():
+            self._lost.set_result(None)
+
+    def shutdown(self) -> None:
+        """Called by uvicorn when the process ends."""
+        self._transport.abort()
+
+
+def _phrase(status: int) -> bytes:
+    return HTTPStatus(status).phrase.encode()
