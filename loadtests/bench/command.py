@@ -24,6 +24,9 @@ from typing import Any
 from loadtests.bench import affinity, host, report, usage
 from loadtests.bench.contender import Contender
 from loadtests.bench.fanout import FANOUTS
+from loadtests.bench.handshakes import Handshakes
+from loadtests.bench.idle import Idle
+from loadtests.bench.latency import Latency
 from loadtests.bench.plain import Plain
 from loadtests.bench.plan import Plan, Scenario
 from loadtests.bench.relaying import Relay
@@ -32,7 +35,7 @@ from loadtests.bench.rounds import Rounds
 EXCEEDED, VOID, USAGE = 99, 1, 64
 # Below the 20 seconds after which a server pings: the generator answers nothing while it counts.
 LONGEST_SECONDS = 12.0
-SCENARIOS: tuple[Scenario, ...] = ()
+SCENARIOS: tuple[Scenario, ...] = (Latency(), Idle(), Handshakes())
 COMPARED = "loadtests.compare"  # further contenders, as its CONTENDERS: a sequence of classes
 
 

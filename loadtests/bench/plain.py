@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import tempfile
 from contextlib import AsyncExitStack
@@ -11,16 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from loadtests.bench.affinity import starting_on
-from loadtests.bench.contender import Contender, NotMeasured, Topic
-from loadtests.bench.relaying import engine_version
+from loadtests.bench.contender import Contender, Topic
+from loadtests.bench.engine import engine_version, start_engine
 from loadtests.bench.wire import Line, from_client, from_server
 from loadtests.servers import free_ports, say
-from relay.dev import engine
-from relay.dev.engine import Program
 from relay.dev.part import Part
 from relay.dev.readiness import is_ready
 from relay.dev.supervisor import Supervisor
-from relay.errors import Misconfigured
 
 
 class Plain(Contender):
@@ -45,7 +41,7 @@ class Plain(Contender):
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-plain-")))
         with starting_on(servers_core):
             supervisor = await self._stack.enter_async_context(Supervisor(folder, say))
-            words = [] if nodes == 1 else [await _start_engine(supervisor, folder)]
+            words = [] if nodes == 1 else [await start_engine(supervisor, folder)]
             self._first_port = free_ports(nodes)
             for index in range(nodes):
                 port = self._first_port + index
@@ -77,24 +73,3 @@ class Plain(Contender):
             encode=lambda payload, count: from_client(payload) * count,
             delivered=from_server,
         )
-
-
-async def _start_engine(supervisor: Supervisor, folder: Path) -> str:
-    """The same server with the same configuration as a cluster of ours has; its URL."""
-    try:
-        found = engine.find_engine({})
-    except Misconfigured as error:
-        raise NotMeasured(error.message) from None
-    assert isinstance(found, Program)
-    endpoint = engine.choose_endpoint(folder)
-    command = (str(found.path), str(engine.write_configuration(folder, endpoint)))
-    await supervisor.start(
-        Part(
-            "engine",
-            command,
-            dict(os.environ),
-            ready=lambda: engine.answers(endpoint),
-            orphan_signal=signal.SIGTERM,
-        )
-    )
-    return endpoint.url

@@ -25,8 +25,13 @@ class Plan:
 class Scenario(Protocol):
     """Something that only Relay is measured at."""
 
-    name: str
-    rows: tuple[Row, ...]
+    @property
+    def name(self) -> str:
+        """How it is asked for."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """What it measures."""
 
     async def measure(self, plan: Plan) -> Mapping[str, float]:
         """One round: a value for each of `rows`, by name. Raises `Void` when what was measured did not go right."""

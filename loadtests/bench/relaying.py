@@ -14,11 +14,11 @@ from uuid import UUID, uuid4
 from loadtests.bench import payloads
 from loadtests.bench.affinity import starting_on
 from loadtests.bench.contender import Contender, Topic
+from loadtests.bench.engine import engine_version as engine_version  # contenders on the same engine say it too
 from loadtests.bench.wire import Line, from_client, from_server
 from loadtests.seeding import Seeded, invent, write_rows
 from loadtests.servers import Asked, Servers, own_servers
 from relay import PROTOCOL
-from relay.dev.engine import Program, find_engine
 from relay.rules import frames
 from relay.rules.frames import EVERYBODY, Header, Kind
 from relay.rules.tokens import Secrets, sign_machine
@@ -123,14 +123,6 @@ def _answer_attach(agent: Line, session: str) -> None:
     place = {"session": session, "attachment": agent.hears("attach")["attachment"]}
     agent.say(type="attaching", **place, epoch=EPOCH, first=1, recovered=True, driver=False, columns=80, rows=24)
     agent.say(type="attached", **place, head=0)
-
-
-def engine_version() -> str:
-    """What the server of `relay dev` calls itself, with its version."""
-    found = find_engine({})
-    assert isinstance(found, Program)
-    said = subprocess.run([found.path, "--version"], capture_output=True, text=True, check=True).stdout
-    return " ".join(said.split()[:3])
 
 
 def _commit() -> str:

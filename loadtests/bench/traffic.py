@@ -14,19 +14,21 @@ RING_MESSAGES = 1_024  # a multiple of every burst; at 200 bytes each they stay 
 READ_BYTES = 262_144  # one read takes what a burst left
 LOOK_SECONDS = 0.02  # how long a look at the sockets waits when nothing arrives
 DRAIN_SECONDS = 10.0  # for the last frames to arrive; a bus that lost some never delivers them
+SAID_BYTES = 160  # of what a receiver read last, shown when a count is wrong
 SAMPLE_BYTES = 32 * 1024 * 1024  # kept of each sampled receiver; beyond it only the count is checked
 
 
 class Receiver:
     """One receiving socket and what it has counted."""
 
-    __slots__ = ("count", "kept", "kept_bytes", "socket", "tail", "topic")
+    __slots__ = ("count", "kept", "kept_bytes", "last", "socket", "tail", "topic")
 
     def __init__(self, receiving: socket.socket, topic: Flow) -> None:
         self.socket = receiving
         self.topic = topic
         self.count = 0
         self.tail = b""
+        self.last = b""  # read, for the case that it says why nothing follows
         self.kept: list[bytes] | None = None  # every byte, of a sampled receiver
         self.kept_bytes = 0
 
@@ -40,6 +42,7 @@ class Receiver:
             raise ConnectionError("a server closed a receiver's socket")
         if self.kept is not None:
             self._keep(data)
+        self.last = data
         data = self.tail + data
         self.count += data.count(MARK)
         self.tail = data[-KEPT_BYTES:]
@@ -128,7 +131,8 @@ class Traffic:
         for flow in self._flows:
             for receiver in flow.receivers:
                 if receiver.count != flow.published:
-                    return f"{flow.published} were published, a receiver got {receiver.count}"
+                    said = receiver.last[-SAID_BYTES:].decode("ascii", "replace")
+                    return f"{flow.published} were published, a receiver got {receiver.count}, at last {said!r}"
         for receiver in self._sampled:
             found = fault(b"".join(receiver.kept or []), receiver.topic.ring.size, receiver.topic.delivered)
             if found is not None:
