@@ -165,6 +165,12 @@ def right_frames(draw: st.DrawFn, limit_bytes: int) -> bytes:
 
 
 @st.composite
+def usual_frames(draw: st.DrawFn, limit_bytes: int) -> bytes:
+    """A whole binary message, for which our reader has a way of its own."""
+    return client_frame(FINAL | BINARY, filled(draw(sizes(limit_bytes)), draw(SEEDS)), mask=draw(MASKS))
+
+
+@st.composite
 def any_frames(draw: st.DrawFn, limit_bytes: int) -> bytes:
     """One frame that may be wrong in its first byte, its mask, its size, the width of its size, and its kind here."""
     opcode = draw(st.sampled_from([CONTINUATION, TEXT, BINARY, CLOSE, CLOSE, PING, PONG, 3, 11]))
@@ -182,7 +188,7 @@ def any_frames(draw: st.DrawFn, limit_bytes: int) -> bytes:
 @st.composite
 def streams(draw: st.DrawFn, limit_bytes: int) -> bytes:
     """What a client might send: mostly right, so that what is wrong is met in every state."""
-    frame = st.one_of(right_frames(limit_bytes), right_frames(limit_bytes), any_frames(limit_bytes))
+    frame = st.one_of(usual_frames(limit_bytes), right_frames(limit_bytes), any_frames(limit_bytes))
     stream = b"".join(draw(st.lists(frame, min_size=1, max_size=6)))
     return stream + draw(st.one_of(st.just(b""), st.binary(max_size=20)))
 
@@ -223,3 +229,22 @@ def test_every_first_byte_is_judged_as_the_reference_judges_it_in_and_out_of_a_m
                     outcomes.update(word if word[0] == FAILED else word[:1] for word in everything)
     failures = {(FAILED, 1002), (FAILED, 1007), (FAILED, 1009)}
     assert outcomes == {(TEXT,), (BINARY,), (CLOSE,), (PING,), (PONG,), *failures}
+
+
+def test_every_close_code_is_judged_as_the_reference_judges_it() -> None:
+    judged = [
+        compare(client_frame(FINAL | CLOSE, code.to_bytes(2, "big") + reason), [], 200)[0][0]
+        for code in [*range(5_002), 65_535]
+        for reason in (b"", b"\xff")
+    ]
+    assert set(judged) == {CLOSE, FAILED}
+    assert compare(client_frame(FINAL | CLOSE, b"\x03"), [], 200) == [(FAILED, 1002)]
+
+
+def test_a_stream_of_all_kinds_may_be_cut_anywhere() -> None:
+    parts = [(TEXT, "l€".encode()[:2]), (FINAL | PING, b"?"), (CONTINUATION, b""), (FINAL, "l€".encode()[2:])]
+    whole = [(FINAL | BINARY, b"a" * 9), (FINAL | BINARY, b"b" * 130), (FINAL | TEXT, b"c"), (FINAL | PONG, b"!")]
+    stream = b"".join(client_frame(first, payload) for first, payload in [*whole, *parts, *whole, (FINAL | CLOSE, b"")])
+    outcomes = [compare(stream, [cut], 200) for cut in range(len(stream))]
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+    assert outcomes[0][-1] == (CLOSE, b"")
