@@ -98,6 +98,7 @@ class Node:
         watch("relay_bus_deaf", "1 while this node cannot hear the others", lambda: float(bus.deaf))
         watch("relay_bus_round_trip_seconds", "The bus's latest probe", lambda: bus.round_trip_seconds or 0.0)
         watch("relay_bus_waiting_bytes", "Published and not yet taken by Redis", lambda: bus.waiting_bytes)
+        watch("relay_lanes_bytes", "Sent to nodes that have not said they took it", lambda: self.lanes.under_way_bytes)
         watch("relay_changes_number", "The change of access that this node has acted on", lambda: self.tail.number)
 
     def _parts(self, registry: Registry, redis: Redis) -> Parts:
@@ -146,8 +147,8 @@ class Node:
 
     # --- what parts tell each other ----------------------------------------------------------------------------
 
-    def _publish(self, other: str, data: bytes) -> None:
-        self.bus.publish(self.keys.inbox(other), data)
+    def _publish(self, other: str, data: bytes, *, control: bool) -> None:
+        self.bus.publish(self.keys.inbox(other), data, control=control)
 
     def _listen(self, workspace: str) -> None:
         self.bus.subscribe(self.keys.events(self.keys.shard(workspace)), self.feeds.rung)
@@ -160,7 +161,7 @@ class Node:
     async def _changed(self) -> None:
         await self.tail.catch_up()
         try:
-            self.bus.publish(self.keys.changes_bell, b"")
+            self.bus.publish(self.keys.changes_bell, b"", control=True)
         except RelayError as error:
             structlog.get_logger().info("the bell for changes did not ring", why=error.message)
 

@@ -156,6 +156,20 @@ class Attachments:
             "machine-revoked" if hop.revoked else "machine-gone",
         )
 
+    def cut(self, sender: str, hop: hops.CutHop) -> None:
+        """Frames of a session on another node are missing, and that node let go of all attachments here."""
+        key = (ids.raw(hop.machine), ids.raw(hop.session))
+        away = self._hub.away.get(key)
+        if away is not None and away.home == sender and away.generation == hop.generation:
+            self._dismiss([key], "gap")
+
+    def input_cut(self, home: str, machine: bytes, session: bytes) -> None:
+        """What was typed here into a session on another node could not be sent: whoever typed begins again."""
+        away = self._hub.away.get((machine, session))
+        if away is not None and away.home == home:
+            for attachment in away.audience.all():
+                self.end(attachment, "gap", dropped=True)
+
     def lane_broken(self, sender: str) -> None:
         """Frames between that node and this one may be lost: everybody with an agent there must attach again."""
         for attachment in list(self._hub.attachments()):

@@ -132,6 +132,15 @@ class GapHop(Hop, tag="gap", kw_only=True):
     """I missed batches of yours: what your browsers typed may be lost, so they must attach again."""
 
 
+class CutHop(Hop, tag="cut", kw_only=True):
+    """More of this session was under way to you than its part: frames are missing from here on, and I let go of your
+    attachments to it, whose browsers must attach again."""
+
+    machine: str
+    generation: int
+    session: str
+
+
 class InterestHop(Hop, tag="interest", kw_only=True):
     """These attachments of mine to agents of yours are alive: (machine, session, attachment) each."""
 
@@ -140,7 +149,7 @@ class InterestHop(Hop, tag="interest", kw_only=True):
 
 AnyHop = (
     AttachHop | NumberedHop | DetachHop | TakeHop | TellHop | TellAllHop | UnknownAttachmentHop | MachineGoneHop
-    | RequestHop | TakenHop | AnswerHop | CloseHop | NoticeHop | GapHop | InterestHop
+    | RequestHop | TakenHop | AnswerHop | CloseHop | NoticeHop | GapHop | CutHop | InterestHop
 )  # fmt: skip
 
 _DECODER: msgspec.json.Decoder[AnyHop] = msgspec.json.Decoder(AnyHop)

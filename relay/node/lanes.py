@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -12,15 +11,22 @@ from msgspec import DecodeError
 
 from relay.errors import Invalid, RelayError
 from relay.node import hops
+from relay.node.lane import Incoming, Outgoing
 from relay.node.meters import Meters
-from relay.rules import ids, lanes
+from relay.rules import frames, ids, lanes, windows
 from relay.rules.lanes import Arrival, EntryKind
 from relay.rules.limits import BATCH_BYTES
-from relay.rules.timing import LANE_LATE_SECONDS
+from relay.rules.timing import INTEREST_FORGET_SECONDS, LANE_LATE_SECONDS
 
 LANE_KEPT_SECONDS = 600.0  # where there is interest a lane is used each second; every deploy leaves some that never are
+LANE_ASK_SECONDS = 30.0  # a node that has not said for so long what it took is gone; whoever speaks to it asks again
+ASK = lanes.entry(EntryKind.ASK)
 
-Publish = Callable[[str, bytes], None]  # to a node's inbox, by its boot id; raises RelayError when over its limit
+
+class Publish(Protocol):
+    """Sends to a node's inbox, by its boot id; raises `RelayError` when over its limit, with control messages later."""
+
+    def __call__(self, boot: str, data: bytes, /, *, control: bool) -> None: ...
 
 
 class Receiver(Protocol):
@@ -40,32 +46,16 @@ class Receiver(Protocol):
     def lane_broken(self, sender: str) -> None:
         """Something of that node was lost, or it has not been heard for too long."""
 
-
-class Outgoing:
-    """What waits to go to one node in this tick, and the number of the next batch."""
-
-    __slots__ = ("number", "pieces", "refused", "sent", "size")
-
-    def __init__(self) -> None:
-        self.number = 1
-        self.sent = 0.0  # monotonic seconds of the last batch
-        self.refused = False  # the bus did not take the last batch
-        self.pieces: list[bytes] = []  # of entries, joined when the batch leaves
-        self.size = 0
-
-
-class Incoming:
-    """What is known of one sender: the number expected next and when it was last heard."""
-
-    __slots__ = ("expected", "heard")
-
-    def __init__(self, heard: float) -> None:
-        self.expected: int | None = None
-        self.heard = heard
+    def cut(self, boot: str, machine: bytes, session: bytes) -> None:
+        """Frames of a session were not sent to that node, and none will be until this returns: its attachments there
+        are to be told. Called between frames, never from inside a call that sends one."""
 
 
 class Lanes:
-    """This node's lanes to and from all others. Frames go in one by one and leave as one publish per node and tick."""
+    """This node's lanes to and from all others. Frames go in one by one and leave as one publish per node and tick.
+
+    Every batch also says what this node has taken of the lane that comes back, and how much may be under way to it.
+    """
 
     def __init__(self, boot: str, publish: Publish, loop: asyncio.AbstractEventLoop, meters: Meters) -> None:
         self._boot = ids.raw(boot)
@@ -74,6 +64,8 @@ class Lanes:
         self._meters = meters
         self._outgoing: dict[str, Outgoing] = {}
         self._incoming: dict[str, Incoming] = {}
+        self._names: dict[bytes, str] = {}  # boot ids of the incoming ones, by their bytes
+        self._senders = 0  # incoming ones that were heard lately, as counted each second
         self._dirty: set[str] = set()
         self.receiver: Receiver | None = None  # set once, by the router that these lanes serve
 
@@ -81,59 +73,144 @@ class Lanes:
         self, boot: str, machine: bytes, generation: int, session: bytes, attachment: int, ready: bytes
     ) -> None:
         """An agent's frames for one attachment of a session on another node, or for all there: one or more, joined,
-        as they are to be written to sockets; no node looks into them again."""
-        head = lanes.output_head(machine, generation, session, attachment, len(ready))
-        self._add(boot, (head, ready), lanes.OUTPUT_HEAD.size + len(ready))
+        as they are to be written to sockets; no node looks into them again. A session that has too much under way to
+        that node is cut there, see `Receiver.cut`."""
+        lane = self._outgoing.get(boot) or self._lane(boot)
+        length = len(ready)
+        size = length + lanes.OUTPUT_HEAD.size
+        if lane.size + size > BATCH_BYTES and lane.pieces:  # a single entry may be larger: it is a batch of its own
+            self._send(boot, lane)
+        if (lane.cut and (machine, session) in lane.cut) or not lane.flight.admit(machine + session, size):
+            self._cut(boot, lane, machine, session)
+            return
+        pieces = lane.pieces
+        pieces.append(lanes.output_head(machine, generation, session, attachment, length))
+        pieces.append(ready)
+        lane.size += size
+        if boot not in self._dirty:
+            self._soon(boot)
 
     def send_input(self, boot: str, machine: bytes, frame: bytes) -> None:
-        """A browser's frame for an agent of another node."""
+        """A browser's frame for an agent of another node, with its header; too much of a session is cut as above."""
         entry = lanes.entry(EntryKind.INPUT, machine, frame)
-        self._add(boot, (entry,), len(entry))
+        lane = self._room(boot, len(entry))
+        session = frames.HEADER.unpack_from(frame)[4]
+        if (machine, session) in lane.cut or not lane.flight.admit(machine + session, len(entry)):
+            self._cut(boot, lane, machine, session)
+            return
+        self._add(boot, lane, entry)
 
     def send_hop(self, boot: str, hop: hops.Hop) -> None:
-        """A message for another node, in order with the frames."""
+        """A message for another node, in order with the frames. No window holds it up; one that does not leave all
+        the same, because that node takes nothing at all or because the bus is away, leaves a hole in the numbers."""
         entry = lanes.entry(EntryKind.HOP, hops.encode(hop))
-        self._add(boot, (entry,), len(entry))
+        lane = self._room(boot, len(entry))
+        if not lane.flight.admit_control(len(entry)):
+            self._meters.limited("LANE_CONTROL_BYTES")
+            lane.number += 1
+            lane.used = self._loop.time()
+            return
+        self._add(boot, lane, entry)
 
-    def _add(self, boot: str, pieces: tuple[bytes, ...], size: int) -> None:
+    def _lane(self, boot: str) -> Outgoing:
         lane = self._outgoing.get(boot)
         if lane is None:
-            lane = self._outgoing[boot] = Outgoing()
-        if lane.size and lane.size + size > BATCH_BYTES:  # a single entry may be larger: it is a batch of its own
+            lane = self._outgoing[boot] = Outgoing(self._loop.time())
+        return lane
+
+    def _room(self, boot: str, size: int) -> Outgoing:
+        """The lane to that node, its batch sent if so much more does not fit."""
+        lane = self._lane(boot)
+        if lane.size + size > BATCH_BYTES and lane.pieces:
             self._send(boot, lane)
-        lane.pieces += pieces
-        lane.size += size
+        return lane
+
+    def _add(self, boot: str, lane: Outgoing, entry: bytes) -> None:
+        lane.pieces.append(entry)
+        lane.size += len(entry)
+        self._soon(boot)
+
+    def _cut(self, boot: str, lane: Outgoing, machine: bytes, session: bytes) -> None:
+        if (machine, session) not in lane.cut:
+            self._meters.limited("LANE_WINDOW_BYTES")
+            lane.cut.add((machine, session))
+            self._soon(boot)
+
+    def _soon(self, boot: str) -> None:
+        """Send to that node at the end of this tick."""
         if not self._dirty:
             self._loop.call_soon(self._flush)
         self._dirty.add(boot)
 
     def _flush(self) -> None:
+        for boot in list(self._dirty):
+            lane = self._outgoing.get(boot)
+            if lane is not None and lane.cut:
+                self._tell_cut(boot, lane)
         dirty, self._dirty = self._dirty, set()
         for boot in dirty:
-            lane = self._outgoing[boot]
-            if lane.pieces:
-                self._send(boot, lane)
+            self._send(boot, self._lane(boot))
+
+    def _tell_cut(self, boot: str, lane: Outgoing) -> None:
+        assert self.receiver is not None
+        for machine, session in list(lane.cut):
+            try:
+                self.receiver.cut(boot, machine, session)
+            except Exception:
+                structlog.get_logger().exception("a session that does not fit its lane could not be cut")
+        lane.cut.clear()
 
     def _send(self, boot: str, lane: Outgoing) -> None:
-        data = lanes.batch(self._boot, lane.number, lane.pieces)
-        lane.number += 1  # also when the batch is refused: the hole is how the other side learns of it
-        lane.pieces = []
-        lane.size = 0
+        """Publish what waits, or without any only what this node has taken."""
+        back = self._incoming.get(boot)
+        taken = back.expected - 1 if back is not None and back.expected is not None else 0
+        window = windows.window(self._senders if back is not None else self._senders + 1)
+        number, lane.number = lane.number, lane.number + 1  # also when it is refused: the hole tells the other side
+        data = lanes.batch(lanes.Opening(self._boot, number, taken, window), lane.pieces)
         lane.sent = self._loop.time()
+        if lane.size:
+            lane.used = lane.sent
+        control = lane.flight.has_control or not lane.size
+        lane.pieces, lane.size = [], 0
+        lane.flight.left(number)
         try:
-            self._publish(boot, data)
-            lane.refused = False
+            self._publish(boot, data, control=control)
         except RelayError as error:
-            self._meters.unsent()
-            if not lane.refused:  # one line for an outage, not one per tick
-                structlog.get_logger().warning("batches to another node are dropped", node=boot, why=error.message)
-            lane.refused = True
+            lane.flight.lost(number)
+            self._refused(boot, lane, error)
+            return
+        lane.refused = False
+        if back is not None:
+            back.owed, back.given = 0, window
+
+    def _refused(self, boot: str, lane: Outgoing, error: RelayError) -> None:
+        self._meters.unsent()
+        if (limit := error.extra.get("limit")) is not None:
+            self._meters.limited(str(limit))
+        if not lane.refused:  # one line for an outage, not one per tick
+            structlog.get_logger().warning("batches to another node are dropped", node=boot, why=error.message)
+        lane.refused = True
+
+    @property
+    def under_way_bytes(self) -> int:
+        """What was sent to other nodes and is not known to be taken."""
+        return sum(lane.flight.under_way for lane in self._outgoing.values())
 
     def keep_alive(self, boots: set[str]) -> None:
-        """Send an empty batch to each node that has interest here, so that a lost last frame is noticed."""
-        for boot in boots:
-            lane = self._outgoing.setdefault(boot, Outgoing())
+        """Send a batch, if need be an empty one, to each node that has interest here, so that a lost last frame is
+        noticed; to those that have not been told yet what was taken; and to those that have not said it."""
+        now = self._loop.time()
+        self._senders = sum(now - back.heard <= INTEREST_FORGET_SECONDS for back in self._incoming.values())
+        owing = {boot for boot, back in self._incoming.items() if back.owed}
+        asked = {
+            boot
+            for boot, lane in self._outgoing.items()
+            if lane.flight.under_way and now - lane.used <= LANE_ASK_SECONDS
+        }
+        for boot in boots | owing | asked:
+            lane = self._lane(boot)
             if not lane.pieces:
+                lane.pieces += [ASK] if boot in asked else []
                 self._send(boot, lane)
 
     def check_late(self, boots: set[str], now: float) -> None:
@@ -158,38 +235,52 @@ class Lanes:
         for boot, into in list(self._incoming.items()):
             if now - into.heard > LANE_KEPT_SECONDS:
                 del self._incoming[boot]
+                self._names.pop(ids.raw(boot), None)
 
     def received(self, data: bytes) -> None:
         """Take one batch from this node's inbox."""
         try:
-            raw, number = lanes.open_batch(data)
-            sender = ids.text(raw)
-            lane = self._incoming.setdefault(sender, Incoming(0.0))
-            lane.heard = self._loop.time()
-            match lanes.arrival(lane.expected, number):
-                case Arrival.REPEATED:
-                    return
-                case Arrival.GAP:
-                    self._broken(sender)
-                case Arrival.NEXT:
-                    pass
-            lane.expected = number + 1
+            opening = lanes.open_batch(data)
         except Invalid as error:
             structlog.get_logger().error("a batch from another node cannot be read", why=error.message)
             return
+        sender = self._names.get(opening.sender) or self._meet(opening.sender)
+        back = self._incoming[sender]
+        back.heard = self._loop.time()
+        match lanes.arrival(back.expected, opening.number):
+            case Arrival.REPEATED:
+                return
+            case Arrival.GAP:
+                self._broken(sender)
+                back.owed += 1  # what is lost is under way no more, and its sender wants to know
+            case Arrival.NEXT:
+                pass
+        back.expected = opening.number + 1
+        self._lane(sender).flight.acknowledged(opening.taken, opening.window)
         try:
             self._deliver(sender, data)
         except Invalid as error:
             structlog.get_logger().error("the end of a batch from another node is lost", why=error.message)
             self._broken(sender)
+        back.owed += len(data) - lanes.PREFIX.size
+        if back.owed >= windows.worth_telling(back.given):
+            self._soon(sender)
+
+    def _meet(self, raw: bytes) -> str:
+        sender = self._names[raw] = ids.text(raw)
+        if sender not in self._incoming:
+            self._incoming[sender] = Incoming(self._loop.time())
+            self._senders += 1
+        return sender
 
     def _deliver(self, sender: str, data: bytes) -> None:
         """Hand each entry over; one that cannot be taken does not cost the entries behind it."""
         assert self.receiver is not None
-        output_arrived, unpack, size = self.receiver.output_arrived, lanes.OUTPUT.unpack_from, lanes.OUTPUT.size
+        output_arrived, output = self.receiver.output_arrived, int(EntryKind.OUTPUT)
+        unpack, size = lanes.OUTPUT.unpack_from, lanes.OUTPUT.size
         for kind, at, end in lanes.entries(data):
             try:
-                if kind == EntryKind.OUTPUT and end - at >= size:  # nearly all of them, so nothing stands in their way
+                if kind == output and end - at >= size:  # nearly all of them, so nothing stands in their way
                     machine, generation, session, attachment = unpack(data, at)
                     output_arrived(sender, machine, generation, session, attachment, data[at + size : end])
                 else:
@@ -205,7 +296,7 @@ class Lanes:
             self.receiver.input_arrived(sender, body[: lanes.MACHINE_BYTES], body[lanes.MACHINE_BYTES :])
         elif kind == EntryKind.HOP:
             self.receiver.hop_arrived(sender, hops.decode(body))
-        else:
+        elif kind != EntryKind.ASK:
             structlog.get_logger().error("something from another node cannot be read", kind=kind)
 
     def _broken(self, sender: str) -> None:

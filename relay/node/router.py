@@ -182,6 +182,11 @@ class Router:
         if sender in self.sessions.watchers():
             self._lanes.send_hop(sender, hops.GapHop())
 
+    def cut(self, boot: str, machine: bytes, session: bytes) -> None:
+        """Too much of a session is under way to a node that does not take it: its frames, or what was typed here."""
+        self.sessions.cut(boot, ids.text(machine), session)
+        self.attachments.input_cut(boot, machine, session)
+
     def hop_arrived(self, sender: str, hop: hops.AnyHop) -> None:
         """A message of another node."""
         match hop:
@@ -213,6 +218,8 @@ class Router:
                 self.notify(hop.machine, self.boot, hop.code, hop.text)
             case hops.GapHop():
                 self.attachments.lane_broken(sender)
+            case hops.CutHop():
+                self.attachments.cut(sender, hop)
             case hops.InterestHop():
                 self.sessions.interested(sender, hop)
 

@@ -161,6 +161,19 @@ class Sessions:
         if agent is not None and route is not None and holder is not None and holder.boot == boot:
             agent.send(m.Take(session=route.described.id, attachment=number))
 
+    def cut(self, boot: str, machine: str, session: bytes) -> None:
+        """Another node did not take what was under way to it of a session: let go of its attachments and tell it, in
+        order behind the frames that it still gets."""
+        agent = self._hub.agents.get(machine)
+        route = agent.sessions.get(session) if agent is not None else None
+        if agent is None or route is None:
+            return  # it ended meanwhile, which the other node is told as well
+        for number, holder in list(route.holders.items()):
+            if holder.boot == boot:
+                self.left(machine, session, number, boot, dropped=True)
+        hop = hops.CutHop(machine=machine, generation=agent.generation, session=ids.text(session))
+        self._lanes.send_hop(boot, hop)
+
     def agent_left(self, agent: Agent, *, revoked: bool) -> None:
         """The agent's connection ended: so do all attachments to it, here and elsewhere."""
         boots = {h.boot for route in agent.sessions.values() for h in route.holders.values() if h.boot is not None}

@@ -18,7 +18,8 @@ from relay.store.keys import Keys
 from relay.store.wire import Wire
 
 Callback = Callable[[bytes], None]
-BUS_BYTES = 8 * MIB  # what may wait for Redis to read; all lanes' windows together are at most 6 MiB
+BUS_BYTES = 8 * MIB  # what may wait for Redis to read: more than one node's windows, so that it takes a slow Redis
+BUS_CONTROL_BYTES = 1 * MIB  # on top for messages that nobody sends again, such as the end of a revoked connection
 BACK_OFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)  # Redis restarts in less than a second; with jitter, one per node
 
 
@@ -69,14 +70,16 @@ class Bus:
         """How much has been published and not yet taken by the operating system."""
         return self._wire.waiting_bytes if self._wire is not None else 0
 
-    def publish(self, channel: str, data: bytes) -> None:
+    def publish(self, channel: str, data: bytes, *, control: bool = False) -> None:
         """Send at the end of this loop tick, in order, in one write with all others of the tick; raises `Unavailable`
-        when not connected and `LimitReached` when too much waits. Whether anybody listens is not known."""
+        when not connected and `LimitReached` when too much waits, later for control messages than for others. Whether
+        anybody listens is not known."""
         wire = self._wire
         if wire is None:
             raise Unavailable("the bus between nodes is not connected")
-        if wire.waiting_bytes + len(data) > self._limit_bytes:
-            raise LimitReached("the bus between nodes is full", limit="BUS_BYTES")
+        limit = self._limit_bytes + BUS_CONTROL_BYTES if control else self._limit_bytes
+        if wire.waiting_bytes + len(data) > limit:
+            raise LimitReached("the bus between nodes is full", limit="BUS_CONTROL_BYTES" if control else "BUS_BYTES")
         wire.publish(channel.encode(), data)
 
     def subscribe(self, channel: str, callback: Callback) -> None:

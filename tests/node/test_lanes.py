@@ -15,7 +15,7 @@ from relay.node.lanes import LANE_KEPT_SECONDS, Lanes
 from relay.node.meters import Meters
 from relay.rules import ids, lanes
 from relay.rules.lanes import EntryKind
-from relay.rules.limits import BATCH_BYTES
+from relay.rules.limits import BATCH_BYTES, LANE_FLOOR_BYTES
 
 HERE, THERE = str(uuid4()), str(uuid4())
 MACHINE = uuid4().bytes
@@ -29,6 +29,7 @@ class Ear:
     def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.broken: list[str] = []
+        self.cuts: list[bytes] = []
 
     def output_arrived(
         self, sender: str, machine: bytes, generation: int, session: bytes, attachment: int, ready: bytes
@@ -47,6 +48,10 @@ class Ear:
         """Note who is to be asked again."""
         self.broken.append(sender)
 
+    def cut(self, boot: str, machine: bytes, session: bytes) -> None:
+        """Note whose frames are not sent."""
+        self.cuts.append(session)
+
 
 class Here:
     """One node's lanes, what they published, and who listens."""
@@ -54,19 +59,22 @@ class Here:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.published: list[bytes] = []
+        self.controls: list[bool] = []
         self.refusing = False
         self.ear = Ear()
         self.lanes = Lanes(HERE, self._publish, loop, Meters(CollectorRegistry()))
         self.lanes.receiver = self.ear
 
-    def _publish(self, _boot: str, data: bytes) -> None:
+    def _publish(self, _boot: str, data: bytes, *, control: bool) -> None:
         if self.refusing:
             raise Unavailable("the bus is away")
         self.published.append(data)
+        self.controls.append(control)
 
     def hears(self, number: int, *entries: bytes) -> None:
         """A batch of the other node."""
-        self.lanes.received(lanes.batch(ids.raw(THERE), number, list(entries)))
+        opening = lanes.Opening(ids.raw(THERE), number, 0, LANE_FLOOR_BYTES)
+        self.lanes.received(lanes.batch(opening, entries))
 
 
 @pytest.fixture
@@ -119,7 +127,18 @@ def test_a_batch_that_the_bus_refuses_leaves_a_hole_in_the_numbers(here: Here) -
     here.lanes.keep_alive({THERE})
     here.refusing = False
     here.lanes.keep_alive({THERE})
-    assert [lanes.open_batch(data)[1] for data in here.published] == [1, 3]
+    assert [lanes.open_batch(data).number for data in here.published] == [1, 3]
+
+
+def test_the_bus_is_told_which_batches_are_more_than_frames(here: Here) -> None:
+    """For them it keeps room when frames fill it."""
+    here.lanes.send_output(THERE, MACHINE, 1, SESSION, 0, b"frame")
+    here.lanes._flush()
+    here.lanes.send_output(THERE, MACHINE, 1, SESSION, 0, b"frame")
+    here.lanes.send_hop(THERE, hops.GapHop())
+    here.lanes._flush()
+    here.lanes.keep_alive({THERE})
+    assert here.controls == [False, True, True]
 
 
 def test_an_entry_larger_than_a_batch_is_a_batch_of_its_own(here: Here) -> None:

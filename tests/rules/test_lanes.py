@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 
 from relay.errors import Invalid
 from relay.rules import lanes
-from relay.rules.lanes import Arrival, EntryKind, arrival, batch, entries, entry, open_batch, output_head
+from relay.rules.lanes import Arrival, EntryKind, Opening, arrival, batch, entries, entry, open_batch, output_head
 
 quick = settings(derandomize=True, deadline=None, max_examples=30)
-SENDER = bytes(range(16))
+OPENING = Opening(bytes(range(16)), 7, 2**40, 2**20)
 OUTPUT = (bytes(16), 2**63, bytes(range(16)), 65_535)
 ENTRIES = [entry(EntryKind.HOP, b"{}"), output_head(*OUTPUT, 5), b"ready", entry(EntryKind.INPUT, b"machine", b"frame")]
 
@@ -17,25 +17,25 @@ def bodies(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def test_a_batch_carries_its_sender_its_number_and_its_entries_in_order() -> None:
-    whole = batch(SENDER, 7, ENTRIES)
-    assert open_batch(whole) == (SENDER, 7)
+    whole = batch(OPENING, ENTRIES)
+    assert open_batch(whole) == OPENING
     output = lanes.OUTPUT.pack(*OUTPUT) + b"ready"
     assert bodies(whole) == [(EntryKind.HOP, b"{}"), (EntryKind.OUTPUT, output), (EntryKind.INPUT, b"machineframe")]
 
 
-def test_an_empty_batch_only_says_its_number() -> None:
-    assert open_batch(batch(SENDER, 8, [])) == (SENDER, 8)
-    assert bodies(batch(SENDER, 8, [])) == []
+def test_an_empty_batch_says_its_number_and_what_its_sender_took() -> None:
+    assert open_batch(batch(OPENING, [])) == OPENING
+    assert bodies(batch(OPENING, [])) == []
 
 
 def test_a_batch_shorter_than_its_prefix_is_invalid() -> None:
     with pytest.raises(Invalid, match="shorter"):
-        open_batch(batch(SENDER, 1, [])[:-1])
+        open_batch(batch(OPENING, [])[:-1])
 
 
 @pytest.mark.parametrize(("cut", "where"), [(1, "inside an entry"), (lanes.ENTRY.size, "entry's prefix")])
 def test_a_batch_that_was_cut_is_invalid_where_it_ends(cut: int, where: str) -> None:
-    whole = batch(SENDER, 1, [entry(EntryKind.HOP, b"first"), entry(EntryKind.HOP, b"x")])[:-cut]
+    whole = batch(OPENING, [entry(EntryKind.HOP, b"first"), entry(EntryKind.HOP, b"x")])[:-cut]
     walk = entries(whole)
     _, at, end = next(walk)
     assert whole[at:end] == b"first"
@@ -47,11 +47,11 @@ def test_a_batch_that_was_cut_is_invalid_where_it_ends(cut: int, where: str) -> 
 @given(data=st.binary(max_size=80))
 def test_any_bytes_are_a_batch_or_invalid(data: bytes) -> None:
     try:
-        sender, number = open_batch(data)
+        opening = open_batch(data)
         again = [entry(EntryKind.HOP, body) for _, body in bodies(data)]
     except Invalid:
         return
-    assert len(batch(sender, number, again)) == len(data)
+    assert len(batch(opening, again)) == len(data)
 
 
 @pytest.mark.parametrize(

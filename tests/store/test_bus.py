@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from relay.errors import LimitReached, Unavailable
 from relay.store import Bus, Keys
+from relay.store.bus import BUS_CONTROL_BYTES
 from relay.store.connection import ask
 from relay.store.wire import Wire
 from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
@@ -140,6 +141,18 @@ async def test_what_waits_for_a_slow_server_is_bounded_in_bytes(valkey: Valkey, 
             assert bus.waiting_bytes <= 1_000_000
         finally:
             valkey.thaw()
+
+
+async def test_control_messages_have_room_of_their_own_when_frames_fill_the_bus(valkey: Valkey, keys: Keys) -> None:
+    async with listening(valkey.url, keys, limit_bytes=1_000_000) as bus:
+        bus.publish(keys.inbox("b"), bytes(999_900))
+        with pytest.raises(LimitReached) as full:
+            bus.publish(keys.inbox("b"), bytes(1_000))
+        assert full.value.extra["limit"] == "BUS_BYTES"
+        bus.publish(keys.inbox("b"), bytes(BUS_CONTROL_BYTES // 2), control=True)
+        with pytest.raises(LimitReached) as full:
+            bus.publish(keys.inbox("b"), bytes(BUS_CONTROL_BYTES), control=True)
+        assert full.value.extra["limit"] == "BUS_CONTROL_BYTES"
 
 
 async def test_an_unsubscribed_channel_is_quiet_and_may_be_asked_for_again_at_once(valkey: Valkey, keys: Keys) -> None:
