@@ -6,12 +6,13 @@ import asyncio
 import base64
 import binascii
 import zlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from relay.errors import Invalid
 from relay.web.bodies import JSON
@@ -47,17 +48,28 @@ def unchanged(request: Request, tag: str) -> Response | None:
     return None
 
 
+class _InTexts(Response):
+    """An answer whose texts are sent one by one, so that nobody else on the loop waits for all. Starlette's own way
+    listens for hang-ups meanwhile, in a task group of a library whose import holds a node's first list for 26 ms."""
+
+    def __init__(self, texts: Sequence[bytes], headers: dict[str, str]) -> None:
+        super().__init__(headers=headers | {"content-length": str(sum(map(len, texts)))}, media_type=JSON)
+        self._texts = texts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for text in self._texts:
+            await send({"type": "http.response.body", "body": text, "more_body": True})
+            await asyncio.sleep(0)  # a server whose buffer is not full takes them all in one go
+        await send({"type": "http.response.body", "body": b""})
+
+
 def write_list(name: str, items: Sequence[bytes], rest: Struct, tag: str) -> Response:
     """An answer with items under `name`, given as the inside of a JSON list in several texts, beside the fields of
-    `rest`. Each text is sent by itself, so that nobody else on the loop waits for all."""
-    chunks = [b'{"' + name.encode() + b'":[', *items, b"]," + msgspec.json.encode(rest)[1:]]
-    headers = {"etag": tag, "cache-control": "no-cache", "content-length": str(sum(map(len, chunks)))}
+    `rest`."""
+    texts = [b'{"' + name.encode() + b'":[', *items, b"]," + msgspec.json.encode(rest)[1:]]
+    headers = {"etag": tag, "cache-control": "no-cache"}
     if len(items) <= 1:
-        return Response(b"".join(chunks), headers=headers, media_type=JSON)
-    return StreamingResponse(_each(chunks), headers=headers, media_type=JSON)
-
-
-async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
-        await asyncio.sleep(0)  # a server whose buffer is not full takes them all in one go
+        return Response(b"".join(texts), headers=headers, media_type=JSON)
+    return _InTexts(texts, headers)
