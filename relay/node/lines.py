@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 import msgspec
@@ -14,7 +14,9 @@ from relay.rules import presence
 from relay.rules.machine import Machine, Registered, State
 from relay.rules.presence import Record
 
-AT_ONCE = 150  # lines looked at without giving the loop back: half a millisecond if they are good, 3 ms if all are new
+AT_ONCE = 300  # lines looked at without giving the loop back, if all are good: a millisecond
+TIMED = 2  # lines are looked at in the time in which one gets new times
+WRITTEN = 5  # and in which one is written anew
 FOREVER_MS = 1 << 62
 AGES = 100  # seconds: who was heard longer ago is offline, and few are
 
@@ -67,43 +69,54 @@ class Lines:
 
     def current(
         self,
-        ids: Sequence[str],
+        ids: Iterable[str],
         rows: Mapping[str, Registered],
         records: Mapping[str, Record],
         settled: bool,
         now_ms: int,
     ) -> list[Line]:
-        """The lines of these machines as of `now_ms`; those without a row are left out."""
-        lines, found = self._lines, []
+        """The lines of the first of these machines as of `now_ms`, as many as may be looked at in one go; machines
+        without a row are left out."""
+        lines, found, left = self._lines, [], AT_ONCE
         for id in ids:
             row, record, line = rows.get(id), records.get(id), lines.get(id)
-            if row is None:
-                continue
-            if (
-                line is None
-                or line.record is not record
-                or line.row is not row
-                or line.until_ms <= now_ms
-                or line.settled != settled
-            ):
-                line = lines[id] = write(row, record, settled, now_ms, line)
-            found.append(line)
+            left -= 1
+            if row is not None:
+                if (
+                    line is None
+                    or line.record is not record
+                    or line.row is not row
+                    or line.until_ms <= now_ms
+                    or line.settled != settled
+                ):
+                    before, line = line, write(row, record, settled, now_ms, line)
+                    lines[id] = line
+                    left -= TIMED if before is not None and before.words is line.words else WRITTEN
+                found.append(line)
+            if left <= 0:
+                break
         return found
 
 
 def write(row: Registered, record: Record | None, settled: bool, now_ms: int, before: Line | None = None) -> Line:
     """The line of a machine; what `before` says already is taken from there."""
-    known = before.words if before is not None and before.row is row and _same(before.record, record) else None
-    if known is not None and before is not None and record is not None and before.state == "live":
-        until_ms = record.heard_ms + presence.LIVE_MS + 1
-        if record.connected and now_ms < until_ms < record.deadline_ms:  # most beat, and go on as they were
-            return Line(row, record, settled, "live", until_ms, known, record.heard_ms, _times(record.heard_ms))
-    state = rules.state_of(row, record, now_ms, settled)
-    until_ms = (presence.next_change_ms(record, now_ms) if record is not None else None) or FOREVER_MS
-    if known is None or before is None or before.state != state:
-        known = _words(rules.describe(row, record, now_ms, settled, []), kind_of(row))
+    state, until_ms = _band(row, record, settled, now_ms)
+    if before is not None and before.row is row and before.state == state and _same(before.record, record):
+        words = before.words
+    else:
+        words = _words(rules.timeless(row, record, state, []), kind_of(row))
     heard_ms = record.heard_ms if record is not None else row.last_seen_ms
-    return Line(row, record, settled, state, until_ms, known, heard_ms, _times(heard_ms))
+    return Line(row, record, settled, state, until_ms, words, heard_ms, _times(heard_ms))
+
+
+def _band(row: Registered, record: Record | None, settled: bool, now_ms: int) -> tuple[State, int]:
+    """The machine's band, and until when it stays in it if nothing more is heard."""
+    if record is not None and record.connected:
+        until_ms = record.heard_ms + presence.LIVE_MS + 1
+        if now_ms < until_ms < record.deadline_ms:  # as most are, at each of their beats: the same in half the time
+            return "live", until_ms
+    state = rules.state_of(row, record, now_ms, settled)
+    return state, (presence.next_change_ms(record, now_ms) if record is not None else None) or FOREVER_MS
 
 
 def _times(heard_ms: int | None) -> bytes:
@@ -113,7 +126,6 @@ def _times(heard_ms: int | None) -> bytes:
 
 
 def _words(machine: Machine, kind: Kind) -> Words:
-    machine.last_seen_at = machine.heartbeat_age_seconds = None
     text = msgspec.json.encode(machine)
     # The first such text is the fields themselves: before them stand only strings, in which a quote is escaped.
     head, _, tail = text.partition(_TIMES)

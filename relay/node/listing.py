@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
-from relay.node.directory import Directory, View
+from relay.node.directory import Directory
 from relay.node.lines import AT_ONCE, Line
 from relay.node.sight import Sight
+from relay.node.view import View
 from relay.rules import resolver
 from relay.rules.access import Identity
 
@@ -33,9 +34,10 @@ class Listing:
         """Add what may be seen of one workspace."""
         self._views[workspace] = view
         ids = view.by_name()
-        for start in range(0, len(ids), AT_ONCE):
+        await asyncio.sleep(0)
+        for lines in view.lines(ids):
             marks: list[bytes] = []
-            for line in view.lines(ids[start : start + AT_ONCE]):
+            for line in lines:
                 ending = self._sight.ending(line.words.kind, line.row)
                 if ending is not None:
                     self.lines.append(line)

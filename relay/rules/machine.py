@@ -107,10 +107,18 @@ def state_of(registered: Registered, record: Record | None, now_ms: int, settled
 
 def describe(registered: Registered, record: Record | None, now_ms: int, settled: bool, can: list[str]) -> Machine:
     """The machine as of `now_ms`; everything that only a running agent knows is empty while it is offline."""
-    state = state_of(registered, record, now_ms, settled)
+    machine = timeless(registered, record, state_of(registered, record, now_ms, settled), can)
+    heard_ms = record.heard_ms if record is not None else registered.last_seen_ms
+    if heard_ms is not None:
+        machine.last_seen_at = iso(heard_ms)
+        machine.heartbeat_age_seconds = max(0, now_ms - heard_ms) // 1000
+    return machine
+
+
+def timeless(registered: Registered, record: Record | None, state: State, can: list[str]) -> Machine:
+    """The machine in this band, but for the two times that move with each beat."""
     online = state != "offline"
     info = record.info if record is not None and online else None
-    heard_ms = record.heard_ms if record is not None else registered.last_seen_ms
     return Machine(
         id=registered.id,
         name=registered.name,
@@ -124,8 +132,8 @@ def describe(registered: Registered, record: Record | None, now_ms: int, settled
         online=online,
         state=state,
         connected=online and record is not None and record.connected,
-        last_seen_at=iso(heard_ms) if heard_ms is not None else None,
-        heartbeat_age_seconds=max(0, now_ms - heard_ms) // 1000 if heard_ms is not None else None,
+        last_seen_at=None,
+        heartbeat_age_seconds=None,
         offline_reason=None if online else _why_offline(registered, record),
         labels=registered.labels,
         active_session=info.active if info is not None else None,

@@ -26,7 +26,7 @@ def encode_info(info: Info) -> str:
     return _INFO_ENCODER.encode(info).decode()
 
 
-class Parsed(Struct, frozen=True):
+class Parsed(Struct, frozen=True, gc=False):
     """A record but for its deadline, which moves with each beat, and the three texts that it was made from."""
 
     value: str

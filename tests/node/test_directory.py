@@ -1,0 +1,162 @@
+"""Shows what a directory reads again, when, and that nobody waits for a reading that another one makes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from relay.node.view import LOOK_SECONDS, PARTS
+from tests.node.fleet import ONCE, Fleet
+from tests.rules.samples import ACME, OTHER, number, person, registered
+
+MACHINES = 600  # the six parts of so many are of about one size
+
+
+@pytest.fixture
+async def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """A large workspace."""
+    return Fleet(MACHINES, monkeypatch)
+
+
+async def test_every_record_is_read_again_within_a_minute_and_no_list_reads_all(fleet: Fleet) -> None:
+    await fleet.listed()
+    assert fleet.read == [set(fleet.rows)]
+    fleet.read.clear()
+    for _ in range(PARTS):
+        fleet.now += LOOK_SECONDS
+        fleet.beat()
+        await fleet.listed()
+    assert max(len(machines) for machines in fleet.read) < MACHINES / 3
+    assert sum(len(machines) for machines in fleet.read) == MACHINES
+    assert set.union(*fleet.read) == set(fleet.rows)
+
+
+async def test_lists_between_two_looks_read_nobody(fleet: Fleet) -> None:
+    await fleet.listed()
+    fleet.read.clear()
+    fleet.now += LOOK_SECONDS - 0.1
+    await fleet.listed()
+    fleet.now += LOOK_SECONDS
+    await fleet.listed()
+    assert len(fleet.read) == 1
+
+
+@pytest.mark.parametrize("seconds", [0.9, 4.0, 7.0, 10.0, 13.0, 25.0, 50.0, 59.0, 61.0, 3_600.0])
+async def test_however_often_lists_are_asked_for_a_redis_that_went_back_shows_within_a_minute(
+    fleet: Fleet, seconds: float
+) -> None:
+    """It rings no bell, and goes on being told of beats."""
+    await fleet.listed()
+    fleet.now += 7.0
+    fleet.go_back()
+    began = fleet.now
+    while fleet.now - began < LOOK_SECONDS * PARTS:
+        fleet.now += seconds
+        fleet.beat()
+        records = await fleet.listed()
+    assert all(record.info == ONCE for record in records.values())
+
+
+async def test_a_look_shows_when_each_machine_was_last_heard(fleet: Fleet) -> None:
+    await fleet.listed()
+    fleet.now += LOOK_SECONDS
+    fleet.beat()
+    assert {record.heard_ms for record in (await fleet.listed()).values()} == {fleet.now_ms()}
+
+
+async def test_who_rang_shows_at_once(fleet: Fleet) -> None:
+    await fleet.listed()
+    fleet.drop(number(5))
+    assert (await fleet.listed())[number(5)].connected is False
+    assert fleet.read[1:] == [{number(5)}]
+
+
+async def test_once_silence_is_trusted_again_everything_is_read_though_one_machine_was_before(fleet: Fleet) -> None:
+    await fleet.listed()
+    fleet.settled = False
+    await fleet.listed()
+    assert fleet.read[1:] == [set(fleet.rows)]
+    fleet.settled = True
+    await fleet.directory.find(person("owner"), number(1))
+    await fleet.listed()
+    assert fleet.read[2:] == [{number(1)}, set(fleet.rows)]
+
+
+async def test_two_who_ask_at_once_share_one_reading(fleet: Fleet) -> None:
+    owner = person("owner")
+    lists = [fleet.directory.machines(ACME), fleet.directory.lately(ACME), fleet.directory.machines(ACME)]
+    rows = [fleet.directory.registered(owner, number(n)) for n in range(3)]
+    first, *others = await asyncio.gather(*lists)
+    assert [row.name for row in await asyncio.gather(*rows)] == ["box-0", "box-1", "box-2"]
+    assert all(view is first for view in others)
+    assert fleet.rows_read == 1
+    assert fleet.read == [set(fleet.rows)]
+
+
+async def test_an_asker_who_gives_up_leaves_the_reading_to_the_next(fleet: Fleet) -> None:
+    asking = [asyncio.create_task(fleet.names()) for _ in range(2)]
+    await fleet.reading_rows.wait()
+    asking[0].cancel()
+    assert len(await asking[1]) == MACHINES
+    assert fleet.rows_read == 2
+
+
+async def test_a_list_ends_however_fast_the_table_of_changes_grows(fleet: Fleet) -> None:
+    async def grow() -> None:
+        while True:
+            fleet.change("member", "somebody", OTHER)
+            fleet.rename(number(1), f"name-{len(fleet.table)}")
+            await fleet.directory.lately(OTHER)
+            await asyncio.sleep(0)
+
+    growing = asyncio.create_task(grow())
+    await asyncio.sleep(0)
+    assert len(await fleet.names()) == MACHINES
+    growing.cancel()
+
+
+async def test_a_machine_that_changes_while_rows_are_read_shows_its_new_name(fleet: Fleet) -> None:
+    await fleet.directory.lately(OTHER)
+
+    def rename() -> None:
+        fleet.while_rows_are_read = lambda: None
+        fleet.rename(number(1), "a-new-name")
+
+    fleet.while_rows_are_read = rename
+    asking = [asyncio.create_task(fleet.names()) for _ in range(2)]
+    await asking[0]
+    assert (await fleet.names())[0] == "a-new-name"
+    await asking[1]
+
+
+async def test_a_change_of_everybody_while_rows_are_read_is_not_lost(fleet: Fleet) -> None:
+    """Who asked before it may still get the old rows; nobody who asks after it does."""
+
+    def rename_the_owner() -> None:
+        fleet.while_rows_are_read = lambda: None
+        fleet.rows = {id: fleet.rows[id] for id in list(fleet.rows)[:3]}
+        fleet.change("member", "jane")
+
+    fleet.while_rows_are_read = rename_the_owner
+    early = asyncio.create_task(fleet.names())
+    await fleet.reading_rows.wait()
+    assert len(await fleet.names()) == 3
+    assert len(await early) == MACHINES
+    assert len(await fleet.names()) == 3
+    assert fleet.rows_read == 2
+
+
+async def test_a_list_stays_in_order_while_machines_come_change_and_go(fleet: Fleet) -> None:
+    await fleet.names()
+    for step in range(4):
+        fleet.rename(number(10 + step), f"a-{step}")
+        await fleet.directory.registered(person("owner"), number(10))  # which reads the new name, and orders nothing
+        fleet.rename(number(10 + step), f"b-{step}")
+        fleet.rename(number(20), ["zoo", "box-20", "aaa", "zoo"][step])
+        del fleet.rows[number(30 + step)]
+        fleet.change("machine-revoked", number(30 + step))
+        new = number(MACHINES + step)
+        fleet.rows[new] = registered(id=new, name=f"m-{step}")
+        fleet.change("machine", new)
+        assert await fleet.names() == sorted(row.name for row in fleet.rows.values())
