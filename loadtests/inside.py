@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,10 +16,12 @@ from loadtests.hold import HoldMeter
 from loadtests.numbers import summary
 from loadtests.servers import Servers
 from relay.app import Node, open_node
+from relay.node.view import PARTS
 from relay.rules import resolver
 from relay.settings import Settings
 
 ROUNDS = 20  # the machine is shared with the load, so single rounds prove nothing
+LOOKS = PARTS  # of a node at beats within a minute
 CHANGED = 5  # machines that change between two lists
 
 
@@ -56,33 +57,39 @@ class Inside:
 
         `firstList` is a node's very first, which reads all rows, all presence and writes every machine. `list` is one
         of a fleet that beats, after a few machines changed. `listWithTimes` is such a one as comes every ten seconds,
-        when a node looks whom it heard of, and `listWithAll` as comes every minute, when it reads all of presence.
-        `unchangedList` is asked with the tag of the list before it. `resolve` is the whole call, `resolveInRules` the
-        decision alone.
+        when a node looks whom it heard of and reads a part of all presence anew; `costliestOfMinute` is, of one such
+        list for each part, the one that cost most. `listAfterSilence` is for somebody who asks less than once a minute,
+        and reads all presence. `unchangedList` is asked with the tag of the list before it. `resolve` is the whole
+        call, `resolveInRules` the decision alone.
         """
         query = {"workspace": self._servers.workspace, "limit": "10000"}
         first = await self.ask("/api/machines", query)
         assert first.status == 200, f"the list answered {first.status}"
-        lists: dict[str, list[Asked]] = {"list": [], "listWithTimes": [], "listWithAll": []}
-        clocks = {"listWithTimes": "beats_at", "listWithAll": "whole_at"}
-        unchanged = []
+        lists: dict[str, list[Asked]] = {"list": [], "listWithTimes": [], "listAfterSilence": []}
+        costliest, unchanged = [], []
+
+        async def listed(kind: str, looks: int) -> Asked:
+            await change(CHANGED)
+            await self._late(looks)
+            lists[kind].append(await self.ask("/api/machines", query))
+            return lists[kind][-1]
+
         for _ in range(ROUNDS):
-            for kind, answers in lists.items():
-                await change(CHANGED)
-                if kind in clocks:
-                    await self._long_ago(clocks[kind])
-                answers.append(await self.ask("/api/machines", query))
-            tag = answers[-1].headers[b"etag"].decode()
-            unchanged.append(await self.ask("/api/machines", query, {"if-none-match": tag}))
+            await listed("list", 0)
+            minute = [await listed("listWithTimes", 1) for _ in range(LOOKS)]
+            costliest.append(max(minute, key=lambda answer: answer.worked_ms))
+            last = await listed("listAfterSilence", LOOKS)
+            unchanged.append(await self.ask("/api/machines", query, {"if-none-match": last.headers[b"etag"].decode()}))
         resolved = [await self.ask("/api/resolve", {"q": name, "workspace": query["workspace"]}) for name in names]
         tags = {answer.headers[b"etag"] for answers in lists.values() for answer in answers}
-        assert len(tags) == len(lists) * ROUNDS, "a change went unseen"
+        assert len(tags) == sum(len(answers) for answers in lists.values()), "a change went unseen"
         assert all(answer.status == 304 for answer in unchanged), "an unchanged list was told as a new one"
         assert all(answer.status == 200 for answer in resolved), "a name was not resolved"
         return {
             "listBytes": first.size,
             "firstList": _costs([first]),
             **{kind: _costs(answers) for kind, answers in lists.items()},
+            "costliestOfMinute": _costs(costliest),
             "unchangedList": _costs(unchanged),
             "resolve": _costs(resolved),
             "resolveInRules": {"workedMs": summary(await self._decide(names))},
@@ -128,9 +135,9 @@ class Inside:
         size = sum(len(message.get("body", b"")) for message in sent)
         return Asked(sent[0]["status"], size, dict(sent[0]["headers"]), took_ms, meter.worked_ms, meter.longest_ms)
 
-    async def _long_ago(self, clock: str) -> None:
-        """Make the next list do what is due every so many seconds, by this clock of the view."""
-        setattr(await self._directory.lately(self._servers.workspace), clock, -math.inf)
+    async def _late(self, looks: int) -> None:
+        """Let the next list find that so many looks at beats are due."""
+        (await self._directory.lately(self._servers.workspace)).looked -= looks
 
 
 @asynccontextmanager
