@@ -48,7 +48,7 @@ class Contender(ABC):
     @abstractmethod
     async def topics(self, publishers: int, receivers_each: int, nodes: int) -> list[Topic]:
         """So many topics, each with a publisher on the first node and its receivers on the last of `nodes` (1: the
-        same). Servers must not time the sockets out within 20 seconds, and need no answer from them for as long."""
+        same). WebSocket pings of four bytes are answered; nothing else that a server asks for is."""
 
     @abstractmethod
     async def stop(self) -> None:

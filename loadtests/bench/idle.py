@@ -14,7 +14,7 @@ from loadtests.bench.rows import Row, Void
 from loadtests.bench.storm import Guest, Storm
 from loadtests.servers import Asked
 
-WARM = 100  # connections before the first look: whatever is made once is made then
+WARM = 500  # before the first look: as many handshakes at once as later, for what they take and give back stays
 SETTLE_SECONDS = 2.0  # for what a handshake leaves behind to be let go
 COLLECTIONS = 3  # asked for, one after another; the longest counts
 PROGRAM = (sys.executable, "-m", "loadtests.bench.collecting_node")

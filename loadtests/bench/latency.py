@@ -13,6 +13,7 @@ from loadtests.bench.payloads import KEPT_BYTES, MARK, PAYLOAD_BYTES, Ring, inde
 from loadtests.bench.plan import Plan
 from loadtests.bench.relaying import Relay
 from loadtests.bench.rows import Row, Void
+from loadtests.bench.wire import answer_pings
 from loadtests.numbers import quantile
 
 RECEIVERS = 50
@@ -95,6 +96,7 @@ class _Clocked:
             now = time.perf_counter()
             if not data:
                 raise Void("a server closed a socket")
+            answer_pings(key.fileobj, data)
             if key.fileobj is not self._topic.publisher:
                 self._take(key.fileobj, data, now)
 

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from loadtests.bench import payloads
 from loadtests.bench.affinity import starting_on
 from loadtests.bench.contender import Contender, Topic
-from loadtests.bench.engine import engine_version as engine_version  # contenders on the same engine say it too
+from loadtests.bench.engine import engine_version
 from loadtests.bench.wire import Line, from_client, from_server
 from loadtests.seeding import Seeded, invent, write_rows
 from loadtests.servers import Asked, Servers, own_servers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from loadtests.bench import report
+from loadtests.bench import host, report
 from loadtests.bench.contender import Contender, NotMeasured
 from loadtests.bench.fanout import Fanout
 from loadtests.bench.plan import Plan, Scenario
@@ -22,12 +22,14 @@ class Rounds:
         self._scenarios = scenarios
         self.findings = Findings()
         self.versions: dict[str, dict[str, str]] = {}
+        self.speeds: list[float] = []  # of the machine, at the start of each round
         self.left_out: dict[str, str] = {}  # contenders that this machine cannot run, and why
 
     async def run(self, contenders: Sequence[Contender]) -> None:
         """Each round measures everything once: fan-outs for every contender, the rest for Relay."""
         for number in range(1, self._plan.rounds + 1):
-            say(f"round {number} of {self._plan.rounds}")
+            self.speeds.append(round(host.speed(), 1))
+            say(f"round {number} of {self._plan.rounds}, {self.speeds[-1]} million additions a CPU-second")
             for nodes in sorted({fanout.nodes for fanout in self._fanouts}):
                 for contender in contenders:
                     if contender.name not in self.left_out:

@@ -112,10 +112,11 @@ class Storm:
         peer.read += data
         if peer.state == "upgrading":
             self._upgraded(peer)
-        elif peer.state == "greeting":
-            self._greeted(peer)
-        else:
-            self._answer_pings(peer)
+        while peer.state != "upgrading" and (frame := wire.cut(peer.read)) is not None:
+            opcode, payload, size = frame
+            peer.read = peer.read[size:]
+            if not self._heard(peer, opcode, payload):
+                return
 
     def _upgraded(self, peer: _Peer) -> None:
         answer, end, rest = peer.read.partition(b"\r\n\r\n")
@@ -128,28 +129,21 @@ class Storm:
         peer.socket.send(peer.guest.hello)
         peer.state = "greeting"
 
-    def _greeted(self, peer: _Peer) -> None:
-        frame = wire.cut(peer.read)
-        if frame is None:
-            return
-        opcode, payload, size = frame
-        if opcode != wire.TEXT or WELCOME not in payload:
-            self._fail(peer, f"opcode {opcode}: {payload[:60]!r}")
-            return
-        peer.read = peer.read[size:]
-        peer.state = "welcome"
-        self._waiting -= 1
-        self.welcomed.append(peer.socket)
-
-    def _answer_pings(self, peer: _Peer) -> None:
-        while (frame := wire.cut(peer.read)) is not None:
-            opcode, payload, size = frame
-            peer.read = peer.read[size:]
-            if opcode == wire.PING:
-                peer.socket.send(wire.from_client(payload, wire.PONG))
-            elif opcode == wire.CLOSE:
-                self._fail(peer, f"closed with {int.from_bytes(payload[:2], 'big')}")
-                return
+    def _heard(self, peer: _Peer, opcode: int, payload: bytes) -> bool:
+        """Act on one frame; whether the connection is still there."""
+        if opcode == wire.PING:  # also before the welcome
+            peer.socket.send(wire.from_client(payload, wire.PONG))
+        elif opcode == wire.CLOSE:
+            self._fail(peer, f"closed with {int.from_bytes(payload[:2], 'big')}")
+            return False
+        elif peer.state == "greeting":
+            if WELCOME not in payload:
+                self._fail(peer, f"was told {payload[:60]!r}")
+                return False
+            peer.state = "welcome"
+            self._waiting -= 1
+            self.welcomed.append(peer.socket)
+        return True
 
     def _give_up(self) -> None:
         for key in list(self._selector.get_map().values()):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from loadtests.bench.contender import Topic
 from loadtests.bench.payloads import KEPT_BYTES, MARK, Ring, fault
+from loadtests.bench.wire import PING_HEAD, answer_pings
 
 RING_MESSAGES = 1_024  # a multiple of every burst; at 200 bytes each they stay in a processor's cache
 READ_BYTES = 262_144  # one read takes what a burst left
@@ -45,6 +46,8 @@ class Receiver:
         self.last = data
         data = self.tail + data
         self.count += data.count(MARK)
+        if PING_HEAD in data:
+            answer_pings(self.socket, data)
         self.tail = data[-KEPT_BYTES:]
 
     def _keep(self, data: bytes) -> None:
@@ -166,5 +169,7 @@ class Traffic:
 
 def _discard(publisher: object) -> None:
     assert isinstance(publisher, socket.socket)
-    if not publisher.recv(READ_BYTES):
+    data = publisher.recv(READ_BYTES)
+    answer_pings(publisher, data)
+    if not data:
         raise ConnectionError("a server closed a publisher's socket")

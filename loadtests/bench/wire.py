@@ -12,6 +12,7 @@ MASK = bytes((0x37, 0xFA, 0x21, 0x3D))  # any key but zero, which a server might
 SHORT_BYTES, LONG_BYTES = 126, 65_536  # payloads from these sizes on carry their length in 2 and in 8 bytes
 SETUP_SECONDS = 20.0  # for any one answer while peers are set up
 READ_BYTES = 65_536
+PING_HEAD = bytes((0x80 | PING, 4))  # of the pings that uvicorn and Relay send; text never has such bytes
 NONCE = "cmVsYXktbG9hZC10ZXN0cw=="  # 16 bytes; the answer's proof is not checked, the servers are ours
 
 
@@ -59,6 +60,15 @@ def cut(data: bytes) -> tuple[int, bytes, int] | None:
     if len(data) < start + size:
         return None
     return data[0] & 0x0F, data[start : start + size], start + size
+
+
+def answer_pings(peer: socket.socket, data: bytes) -> None:
+    """Answer every ping that stands whole somewhere in these bytes, without reading the frames around it. What only
+    looks like one, in a session's id perhaps, is answered too: a pong that nobody awaits is allowed and passed over."""
+    at = data.find(PING_HEAD)
+    while 0 <= at <= len(data) - len(PING_HEAD) - 4:
+        peer.send(from_client(data[at + 2 : at + 6], PONG))
+        at = data.find(PING_HEAD, at + 6)
 
 
 class Line:
