@@ -81,6 +81,10 @@ class Calls:
         if call is not None and not call.answered.done():
             call.answered.set_exception(error)
 
+    def boots(self) -> set[str]:
+        """The nodes whose answers are waited for."""
+        return {call.boot for call in self._calls.values()}
+
     def node_lost(self, boot: str) -> None:
         """Fail every question to a node whose answers may be lost."""
         for number, call in list(self._calls.items()):

@@ -67,6 +67,7 @@ class Lanes:
         self._names: dict[bytes, str] = {}  # boot ids of the incoming ones, by their bytes
         self._senders = 0  # incoming ones that were heard lately, as counted each second
         self._dirty: set[str] = set()
+        self._expected: set[str] = set()  # who should have been heard since the last look
         self.receiver: Receiver | None = None  # set once, by the router that these lanes serve
 
     def send_output(
@@ -196,30 +197,35 @@ class Lanes:
         """What was sent to other nodes and is not known to be taken."""
         return sum(lane.flight.under_way for lane in self._outgoing.values())
 
-    def keep_alive(self, boots: set[str]) -> None:
+    def keep_alive(self, boots: set[str], asked: set[str]) -> None:
         """Send a batch, if need be an empty one, to each node that has interest here, so that a lost last frame is
-        noticed; to those that have not been told yet what was taken; and to those that have not said it."""
+        noticed; and to those that have not been told yet what was taken. Those in `asked`, and those that have not
+        said what they took, are asked to speak as well."""
         now = self._loop.time()
         self._senders = sum(now - back.heard <= INTEREST_FORGET_SECONDS for back in self._incoming.values())
         owing = {boot for boot, back in self._incoming.items() if back.owed}
-        asked = {
+        silent = {
             boot
             for boot, lane in self._outgoing.items()
             if lane.flight.under_way and now - lane.used <= LANE_ASK_SECONDS
         }
-        for boot in boots | owing | asked:
+        for boot in boots | owing | asked | silent:
             lane = self._lane(boot)
             if not lane.pieces:
-                lane.pieces += [ASK] if boot in asked else []
+                lane.pieces += [ASK] if boot in asked or boot in silent else []
                 self._send(boot, lane)
 
     def check_late(self, boots: set[str], now: float) -> None:
-        """Report each of these senders that has been silent for too long; `now` in monotonic seconds."""
+        """Report each of these senders that has been silent for too long since it has been among them; `now` in
+        monotonic seconds."""
         for boot in boots:
             lane = self._incoming.setdefault(boot, Incoming(now))
-            if now - lane.heard > LANE_LATE_SECONDS:
+            if boot not in self._expected:
+                lane.heard = max(lane.heard, now)
+            elif now - lane.heard > LANE_LATE_SECONDS:
                 lane.heard = now  # told once; the next report needs another silence
                 self._broken(boot)
+        self._expected = boots
 
     def break_all(self) -> None:
         """Report every sender: this node was deaf, and what came meanwhile is lost."""
@@ -252,7 +258,6 @@ class Lanes:
                 return
             case Arrival.GAP:
                 self._broken(sender)
-                back.owed += 1  # what is lost is under way no more, and its sender wants to know
             case Arrival.NEXT:
                 pass
         back.expected = opening.number + 1

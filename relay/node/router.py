@@ -234,8 +234,9 @@ class Router:
     def tick(self, now: float, *, repeat_interest: bool) -> None:
         """Keep lanes alive where there is interest, notice silent ones, let go of what nobody claims."""
         homes, watchers = self.attachments.homes(), self.sessions.watchers()
-        self._lanes.keep_alive(homes | watchers)
-        self._lanes.check_late(homes | watchers, now)
+        asked = self._calls.boots()
+        self._lanes.keep_alive(homes | watchers, asked)
+        self._lanes.check_late(homes | watchers | asked, now)
         if repeat_interest:
             self.attachments.repeat_interest()
             self.sessions.forget_silent(now)

@@ -112,7 +112,7 @@ def test_a_batch_that_ends_too_early_is_a_gap(here: Here) -> None:
 def test_a_lane_that_nobody_uses_is_forgotten_and_a_used_one_is_not(here: Here) -> None:
     """Every deploy leaves boot ids that nobody will ever speak to again."""
     gone = str(uuid4())
-    here.lanes.keep_alive({gone})
+    here.lanes.keep_alive({gone}, set())
     here.lanes.forget_idle(here.lanes._outgoing[gone].sent + LANE_KEPT_SECONDS + 1)
     assert not here.lanes._outgoing
     here.hears(1)
@@ -122,11 +122,11 @@ def test_a_lane_that_nobody_uses_is_forgotten_and_a_used_one_is_not(here: Here) 
 
 def test_a_batch_that_the_bus_refuses_leaves_a_hole_in_the_numbers(here: Here) -> None:
     """It is how the other node learns that something is missing."""
-    here.lanes.keep_alive({THERE})
+    here.lanes.keep_alive({THERE}, set())
     here.refusing = True
-    here.lanes.keep_alive({THERE})
+    here.lanes.keep_alive({THERE}, set())
     here.refusing = False
-    here.lanes.keep_alive({THERE})
+    here.lanes.keep_alive({THERE}, set())
     assert [lanes.open_batch(data).number for data in here.published] == [1, 3]
 
 
@@ -137,7 +137,7 @@ def test_the_bus_is_told_which_batches_are_more_than_frames(here: Here) -> None:
     here.lanes.send_output(THERE, MACHINE, 1, SESSION, 0, b"frame")
     here.lanes.send_hop(THERE, hops.GapHop())
     here.lanes._flush()
-    here.lanes.keep_alive({THERE})
+    here.lanes.keep_alive({THERE}, set())
     assert here.controls == [False, True, True]
 
 

@@ -66,6 +66,17 @@ async def test_a_flooding_session_is_told_gap_and_a_quiet_one_beside_it_loses_no
     assert scene.near.limited(WINDOW) == 1
 
 
+async def test_what_a_cut_session_says_next_is_not_sent_however_small_it_is(scene: Scene) -> None:
+    """Its browser gets all up to the gap and nothing from behind it."""
+    scene.between.still = scene.far
+    scene.flood(LANE_WINDOW_BYTES)
+    scene.near.says(scene.agent, FLOOD, b"small")  # which would have had room
+    await scene.between.settled()
+    scene.between.go_on()
+    await scene.between.settled()
+    assert not peer(scene.flooded).frames[-1].endswith(b"small")
+
+
 async def test_the_agent_hears_that_the_attachment_left_and_its_browser_may_come_back(scene: Scene) -> None:
     scene.between.still = scene.far
     scene.flood(LANE_WINDOW_BYTES)
@@ -143,6 +154,19 @@ async def test_what_a_deaf_node_lost_is_not_under_way_for_ever() -> None:
     between.deaf = between.far
     between.near.lanes.send_hop(between.far.boot, notice)
     await between.settled()
+    between.deaf = None
+    assert between.near.lanes.under_way_bytes > 0
+    await between.second()
+    await between.second()
+    assert between.near.lanes.under_way_bytes == 0
+
+
+async def test_a_lost_acknowledgement_heals_also_between_nodes_without_attachments() -> None:
+    between = Between()
+    between.near.lanes.send_hop(between.far.boot, hops.NoticeHop(machine=str(uuid4()), code="c", text="t"))
+    await between.settled()
+    between.deaf = between.near
+    await between.second()
     between.deaf = None
     assert between.near.lanes.under_way_bytes > 0
     await between.second()

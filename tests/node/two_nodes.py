@@ -70,12 +70,12 @@ class Peer:
 class Node:
     """One node's hub, lanes and router; what it publishes goes to the function it is given."""
 
-    def __init__(self, publish: Publish) -> None:
+    def __init__(self, publish: Publish, loop: Any = None) -> None:
         self.boot = str(uuid4())
         self.metrics = CollectorRegistry()
         meters = Meters(self.metrics)
         self.hub = Hub()
-        self.lanes = Lanes(self.boot, publish, asyncio.get_running_loop(), meters)
+        self.lanes = Lanes(self.boot, publish, loop or asyncio.get_running_loop(), meters)
         shown = Shown(lambda: 0, lambda agent: None)
         self.router = Router(self.boot, self.hub, self.lanes, self._locate, shown, meters)
         self.home: Node | None = None  # where machines are that are not here
@@ -132,12 +132,25 @@ async def attach(browser: Browser, far: Node, agent: Agent, near: Node, session:
     return number
 
 
+class Clock:
+    """The running loop as lanes see it, with a clock that tests move."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+        self.call_soon = asyncio.get_running_loop().call_soon
+
+    def time(self) -> float:
+        """The moment at which this clock stands."""
+        return self.seconds
+
+
 class Between:
     """What lies between two nodes of one process: it carries batches, or keeps them while a node stands still."""
 
     def __init__(self) -> None:
-        self.near = Node(self._publish)
-        self.far = Node(self._publish)
+        self.clock = Clock()
+        self.near = Node(self._publish, self.clock)
+        self.far = Node(self._publish, self.clock)
         self.near.home, self.far.home = self.far, self.near
         self.still: Node | None = None  # takes nothing
         self.deaf: Node | None = None  # what is sent to it is lost
@@ -161,9 +174,11 @@ class Between:
         self.kept.clear()
 
     async def second(self) -> None:
-        """What both nodes do each second, and what comes of it."""
+        """What each node does each second unless it stands still, and what comes of it."""
+        self.clock.seconds += 1
         for node in (self.near, self.far):
-            node.router.tick(asyncio.get_running_loop().time(), repeat_interest=False)
+            if node is not self.still:
+                node.router.tick(self.clock.seconds, repeat_interest=False)
         await self.settled()
 
     async def settled(self) -> None:

@@ -1,0 +1,110 @@
+"""Shows that a question to another node is answered, or fails soon when that node is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from relay.errors import Conflict, Unavailable
+from relay.node.hub import Agent, Attachment
+from relay.rules import messages as m
+from relay.rules.timing import LANE_LATE_SECONDS, REQUEST_SECONDS
+from tests.node.two_nodes import WAIT_SECONDS, Between, Node, peer
+
+OPERATOR = m.Operator(user="jane")
+SESSION = str(uuid4())
+
+
+@pytest.fixture
+async def between() -> Between:
+    """Two nodes that have nothing to do with each other yet."""
+    return Between()
+
+
+@asynccontextmanager
+async def asking(node: Node, agent: Agent) -> AsyncIterator[asyncio.Task[dict[str, Any]]]:
+    """Somebody at a node asks a machine of the other for its sessions; less time passes than the machine has."""
+    task = asyncio.create_task(node.router.ask(agent.workspace, agent.machine, "sessions", OPERATOR, {}))
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert WAIT_SECONDS < REQUEST_SECONDS
+        yield task
+
+
+async def asked(agent: Agent) -> int:
+    """Wait until the machine has the question; its reference."""
+    await peer(agent).until(lambda: peer(agent).heard("request"))
+    return int(peer(agent).heard("request")[0]["ref"])
+
+
+async def test_a_question_is_answered_through_the_machines_node(between: Between) -> None:
+    agent = between.far.agent()
+    async with asking(between.near, agent) as answer:
+        between.far.router.requests.answered(agent, m.Answer(ref=await asked(agent), result={"fine": True}))
+        assert await answer == {"fine": True}
+
+
+async def test_an_error_of_the_machine_is_the_answer(between: Between) -> None:
+    agent = between.far.agent()
+    async with asking(between.near, agent) as answer:
+        error = Conflict("no").body()
+        between.far.router.requests.answered(agent, m.Answer(ref=await asked(agent), error=error))
+        with pytest.raises(Conflict):
+            await answer
+
+
+async def test_a_question_to_a_node_that_is_gone_is_unavailable_at_once_and_not_after_30_seconds(
+    between: Between,
+) -> None:
+    between.deaf = between.far
+    async with asking(between.near, between.far.agent()) as answer:
+        with pytest.raises(Unavailable, match="does not answer"):
+            await answer
+
+
+async def test_an_attach_to_a_node_that_is_gone_is_unavailable_and_leaves_nothing(between: Between) -> None:
+    between.deaf = between.far
+    agent, browser = between.far.agent(SESSION), between.near.browser()
+
+    async def anybody(attachment: Attachment) -> None:
+        """Everybody may."""
+
+    ask = m.Attach(ref=1, machine=agent.machine, session=SESSION)
+    async with asyncio.timeout(WAIT_SECONDS):
+        with pytest.raises(Unavailable, match="does not answer"):
+            await between.near.router.attach(browser, agent.workspace, ask, anybody)
+    assert (browser.attachments, browser.asking) == ({}, set())
+
+
+async def test_a_question_whose_node_dies_before_the_machine_answers_fails_within_seconds(between: Between) -> None:
+    """Also when nothing else connects the two nodes, so that only the question makes one miss the other."""
+    agent = between.far.agent()
+    async with asking(between.near, agent) as answer:
+        await asked(agent)
+        await between.settled()
+        between.still = between.far
+        for _ in range(int(LANE_LATE_SECONDS) + 2):
+            await between.second()
+        with pytest.raises(Unavailable, match="was lost"):
+            await answer
+
+
+async def test_a_machine_may_take_its_time_on_a_node_that_lives(between: Between) -> None:
+    """However long the two nodes had nothing to do with each other before."""
+    agent = between.far.agent()
+    async with asking(between.near, agent) as first:
+        between.far.router.requests.answered(agent, m.Answer(ref=await asked(agent), result={}))
+        await first
+    between.clock.seconds += 300
+    peer(agent).told.clear()
+    async with asking(between.near, agent) as answer:
+        ref = await asked(agent)
+        for _ in range(25):
+            await between.second()
+        assert not answer.done()
+        between.far.router.requests.answered(agent, m.Answer(ref=ref, result={"fine": True}))
+        assert await answer == {"fine": True}

@@ -1,0 +1,47 @@
+"""Shows that a node which cannot hear the others says so, and takes newcomers again once it can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from relay.app import Node, open_node
+from relay.settings import Settings
+from tests.node.two_nodes import WAIT_SECONDS
+from tests.support.valkey import Valkey
+
+SECRET = "a-secret-of-the-test-cluster-which-is-long-enough"
+
+
+@pytest.fixture
+async def node(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
+    """A node that runs, and notices within a moment that it is deaf."""
+    monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("relay.store.bus.DEAF_SECONDS", 1.0)
+    settings = Settings(redis_url=valkey.url, database_url=f"sqlite+aiosqlite:///{tmp_path}/relay.db", secret=SECRET)
+    async with open_node(settings) as node:
+        running = asyncio.create_task(node.run())
+        yield node
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
+async def test_a_node_that_is_deaf_takes_no_newcomers_until_it_hears_itself_again(node: Node, valkey: Valkey) -> None:
+    assert "bus-deaf" in node.readiness()  # it has not begun to listen
+    async with asyncio.timeout(WAIT_SECONDS):
+        await node.bus.ready()
+        assert "bus-deaf" not in node.readiness()
+        lost, restored = asyncio.Event(), asyncio.Event()
+        node.bus.on_lost, node.bus.on_restored = lost.set, restored.set
+        valkey.freeze()
+        try:
+            await lost.wait()
+            assert "bus-deaf" in node.readiness()
+        finally:
+            valkey.thaw()
+        await restored.wait()
+        assert "bus-deaf" not in node.readiness()
