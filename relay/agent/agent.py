@@ -17,7 +17,7 @@ from relay.agent.outlet import Switch
 from relay.agent.requests import Requests, fitting
 from relay.agent.sessions import Sessions
 from relay.agent.verdict import Leave, Park, Return, judge
-from relay.client.dial import AGENT_PATH, BackOff, Closed, Socket, open_socket
+from relay.client.dial import AGENT_PATH, BackOff, Closed, Shed, Socket, open_socket
 from relay.client.profile import Enrolment, Profile
 from relay.errors import Exit, Invalid, LimitReached, RelayError
 from relay.rules import limits
@@ -112,13 +112,16 @@ class Agent:
         """Connect, stay, and do what the end of the connection says."""
         clock = self._surroundings.clock
         back_off = BackOff(random=self._surroundings.random)
+        turn: Shed | None = None  # a node gave it; whoever finds that node as busy as before asks all of them again
         while True:
             end: RelayError
             try:
-                link = await self._connect([*self._urls, *self._identity.enrolment.nodes])
+                link = await self._connect([turn.node] if turn else [*self._urls, *self._identity.enrolment.nodes])
             except RelayError as error:
+                turn = error if isinstance(error, Shed) and turn is None else None
                 end = error
             else:
+                turn = None
                 end = await self._stay(link, back_off)
             if self._stopping:
                 return Leave(Exit.OK, "stopped")
@@ -132,7 +135,7 @@ class Agent:
                     structlog.get_logger().error(line)
                     await asyncio.get_running_loop().create_future()  # until we are told to stop
                 case Return():
-                    wait = back_off.after(end) if isinstance(end, Closed) else back_off.next()
+                    wait = back_off.after(end)
                     structlog.get_logger().warning("not connected", why=end.message, again_in=f"{wait:.1f} s")
                     await clock.sleep(wait)
 
@@ -208,7 +211,7 @@ class Agent:
                 link = await self._connect([node for node in nodes if node != old.node])
             except RelayError as error:
                 structlog.get_logger().warning("cannot move yet", why=error.message)
-                await self._surroundings.clock.sleep(back_off.next())
+                await self._surroundings.clock.sleep(back_off.after(error))
             else:
                 assert self._tasks is not None
                 self._tasks.create_task(old.leave("moved"))

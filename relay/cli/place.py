@@ -79,5 +79,10 @@ def note(text: str) -> None:
     print(f"relay: {escape(text)}", file=sys.stderr, flush=True)  # noqa: T201
 
 
+def note_busy(wait_seconds: float) -> None:
+    """Say why nothing happens for a while."""
+    note(f"the relay is busy; trying again in {wait_seconds:.0f} s")
+
+
 def _addresses(login: Login | None) -> list[str]:
     return list(dict.fromkeys([login.url, *login.nodes])) if login else []

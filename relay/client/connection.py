@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import Random, SystemRandom
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from relay.client import dial
-from relay.client.dial import BackOff, Closed, ClosedForGood, Deadlines, Socket
+from relay.client.dial import BackOff, Closed, ClosedForGood, Deadlines, Shed, Socket
 from relay.client.listeners import Listeners
 from relay.client.pending import Pending
 from relay.errors import Invalid, RelayError, Unavailable
@@ -23,6 +23,7 @@ from relay.rules import frames, messages, timing
 BACK_OFF_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)  # with full jitter; a person waits, and a lost node leaves others at once
 FLUSH_SECONDS = 1.0  # at the end, for what was posted last, such as a detach
 OPEN_SECONDS = 3.0  # for one node; a host that vanished must not hold a person up while others are alive
+SHED_PATIENCE_SECONDS = 60.0  # two turns; a node that says when it has time is worth waiting for, whoever waits
 ANSWER_SECONDS = timing.REQUEST_SECONDS + 2 * timing.HOP_SECONDS  # the machine's time, and the way there and back
 
 Outgoing = str | bytes
@@ -35,6 +36,8 @@ class Options(NamedTuple):
     client: str | None = None  # names the input streams; random unless a test needs it
     first_seconds: float = 0.0  # how long to look for the first node; 0: each of them once
     patience_seconds: float | None = None  # without any node for this long later on it fails; None: try for ever
+    on_busy: Callable[[float], None] | None = None  # told how long it waits for its turn at a node that is too busy
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep  # between two attempts
     deadlines: Deadlines = Deadlines(open=OPEN_SECONDS)
     tls: ssl.SSLContext | None = None
     random: Random | None = None
@@ -151,32 +154,40 @@ class Connection:
         loop = asyncio.get_running_loop()
         without_since = loop.time()
         error: RelayError
+        turn: Shed | None = None  # a node gave it; whoever finds that node as busy as before asks all of them again
         while self._failure is None:
             try:
-                socket = await self._open()
-                opened = loop.time()
+                socket = await self._open([turn.node] if turn else self.nodes)
+                turn, opened = None, loop.time()
                 end = await self._live(socket)
                 if end.welcomed:
                     without_since = loop.time()
                     self._back_off.connected_for(loop.time() - opened)
                 wait, error = self._back_off.after(end.closed), end.closed
             except Unavailable as failure:
-                wait, error = self._back_off.next(), failure
+                turn = failure if isinstance(failure, Shed) and turn is None else None
+                wait, error = self._back_off.after(failure), failure
             except RelayError as failure:
                 self._fail(failure)
                 return
             if isinstance(error, ClosedForGood):
                 self._fail(error.as_error())
                 return
-            patience = self._options.first_seconds if self.welcome is None else self._options.patience_seconds
+            patience = self._patience_seconds(error)
             if patience is not None and loop.time() + wait - without_since > patience:
                 self._fail(error)
                 return
-            await asyncio.sleep(wait)
+            if isinstance(error, Shed) and self._options.on_busy is not None:
+                self._options.on_busy(wait)
+            await self._options.sleep(wait)
 
-    async def _open(self) -> Socket:
+    def _patience_seconds(self, error: RelayError) -> float | None:
+        patience = self._options.first_seconds if self.welcome is None else self._options.patience_seconds
+        return max(patience, SHED_PATIENCE_SECONDS) if patience is not None and isinstance(error, Shed) else patience
+
+    async def _open(self, nodes: Sequence[str]) -> Socket:
         return await dial.open_socket(
-            self.nodes,
+            nodes,
             dial.BROWSER_PATH,
             self._token,
             message_bytes=dial.BROWSER_MESSAGE_BYTES,

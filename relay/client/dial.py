@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from relay import errors
+from relay.client.refusal import final_word, turn_seconds
 from relay.errors import Close, RelayError, Unavailable
 from relay.rules import limits, timing
 
@@ -26,16 +26,9 @@ BROWSER_MESSAGE_BYTES = 16 * limits.MIB  # one snapshot of 10,000 machines has a
 OPEN_SECONDS = 10.0  # for TCP, TLS and the upgrade of one node before the next one is tried
 CLOSE_SECONDS = 2.0  # for the other side's half of the closing handshake; nobody waits longer to leave
 NODES_KEPT = 32  # addresses remembered; more nodes than this are found through those
+SHED_JITTER = 0.2  # each waits up to this part longer, since all who were told the same second would return in it
 NO_CLOSE_FRAME = 1006  # what the WebSocket standard calls a socket that ended without a word
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_ERRORS_BY_STATUS: dict[int, type[RelayError]] = {
-    400: errors.UnsupportedVersion,
-    401: errors.BadToken,
-    403: errors.Forbidden,
-    404: errors.NotFound,
-    410: errors.MachineRevoked,
-    426: errors.UnsupportedVersion,
-}
 
 
 class Closed(Unavailable):
@@ -66,6 +59,15 @@ class ClosedSoon(Closed):
 
 class Unreachable(Unavailable):
     """No node of the list could be reached; the sentence says what each of them answered."""
+
+
+class Shed(Unreachable):
+    """No node of the list took us, and `node` gave us a turn in `again_seconds`, sooner than any other that did."""
+
+    def __init__(self, message: str, node: str, again_seconds: float) -> None:
+        super().__init__(message)
+        self.node = node
+        self.again_seconds = again_seconds
 
 
 class Deadlines(NamedTuple):
@@ -156,9 +158,10 @@ async def open_socket(
     tls: ssl.SSLContext | None = None,
     random: Random | None = None,
 ) -> Socket:
-    """The same for those who close it themselves. Raises `Unreachable` when no node answers, and at once what a node
-    says for good: `BadToken`, `Forbidden`, `MachineRevoked`, `UnsupportedVersion`, `NotFound`."""
+    """The same for those who close it themselves. Raises `Unreachable` when no node takes us (`Shed` if one said when
+    it will), and at once what a node says for good: `BadToken`, `Forbidden`, `MachineRevoked`, `UnsupportedVersion`."""
     failures = []
+    turns: dict[str, float] = {}  # by node that has too many newcomers: in how many seconds it takes us
     for node in in_random_order(urls, random):
         try:
             connection = await connect(
@@ -176,10 +179,15 @@ async def open_socket(
                 ssl=(tls or True) if node.startswith("https") else None,
             )
         except InvalidStatus as answer:
-            refusal = _refused(answer)
+            refusal = final_word(answer.response)
             if refusal is not None:
                 raise refusal from None
-            failures.append(f"{node} answered {answer.response.status_code}")
+            turn = turn_seconds(answer.response)
+            if turn is None:
+                failures.append(f"{node} answered {answer.response.status_code}")
+            else:
+                turns[node] = turn
+                failures.append(f"{node} is busy and asks to come back in {turn:g} s")
         except InvalidURI:
             raise errors.Misconfigured(f"{node!r} is not the address of a relay") from None
         except TimeoutError:
@@ -191,7 +199,11 @@ async def open_socket(
                 await connection.close()
                 raise errors.UnsupportedVersion(f"{node} does not speak {PROTOCOL}")
             return Socket(connection, node)
-    raise Unreachable("no node of the relay can be reached: " + "; ".join(failures or ["no address is known"]))
+    message = "no node of the relay can be reached: " + "; ".join(failures or ["no address is known"])
+    if turns:
+        soonest = min(turns, key=lambda node: turns[node])
+        raise Shed(message, soonest, turns[soonest])
+    raise Unreachable(message)
 
 
 def in_random_order(urls: Iterable[str], random: Random | None = None) -> list[str]:
@@ -227,8 +239,11 @@ class BackOff:
         """What the server asked for; overrides the next wait."""
         self._hint = max(0.0, seconds)
 
-    def after(self, end: Closed) -> float:
-        """Seconds to wait after this end: soon for 4200-4299, the longer part of a grown step for 4100-4199."""
+    def after(self, end: RelayError) -> float:
+        """Seconds to wait after this end: soon for 4200-4299, the longer part of a grown step for 4100-4199, and never
+        less than what a busy node asked for."""
+        if isinstance(end, Shed):
+            return end.again_seconds * (1 + self._random.uniform(0, SHED_JITTER))
         if isinstance(end, ClosedSoon) and 4200 <= end.close_code < 4300:
             self._failures = 0
             return self.next()
@@ -266,22 +281,6 @@ _SENTENCES: dict[int, str] = {
 def _ended(end: ConnectionClosed) -> Closed:
     frame = end.rcvd or end.sent
     return closed(None if frame is None else frame.code, "" if frame is None else frame.reason)
-
-
-def _refused(answer: InvalidStatus) -> RelayError | None:
-    """What a node said for good instead of upgrading, or None if another node may say otherwise."""
-    try:
-        body = json.loads(answer.response.body or b"")
-    except ValueError:
-        body = None
-    kind = _ERRORS_BY_STATUS.get(answer.response.status_code)
-    if kind is None:
-        return None
-    if isinstance(body, dict) and "code" in body:
-        return errors.from_body({"message": body.get("detail") or body.get("title") or "", **body})
-    if kind is errors.MachineRevoked:
-        return None  # an agent deletes its token for this, so a proxy's page must not be taken for the relay's word
-    return kind(f"the relay answered {answer.response.status_code}")
 
 
 def _why(error: Exception) -> str:

@@ -96,6 +96,8 @@ class Node:
         self.welcomes = True
         self.close_at_hello: tuple[int, str] | None = None
         self.refuses: tuple[HTTPStatus, str] | None = None
+        self.refusal_headers = {"Content-Type": "application/problem+json"}
+        self.refusals = 0
         self.nodes: list[str] = []
         self.generation = 100
         self.beat_seconds = BEAT_SECONDS
@@ -154,8 +156,13 @@ class Node:
         assert request.path == "/ws/agent"
         if self.refuses is None:
             return None
+        self.refusals += 1
         status, code = self.refuses
-        return connection.respond(status, json.dumps({"code": code, "detail": "no"}))
+        response = connection.respond(status, json.dumps({"code": code, "detail": "no"}))
+        for name, value in self.refusal_headers.items():
+            response.headers.pop(name, None)  # or it would be sent twice
+            response.headers[name] = value
+        return response
 
 
 @asynccontextmanager

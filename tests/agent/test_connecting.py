@@ -186,6 +186,53 @@ async def test_a_relay_that_cannot_be_reached_is_tried_again_and_again(agent: Se
     await one.visit(2)
 
 
+async def test_a_busy_node_is_come_back_to_when_it_said_and_the_log_says_why(agent: Served, one: Node) -> None:
+    visit = await one.visit()
+    one.refuses, one.refusal_headers = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"), {"Retry-After": "3"}
+    with structlog.testing.capture_logs() as logs:
+        visit.cut()
+        await agent.clock.until(lambda: len(agent.waits) >= 4)
+    one.refuses = None
+    await one.visit(2)
+    _after_the_cut, *waits = agent.waits
+    assert all(3.0 <= wait <= 3.0 * 1.2 for wait in waits)
+    assert len(set(waits)) == len(waits)
+    told = [entry for entry in logs if "asks to come back in 3 s" in entry.get("why", "")]
+    assert [entry["event"] for entry in told[:2]] == ["not connected", "not connected"]
+    assert told[0]["again_in"] == f"{waits[0]:.1f} s"
+
+
+async def test_busy_nodes_are_all_asked_but_a_turn_is_kept_where_it_was_given(
+    agent: Served, one: Node, two: Node
+) -> None:
+    one.nodes = [one.url, two.url]
+    visit = await one.visit()
+    await visit.hears(m.Beat)
+    for node, seconds in ((one, "3"), (two, "4")):
+        node.refuses, node.refusal_headers = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"), {"Retry-After": seconds}
+    asked: list[tuple[int, int]] = []
+    visit.cut()
+    for times in range(2, 6):
+        await agent.clock.until(lambda times=times: len(agent.waits) >= times)  # type: ignore[misc]
+        asked.append((one.refusals, two.refusals))
+    assert asked == [(1, 1), (2, 1), (3, 2), (4, 2)]
+    two.refuses = None
+    await two.visit()
+
+
+@pytest.mark.parametrize("status", [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.GONE])
+async def test_a_proxy_that_refuses_in_the_relays_place_does_not_end_it(
+    agent: Served, one: Node, status: HTTPStatus
+) -> None:
+    visit = await one.visit()
+    one.refuses, one.refusal_headers = (status, "machine-revoked"), {"Content-Type": "text/html"}
+    visit.cut()
+    await agent.clock.until(lambda: len(agent.waits) >= 3)
+    one.refuses = None
+    await one.visit(2)
+    assert agent.enrolment.machine_token == "rly_mach_token"
+
+
 async def test_a_node_that_never_says_welcome_is_left(
     agent: Served, one: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

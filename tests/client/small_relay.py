@@ -7,10 +7,12 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from relay.rules import frames, ids, messages
@@ -194,6 +196,13 @@ class Browser:
             await self.socket.send(sent)
 
 
+class Turned(NamedTuple):
+    """A newcomer that a node sent away."""
+
+    node: str
+    seconds: int
+
+
 class World:
     """What all nodes share: the machine, its sessions, and how to misbehave."""
 
@@ -212,6 +221,8 @@ class World:
         self.greeting: Callable[[ServerConnection], int | None] = lambda socket: (
             None
         )  # a close code instead of a welcome
+        self.turns: list[int] = []  # in how many seconds the next newcomers shall come back, one after the other
+        self.turned: list[Turned] = []
 
     def open(self, kind: messages.SessionKind = "terminal") -> Shell:
         """A new session."""
@@ -258,6 +269,15 @@ class World:
         for browser in list(self.browsers):
             await browser.socket.close(code, "as asked")
 
+    def look(self, socket: ServerConnection, _request: Request) -> Response | None:
+        """Turn a newcomer away before the upgrade, if there are too many."""
+        if not self.turns:
+            return None
+        response = socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "")
+        self.turned.append(Turned(f"http://127.0.0.1:{socket.local_address[1]}", self.turns.pop(0)))
+        response.headers["Retry-After"] = str(self.turned[-1].seconds)
+        return response
+
     async def serve_one(self, socket: ServerConnection) -> None:
         """One browser from hello to its end."""
         browser = Browser(self, socket)
@@ -293,6 +313,7 @@ async def small_relay(nodes: int = 1) -> AsyncIterator[World]:
                 "127.0.0.1",
                 0,
                 subprotocols=[Subprotocol("relay.v1")],
+                process_request=world.look,
                 compression=None,
                 close_timeout=1,
             )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from random import Random
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 
 from relay.client.connection import Connection, Options, connected
-from relay.client.dial import Unreachable
+from relay.client.dial import Shed, Unreachable
 from relay.client.pending import Lost
 from relay.client.session import choose_session, end_session, list_sessions, open_command, open_terminal
 from relay.client.subscription import follow
@@ -20,6 +22,22 @@ from tests.client.test_attachment import Hasty, until
 
 NOBODY = "http://127.0.0.1:9"
 PATIENT = Options(random=Hasty())
+
+
+class Slow(Random):
+    """Always waits as long as there is."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+def noted(slept: list[float]) -> Callable[[float], Awaitable[None]]:
+    """A sleep that is over at once and written down."""
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    return sleep
 
 
 async def test_a_connection_is_welcomed_and_learns_of_the_other_nodes() -> None:
@@ -81,6 +99,29 @@ async def test_a_node_that_turns_us_away_for_now_is_asked_again() -> None:
         world.greeting = greeting
         async with connected(world.urls, "token", Options(random=Hasty(), first_seconds=5)):
             assert tries == 4
+
+
+async def test_busy_nodes_are_waited_for_as_long_as_they_say_and_the_person_is_told() -> None:
+    slept: list[float] = []
+    told: list[float] = []
+    async with small_relay(nodes=2) as world:
+        world.turns = [9, 4, 2]  # both are busy, and the sooner one is so again
+        options = Options(on_busy=told.append, sleep=noted(slept))
+        async with connected(world.urls, "token", options) as connection:
+            assert connection.up
+    assert [4 <= slept[0] <= 4.8, 2 <= slept[1] <= 2.4] == [True, True]
+    assert told == slept
+    assert world.turned[2].node == world.turned[1].node
+
+
+async def test_a_turn_that_is_too_far_away_is_not_waited_for() -> None:
+    slept: list[float] = []
+    async with small_relay() as world:
+        world.turns = [59]
+        with pytest.raises(Shed, match="come back in 59 s"):
+            async with connected(world.urls, "token", Options(random=Slow(), sleep=noted(slept))):
+                pass
+    assert slept == []
 
 
 async def test_an_error_answer_is_raised_as_the_error_it_names() -> None:

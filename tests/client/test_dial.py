@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -15,14 +15,30 @@ from websockets.typing import Subprotocol
 
 from relay import errors
 from relay.client import dial
-from relay.client.dial import BackOff, Closed, ClosedBackOff, ClosedForGood, ClosedSoon, Deadlines, Unreachable, closed
+from relay.client.dial import (
+    BackOff,
+    Closed,
+    ClosedBackOff,
+    ClosedForGood,
+    ClosedSoon,
+    Deadlines,
+    Shed,
+    Unreachable,
+    closed,
+)
 
 NOBODY = "http://127.0.0.1:9"
+PROBLEM = {"Content-Type": "application/problem+json"}
 
 
 @asynccontextmanager
 async def node(
-    *, status: int | None = None, body: str = "", close: int | None = None, subprotocol: str = "relay.v1"
+    *,
+    status: int | None = None,
+    body: str = "",
+    headers: Mapping[str, str] | None = None,
+    close: int | None = None,
+    subprotocol: str = "relay.v1",
 ) -> AsyncIterator[tuple[str, list[Request]]]:
     requests: list[Request] = []
 
@@ -35,7 +51,13 @@ async def node(
 
     def answer(socket: ServerConnection, request: Request) -> Response | None:
         requests.append(request)
-        return None if status is None else socket.respond(http.HTTPStatus(status), body)
+        if status is None:
+            return None
+        response = socket.respond(http.HTTPStatus(status), body)
+        for name, value in (headers or {}).items():
+            response.headers.pop(name, None)  # or it would be sent twice
+            response.headers[name] = value
+        return response
 
     async with serve(
         serve_one, "127.0.0.1", 0, subprotocols=[Subprotocol(subprotocol)], process_request=answer, close_timeout=1
@@ -80,22 +102,26 @@ async def test_a_node_that_accepts_and_says_nothing_is_given_up_in_time() -> Non
     ("status", "body", "error"),
     [
         (401, '{"code": "bad-token", "detail": "signed out"}', errors.BadToken),
-        (403, "no json", errors.Forbidden),
+        (403, '{"code": "forbidden", "title": "no"}', errors.Forbidden),
         (410, '{"code": "machine-revoked", "message": "gone"}', errors.MachineRevoked),
     ],
 )
 async def test_what_a_node_says_for_good_is_raised_at_once(
     status: int, body: str, error: type[errors.RelayError]
 ) -> None:
-    async with node(status=status, body=body) as (url, _):
+    async with node(status=status, body=body, headers=PROBLEM) as (url, _):
         with pytest.raises(error):
             await dial.open_socket([url], "/ws/agent", "x")
 
 
-async def test_only_the_relay_itself_can_say_that_a_machine_was_revoked() -> None:
-    async with node(status=410, body="<h1>Gone</h1>") as (url, _):
-        with pytest.raises(Unreachable, match="410"):
-            await dial.open_socket([url], "/ws/agent", "x")
+async def test_only_the_relay_itself_can_refuse_for_good_and_not_what_stands_before_it() -> None:
+    page = {"Content-Type": "text/html"}
+    async with node(status=403, body="<h1>Log in first</h1>", headers=page) as (guarded, _), node() as (url, _):
+        for seed in range(4):
+            async with dial.dial([guarded, url], "/ws/agent", "x", random=Random(seed)) as opened:
+                assert opened.node == url
+        with pytest.raises(Unreachable, match="403"):
+            await dial.open_socket([guarded], "/ws/agent", "x")
 
 
 async def test_a_node_in_trouble_is_passed_over() -> None:
@@ -105,6 +131,27 @@ async def test_a_node_in_trouble_is_passed_over() -> None:
                 assert opened.node == url
         with pytest.raises(Unreachable, match="503"):
             await dial.open_socket([troubled], "/ws/agent", None)
+
+
+async def test_a_busy_node_is_passed_over_for_one_that_has_time() -> None:
+    async with node(status=503, headers={"Retry-After": "3"}) as (busy, asked), node() as (url, _):
+        for seed in range(4):
+            async with dial.dial([busy, url], "/ws/agent", None, random=Random(seed)) as opened:
+                assert opened.node == url
+        assert len(asked) < 4
+
+
+async def test_where_nobody_has_time_each_is_asked_once_and_the_soonest_turn_is_kept() -> None:
+    async with (
+        node(status=503, headers={"Retry-After": "17"}) as (later, first),
+        node(status=503, headers={"Retry-After": "4"}) as (sooner, second),
+        node(status=503) as (troubled, third),
+    ):
+        for seed in range(4):
+            with pytest.raises(Shed, match="asks to come back in 17 s") as caught:
+                await dial.open_socket([later, sooner, troubled, NOBODY], "/ws/agent", None, random=Random(seed))
+            assert (caught.value.node, caught.value.again_seconds) == (sooner, 4.0)
+        assert [len(first), len(second), len(third)] == [4, 4, 4]
 
 
 async def test_what_does_not_speak_our_subprotocol_is_refused() -> None:
@@ -212,3 +259,16 @@ def test_coming_back_soon_is_soon_and_backing_off_is_longer() -> None:
     assert back_off.after(closed(None)) == 15.0
     back_off.hint(3.0)
     assert back_off.after(closed(4100)) == 3.0
+
+
+def test_nobody_comes_before_their_turn_and_not_all_at_once() -> None:
+    shed = Shed("busy", "http://node", 10.0)
+    waits = [BackOff((1.0, 2.0), random=Random(seed)).after(shed) for seed in range(100)]
+    assert all(10.0 <= wait <= 12.0 for wait in waits)
+    assert max(waits) - min(waits) > 1.5
+
+
+def test_a_turn_is_no_failure_that_makes_later_waits_longer() -> None:
+    back_off = BackOff((1.0, 2.0), random=Longest())
+    back_off.after(Shed("busy", "http://node", 10.0))
+    assert back_off.after(Unreachable("nobody")) == 1.0
