@@ -80,10 +80,12 @@ async def kept_alive(
     generation = time.time_ns() // 1_000_000
     fences = {m.id: Fence(m.token_version, generation, f"load-{index}") for index, m in enumerate(fleet)}
 
+    beats = [Beat(workspace, id, fence, 0) for id, fence in fences.items()]  # once: lists are measured on this loop
+
     async def beat() -> None:
         while True:
             await asyncio.sleep(timing.FLUSH_SECONDS)
-            await presence.beat(NODE, [Beat(workspace, id, fence, 0) for id, fence in fences.items()])
+            await presence.beat(NODE, beats)
 
     order = cycle(fleet)
     pids = count(2)
