@@ -89,6 +89,7 @@ async def _taken(plan: Plan) -> float:
     relay = Relay()
     try:
         await relay.start(1, plan.cores.servers)
+        await usage.at_rest(relay.pids)
         peers = await guests.agents(relay, AGENTS)
         with Storm() as storm:
             storm.dial(peers)

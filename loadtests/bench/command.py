@@ -54,6 +54,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         "--compare", nargs="?", const="all", default="", metavar="NAME,…", help="other systems beside ours"
     )
     parser.add_argument("--connections", type=int, help="idle at a time (15000)")
+    parser.add_argument("--handshakes", type=int, help="of each kind and round (6000)")
     parser.add_argument("--machines", type=int, help="in Redis while it is swept (1000000)")
     parser.add_argument("--json", type=Path, help="also write the numbers into this file")
     parser.add_argument("--table", type=Path, metavar="FILE", help="print the table of a result file")
@@ -91,10 +92,11 @@ async def run(options: argparse.Namespace) -> int:
     data = report.as_data(rounds.findings, about)
     if options.json is not None:
         report.write(options.json, data)
-    return _tell(data)
+    return tell(data)
 
 
-def _tell(data: dict[str, Any]) -> int:
+def tell(data: dict[str, Any]) -> int:
+    """Print a result; the exit code that it deserves."""
     print(json.dumps({"host": data["host"], "versions": data["versions"], "options": data["options"]}, indent=2))
     print(*report.lines(data), sep="\n")
     for name, reason in data["leftOut"].items():
@@ -115,7 +117,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         rounds=options.rounds or (1 if quick else 3),
         seconds=options.seconds or (1.0 if quick else 3.0),
         connections=options.connections or (1_000 if quick else 15_000),
-        handshakes=1_000 if quick else 6_000,
+        handshakes=options.handshakes or (1_000 if quick else 6_000),
         machines=options.machines or (50_000 if quick else 1_000_000),
     )
 

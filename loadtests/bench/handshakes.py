@@ -33,6 +33,7 @@ class Handshakes:
         relay = Relay()
         try:
             await relay.start(1, plan.cores.servers)
+            await usage.at_rest(relay.pids)
             node, engine = relay.servers.pids["node-1"], relay.servers.pids["engine"]
             agents = await guests.agents(relay, WARM + plan.handshakes)
             by_node, by_engine, failed = _storm(agents, (node, engine))

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-
 LOOP = 1_000_000  # additions: about a twentieth of a second
 
 

@@ -51,6 +51,7 @@ async def _idle(plan: Plan, *, agents: bool) -> tuple[float, float]:
         relay = Relay(Asked(told={"RELAY_HANDSHAKES": PLENTY, collecting_node.VARIABLE: path}, program=PROGRAM))
         try:
             await relay.start(1, plan.cores.servers)
+            await usage.at_rest(relay.pids)
             count = WARM + plan.connections
             peers = await guests.agents(relay, count) if agents else guests.browsers(relay, count)
             return _held(relay.servers.pids["node-1"], path, peers)

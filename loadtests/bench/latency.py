@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Mapping
 
+from loadtests.bench import usage
 from loadtests.bench.contender import Topic
 from loadtests.bench.payloads import KEPT_BYTES, MARK, PAYLOAD_BYTES, Ring, index_of
 from loadtests.bench.plan import Plan
@@ -40,6 +41,7 @@ class Latency:
         relay = Relay()
         try:
             await relay.start(2, plan.cores.servers)
+            await usage.at_rest(relay.pids)
             topic = (await relay.topics(1, RECEIVERS, 2))[0]
             gc.disable()  # a pause of the generator would be counted as one of the servers
             try:

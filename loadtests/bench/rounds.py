@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from loadtests.bench import host, report
+from loadtests.bench import host, report, usage
 from loadtests.bench.contender import Contender, NotMeasured
 from loadtests.bench.fanout import Fanout
 from loadtests.bench.plan import Plan, Scenario
@@ -44,6 +44,7 @@ class Rounds:
         try:
             await contender.start(nodes, self._plan.cores.servers)
             self.versions.setdefault(contender.name, contender.versions)
+            await usage.at_rest(contender.pids)
             for fanout in due:
                 await self._deliveries(contender, fanout)
         except NotMeasured as reason:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
 PROC = Path("/proc")
 NANOSECONDS = 1_000_000_000
+LOOK_SECONDS = 0.5
+LOOKS = 20
+RESTING = 0.08  # of a processor; what an idle cluster uses for its own ticks and sweeps is half of that
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
@@ -27,6 +31,17 @@ def _on_processor(pid: int) -> int:
         except (FileNotFoundError, ProcessLookupError):  # a thread that ended just now
             continue
     return total
+
+
+async def at_rest(pids: Iterable[int]) -> None:
+    """Wait until these processes have nothing to do: for a second after they are ready, some still import and load."""
+    pids = list(pids)
+    used = cpu_seconds(pids)
+    for _ in range(LOOKS):
+        await asyncio.sleep(LOOK_SECONDS)
+        before, used = used, cpu_seconds(pids)
+        if used - before < RESTING * LOOK_SECONDS:
+            return
 
 
 def resident_kib(pid: int) -> int:
