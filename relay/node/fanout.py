@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from relay.errors import Close, Invalid, RelayError
@@ -13,9 +14,10 @@ from relay.rules.frames import EVERYBODY, FROM_AGENT, FROM_BROWSER, OUTPUT_KINDS
 from relay.rules.limits import KIB
 from relay.rules.websocket import BINARY
 
-JOINED_BYTES = 64 * KIB  # of one read's frames; more go out in several writes, so that a full outbox costs less at once
+JOINED_BYTES = 64 * KIB  # frames of one session; more go out in several writes, so that a full outbox refuses less
 
 Overflow = Callable[[Attachment], None]  # an attachment whose outbox is full
+Sender = tuple[Agent, Route, bytes]  # an agent here, and one of its sessions
 
 
 class Fanout:
@@ -25,11 +27,7 @@ class Fanout:
         self._hub = hub
         self._lanes = lanes
         self._overflow = overflow
-        self._agent: Agent | None = None  # who sent the frames that wait for the end of this read
-        self._route: Route | None = None  # and for which session
-        self._session = b""
-        self._ready: list[bytes] = []
-        self._size = 0
+        self._due: list[tuple[Audience, Sender | None]] = []  # whose `due` waits; without a sender: of another node
 
     def from_agent(self, agent: Agent, frame: bytes) -> None:
         """Pass an agent's frame on, at the latest with the next `flush`; raises `Invalid` for a bad header."""
@@ -37,31 +35,35 @@ class Fanout:
         route = agent.sessions.get(session)
         if route is None:
             agent.send(m.ErrorMessage(code="not-found", message="no such session", session=ids.text(session)))
-            return
-        ready = websocket.frame(BINARY, frame)
-        if number != EVERYBODY:
+        elif number != EVERYBODY:
             self.flush()
-            self._to_one(agent, route, session, number, ready)
-            return
-        if kind not in OUTPUT_KINDS:
+            self._to_one(agent, route, session, number, websocket.frame(BINARY, frame))
+        elif kind not in OUTPUT_KINDS:
             raise Invalid("only output goes to everybody")
-        if route is not self._route or self._size > JOINED_BYTES:
+        elif route.audience.group or route.remote:
+            audience = route.audience
+            if not audience.due:
+                self._due.append((audience, (agent, route, session)))
+            self._add(audience, websocket.frame(BINARY, frame))
+
+    def _add(self, audience: Audience, ready: bytes) -> None:
+        audience.due.append(ready)
+        audience.due_bytes += len(ready)
+        if audience.due_bytes > JOINED_BYTES:
             self.flush()
-            self._agent, self._route, self._session = agent, route, session
-        self._ready.append(ready)
-        self._size += len(ready)
 
     def flush(self) -> None:
-        """Send what everybody attached to one session gets of one read: one write each, however many frames it is."""
-        ready, route, agent = self._ready, self._route, self._agent
-        if route is None or agent is None:
-            return
-        joined = ready[0] if len(ready) == 1 else b"".join(ready)
-        self._ready, self._size, self._route, self._agent = [], 0, None, None
-        if route.audience.group:
-            self._to_group(route.audience.group, joined)
-        for boot in list(route.remote):  # a lane that is full may take one out
-            self._lanes.send_output(boot, agent.raw, agent.generation, self._session, EVERYBODY, joined)
+        """Send what everybody attached to a session gets, however many frames it is: one write for each attachment."""
+        due, self._due = self._due, []
+        for audience, sender in due:
+            ready = audience.due[0] if len(audience.due) == 1 else b"".join(audience.due)
+            audience.due, audience.due_bytes = [], 0
+            if audience.group:
+                self._to_group(audience.group, ready)
+            if sender is not None:
+                agent, route, session = sender
+                for boot in route.remote:
+                    self._lanes.send_output(boot, agent.raw, agent.generation, session, EVERYBODY, ready)
 
     def _to_group(self, group: dict[int, Attachment], ready: bytes) -> None:
         full = [each for each in group.values() if not each.browser.socket.send_ready(ready)]
@@ -89,10 +91,16 @@ class Fanout:
         away = self._hub.away.get((machine, session))
         if away is None or away.home != sender or away.generation != generation:
             return
-        if number == EVERYBODY:
-            self._to_group(away.audience.group, ready)
-        else:
-            self._to_attachment(away.audience, number, ready)
+        audience = away.audience
+        if number != EVERYBODY:
+            self.flush()
+            self._to_attachment(audience, number, ready)
+        elif audience.group:
+            if not audience.due:
+                if not self._due:  # several batches may come in one tick
+                    asyncio.get_running_loop().call_soon(self.flush)
+                self._due.append((audience, None))
+            self._add(audience, ready)
 
     def from_browser(self, browser: Browser, frame: bytes) -> None:
         """Pass a browser's frame to its agent, or say that it is not its to send; raises `Invalid` for a bad header."""

@@ -51,11 +51,13 @@ class Agent:
 class Audience:
     """The attachments of this node to one session: those that catch up, and those that take what everybody gets."""
 
-    __slots__ = ("group", "pending")
+    __slots__ = ("due", "due_bytes", "group", "pending")
 
     def __init__(self) -> None:
         self.pending: dict[int, Attachment] = {}
         self.group: dict[int, Attachment] = {}
+        self.due: list[bytes] = []  # frames for the group that wait for the end of this tick; `Fanout` sends them
+        self.due_bytes = 0
 
     def find(self, number: int) -> Attachment | None:
         """The attachment of that number in either state."""

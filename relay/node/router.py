@@ -189,6 +189,7 @@ class Router:
 
     def hop_arrived(self, sender: str, hop: hops.AnyHop) -> None:
         """A message of another node."""
+        self.fanout.flush()  # what that node sent before is on its way before what this says of it
         match hop:
             case hops.AttachHop():
                 self.sessions.attach_from(sender, hop)
