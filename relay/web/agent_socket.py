@@ -129,7 +129,8 @@ class AgentConversation:
 
     async def _admit(self, agent: Agent) -> None:
         doors = self._doors
-        admitted = await self._announce(agent)
+        announced = _first_info(agent)
+        admitted = await self._announce(agent, announced)
         agent.fence = admitted.fence
         first = self._token.token_version > admitted.previous_token_version
         shadowed = await self._settle(agent) if first else None
@@ -160,7 +161,8 @@ class AgentConversation:
                 },
             )
         )
-        doors.infos.changed(agent)
+        if info_of(agent) != announced:  # else Redis was told with the announcement
+            doors.infos.changed(agent)
         if shadowed is not None:
             self._socket.spawn(self._tell_both(agent, row.name, shadowed))
         log = structlog.get_logger()
@@ -189,7 +191,7 @@ class AgentConversation:
         except NotFound:
             raise MachineRevoked("this machine is not registered") from None
 
-    async def _announce(self, agent: Agent) -> Admitted:
+    async def _announce(self, agent: Agent, info: Info) -> Admitted:
         """Take the machine; raises what a refusal means to the agent."""
         doors = self._doors
         connection = str(uuid4())
@@ -203,7 +205,7 @@ class AgentConversation:
                     connection=connection,
                     node=doors.boot,
                     known_generation=agent.hello.generation,
-                    info=_first_info(agent),
+                    info=info,
                     revocations_upto=upto,
                 )
             )

@@ -49,7 +49,7 @@ def create_web(parts: Parts, *, sockets: Sequence[BaseRoute] = (), page: Sequenc
         expose_headers=["etag", "retry-after"],
     )
     app = Starlette(
-        routes=[*rest, *documents(CALLS, settings.public_url), *sockets, *page],
+        routes=[*sockets, *rest, *documents(CALLS, settings.public_url), *page],  # sockets first: they storm
         middleware=[
             Middleware(SecurityHeaders, secure=settings.secure),
             Middleware(KnownHosts, hosts=settings.allowed_hosts),
