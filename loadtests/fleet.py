@@ -23,7 +23,7 @@ from random import Random
 from typing import Any
 
 from loadtests.agents import Agents
-from loadtests.inside import inside
+from loadtests.inside import first_lists, inside
 from loadtests.numbers import summary
 from loadtests.seeding import Seeded, invent, kept_alive, write_rows
 from loadtests.servers import Servers, own_servers
@@ -84,9 +84,13 @@ async def run(options: argparse.Namespace) -> int:
             change = await stack.enter_async_context(
                 kept_alive(servers.redis_url, servers.database_url, servers.workspace, silent)
             )
+            first = await first_lists(servers)
             async with inside(servers) as node:
                 names = [machine.name for machine in random.sample(fleet, min(RESOLVED, len(fleet)))]
-                found |= {"machines": len(fleet), "atTheNode": await node.measure(names, change)}
+                found |= {
+                    "machines": len(fleet),
+                    "atTheNode": {"firstList": first, **await node.measure(names, change)},
+                }
             secrets = Secrets.parse(servers.secret)
             seats = [(m, sign_machine(secrets, servers.workspace, m.id, m.token_version)) for m in seated]
         else:

@@ -21,6 +21,7 @@ from relay.rules import resolver
 from relay.settings import Settings
 
 ROUNDS = 20  # the machine is shared with the load, so single rounds prove nothing
+FIRST_LISTS = 5  # each of a node that has just begun
 LOOKS = PARTS  # of a node at beats within a minute
 CHANGED = 5  # machines that change between two lists
 
@@ -55,16 +56,14 @@ class Inside:
     async def measure(self, names: list[str], change: Callable[[int], Awaitable[None]]) -> dict[str, Any]:
         """What lists of everything cost, and resolving each of these names; `change` changes so many machines.
 
-        `firstList` is a node's very first, which reads all rows, all presence and writes every machine. `list` is one
-        of a fleet that beats, after a few machines changed. `listWithTimes` is such a one as comes every ten seconds,
-        when a node looks whom it heard of and reads a part of all presence anew; `costliestOfMinute` is such a one for
-        the part that costs most. `listAfterSilence` is for somebody who asks less than once a minute, and reads all
-        presence. `unchangedList` is asked with the tag of the list before it. `resolve` is the whole call,
-        `resolveInRules` the decision alone.
+        `list` is one of a fleet that beats, after a few machines changed. `listWithTimes` is such a one as comes every
+        ten seconds, when a node looks whom it heard of and reads a part of all presence anew; `costliestOfMinute` is
+        such a one for the part that costs most. `listAfterSilence` is for somebody who asks less than once a minute,
+        and reads all presence. `unchangedList` is asked with the tag of the list before it. `resolve` is the whole
+        call, `resolveInRules` the decision alone.
         """
         query = {"workspace": self._servers.workspace, "limit": "10000"}
-        first = await self.ask("/api/machines", query)
-        assert first.status == 200, f"the list answered {first.status}"
+        first = await self.first()
         lists: dict[str, list[Asked]] = {"list": [], "listWithTimes": [], "listAfterSilence": []}
         minutes, unchanged = [], []
 
@@ -86,13 +85,18 @@ class Inside:
         assert all(answer.status == 200 for answer in resolved), "a name was not resolved"
         return {
             "listBytes": first.size,
-            "firstList": _costs([first]),
             **{kind: _costs(answers) for kind, answers in lists.items()},
             "costliestOfMinute": max(map(_costs, zip(*minutes, strict=True)), key=lambda cost: cost["workedMs"]["p50"]),
             "unchangedList": _costs(unchanged),
             "resolve": _costs(resolved),
             "resolveInRules": {"workedMs": summary(await self._decide(names))},
         }
+
+    async def first(self) -> Asked:
+        """A node's very first list, if it is: it reads all rows and all presence, and writes every machine."""
+        asked = await self.ask("/api/machines", {"workspace": self._servers.workspace, "limit": "10000"})
+        assert asked.status == 200, f"the list answered {asked.status}"
+        return asked
 
     async def _decide(self, names: list[str]) -> list[float]:
         """What the resolver's own work on each of these names is."""
@@ -153,3 +157,12 @@ async def inside(servers: Servers) -> AsyncIterator[Inside]:
         gc.collect()
         gc.freeze()  # as a node does after its start
         yield Inside(node, servers)
+
+
+async def first_lists(servers: Servers) -> dict[str, Any]:
+    """What the first list of a node costs, by several nodes, one after the other."""
+    answers = []
+    for _ in range(FIRST_LISTS):
+        async with inside(servers) as node:
+            answers.append(await node.first())
+    return _costs(answers)

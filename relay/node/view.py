@@ -47,17 +47,20 @@ class View:
 
     async def load(self, rows: Sequence[Registered], former: dict[str, tuple[str, ...]], read_at: float) -> None:
         """Take the first rows, and order them by parts: ten thousand at once would hold the loop."""
+        found: dict[str, Registered] = {}
         places: list[str] = []
+        order: list[str] = []
         for start in range(0, len(rows), PLACED_AT_ONCE):
-            places += sorted(_place(row) for row in rows[start : start + PLACED_AT_ONCE])
+            some = rows[start : start + PLACED_AT_ONCE]
+            found.update((row.id, row) for row in some)
+            places += sorted(_place(row) for row in some)
             await asyncio.sleep(0)
         places.sort()
-        await asyncio.sleep(0)
-        self._places, self._order = places, _ids(places)
-        await asyncio.sleep(0)
-        self.rows = {row.id: row for row in rows}
+        for start in range(0, len(places), PLACED_AT_ONCE):
+            await asyncio.sleep(0)
+            order += _ids(places[start : start + PLACED_AT_ONCE])
+        self.rows, self._places, self._order = found, places, order
         self.former, self.rows_at, self.loaded = former, read_at, True
-        await asyncio.sleep(0)
 
     def by_name(self) -> list[str]:
         """The ids of all machines in the order of a list."""
