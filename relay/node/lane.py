@@ -32,3 +32,8 @@ class Incoming:
         self.heard = heard
         self.owed = 0  # bytes taken since this node last said what it took
         self.given = LANE_FLOOR_BYTES  # the window that this node last told it
+
+    @property
+    def taken(self) -> int:
+        """The number of the latest batch that was taken from it; 0 if none was."""
+        return self.expected - 1 if self.expected is not None else 0

@@ -66,7 +66,9 @@ class Lanes:
         self._incoming: dict[str, Incoming] = {}
         self._names: dict[bytes, str] = {}  # boot ids of the incoming ones, by their bytes
         self._senders = 0  # incoming ones that were heard lately, as counted each second
+        self._window = windows.window(0)  # what each of them may have under way to this node
         self._dirty: set[str] = set()
+        self._cuts: set[str] = set()  # nodes to which something was cut, of which the receiver has not been told
         self._expected: set[str] = set()  # who should have been heard since the last look
         self.receiver: Receiver | None = None  # set once, by the router that these lanes serve
 
@@ -135,6 +137,7 @@ class Lanes:
         if (machine, session) not in lane.cut:
             self._meters.limited("LANE_WINDOW_BYTES")
             lane.cut.add((machine, session))
+            self._cuts.add(boot)
             self._soon(boot)
 
     def _soon(self, boot: str) -> None:
@@ -144,36 +147,35 @@ class Lanes:
         self._dirty.add(boot)
 
     def _flush(self) -> None:
-        for boot in list(self._dirty):
-            lane = self._outgoing.get(boot)
-            if lane is not None and lane.cut:
-                self._tell_cut(boot, lane)
+        if self._cuts:
+            self._tell_cuts()
         dirty, self._dirty = self._dirty, set()
         for boot in dirty:
             self._send(boot, self._lane(boot))
 
-    def _tell_cut(self, boot: str, lane: Outgoing) -> None:
+    def _tell_cuts(self) -> None:
         assert self.receiver is not None
-        for machine, session in list(lane.cut):
-            try:
-                self.receiver.cut(boot, machine, session)
-            except Exception:
-                structlog.get_logger().exception("a session that does not fit its lane could not be cut")
-        lane.cut.clear()
+        cuts, self._cuts = self._cuts, set()
+        for boot in cuts:
+            lane = self._lane(boot)
+            for machine, session in list(lane.cut):
+                try:
+                    self.receiver.cut(boot, machine, session)
+                except Exception:
+                    structlog.get_logger().exception("a session that does not fit its lane could not be cut")
+            lane.cut.clear()
 
     def _send(self, boot: str, lane: Outgoing) -> None:
         """Publish what waits, or without any only what this node has taken."""
         back = self._incoming.get(boot)
-        taken = back.expected - 1 if back is not None and back.expected is not None else 0
-        window = windows.window(self._senders if back is not None else self._senders + 1)
+        taken, window = back.taken if back is not None else 0, self._window
         number, lane.number = lane.number, lane.number + 1  # also when it is refused: the hole tells the other side
-        data = lanes.batch(lanes.Opening(self._boot, number, taken, window), lane.pieces)
+        data = lanes.batch(self._boot, number, taken, window, lane.pieces)
         lane.sent = self._loop.time()
         if lane.size:
             lane.used = lane.sent
-        control = lane.flight.has_control or not lane.size
+        control = lane.flight.left(number) or not lane.size
         lane.pieces, lane.size = [], 0
-        lane.flight.left(number)
         try:
             self._publish(boot, data, control=control)
         except RelayError as error:
@@ -202,7 +204,7 @@ class Lanes:
         noticed; and to those that have not been told yet what was taken. Those in `asked`, and those that have not
         said what they took, are asked to speak as well."""
         now = self._loop.time()
-        self._senders = sum(now - back.heard <= INTEREST_FORGET_SECONDS for back in self._incoming.values())
+        self._count(sum(now - back.heard <= INTEREST_FORGET_SECONDS for back in self._incoming.values()))
         owing = {boot for boot, back in self._incoming.items() if back.owed}
         silent = {
             boot
@@ -275,8 +277,12 @@ class Lanes:
         sender = self._names[raw] = ids.text(raw)
         if sender not in self._incoming:
             self._incoming[sender] = Incoming(self._loop.time())
-            self._senders += 1
+            self._count(self._senders + 1)
         return sender
+
+    def _count(self, senders: int) -> None:
+        self._senders = senders
+        self._window = windows.window(senders)
 
     def _deliver(self, sender: str, data: bytes) -> None:
         """Hand each entry over; one that cannot be taken does not cost the entries behind it."""

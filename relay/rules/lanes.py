@@ -56,9 +56,9 @@ def output_head(machine: bytes, generation: int, session: bytes, attachment: int
     return _pack_output_head(_OUTPUT, OUTPUT.size + length, machine, generation, session, attachment)
 
 
-def batch(opening: Opening, pieces: Iterable[bytes]) -> bytes:
-    """One batch's bytes, of entries whole or in pieces."""
-    return b"".join((PREFIX.pack(*opening), *pieces))
+def batch(sender: bytes, number: int, taken: int, window: int, pieces: Iterable[bytes]) -> bytes:
+    """One batch's bytes: the fields of its `Opening`, and its entries whole or in pieces."""
+    return b"".join((PREFIX.pack(sender, number, taken, window), *pieces))
 
 
 def open_batch(data: bytes) -> Opening:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
 
 from relay.rules.limits import LANE_CONTROL_BYTES, LANE_FLOOR_BYTES, LANE_WINDOW_BYTES
 
@@ -32,12 +31,8 @@ def worth_telling(window: int) -> int:
     return window // ACKNOWLEDGE_PART
 
 
-class Sealed(NamedTuple):
-    """What a batch that left holds: bytes by session, and bytes of control messages."""
-
-    number: int
-    flows: dict[bytes, int]
-    control: int
+# What a batch that left holds: its number, bytes by session, and bytes of control messages.
+Sealed = tuple[int, dict[bytes, int], int]
 
 
 class Flight:
@@ -60,11 +55,6 @@ class Flight:
         """How many bytes are neither acknowledged nor given up, control messages included."""
         return self._total + self._control
 
-    @property
-    def has_control(self) -> bool:
-        """Whether the batch that is being filled carries a control message."""
-        return self._open_control > 0
-
     def admit(self, flow: bytes, size: int) -> bool:
         """Count `size` more bytes of a session; or refuse them, when it has too large a part of the window."""
         own = self._flows.get(flow, 0) + size
@@ -84,28 +74,33 @@ class Flight:
         self._open_control += size
         return True
 
-    def left(self, number: int) -> None:
-        """The batch leaves under this number; an empty one counts for nothing."""
+    def left(self, number: int) -> bool:
+        """The batch leaves under this number, and counts for nothing if it is empty; whether it carries control."""
         self._last = number
-        if self._open or self._open_control:
-            self._sealed.append(Sealed(number, self._open, self._open_control))
-            self._open, self._open_control = {}, 0
+        flows, control = self._open, self._open_control
+        if not flows and not control:
+            return False
+        self._sealed.append((number, flows, control))
+        self._open, self._open_control = {}, 0
+        return control > 0
 
     def lost(self, number: int) -> None:
         """The batch that just left under this number was not taken by the bus."""
-        if self._sealed and self._sealed[-1].number == number:
+        if self._sealed and self._sealed[-1][0] == number:
             self._release(self._sealed.pop())
 
     def acknowledged(self, number: int, window: int) -> None:
         """The other node has taken every batch up to this one that reached it, and gives this window."""
         self.window = window
         if number <= self._last:  # else it means a lane that was forgotten here since
-            while self._sealed and self._sealed[0].number <= number:
-                self._release(self._sealed.popleft())
+            sealed = self._sealed
+            while sealed and sealed[0][0] <= number:
+                self._release(sealed.popleft())
 
     def _release(self, sealed: Sealed) -> None:
-        self._control -= sealed.control
-        for flow, size in sealed.flows.items():
+        _number, flows, control = sealed
+        self._control -= control
+        for flow, size in flows.items():
             self._total -= size
             rest = self._flows[flow] - size
             if rest:

@@ -73,8 +73,7 @@ class Here:
 
     def hears(self, number: int, *entries: bytes) -> None:
         """A batch of the other node."""
-        opening = lanes.Opening(ids.raw(THERE), number, 0, LANE_FLOOR_BYTES)
-        self.lanes.received(lanes.batch(opening, entries))
+        self.lanes.received(lanes.batch(ids.raw(THERE), number, 0, LANE_FLOOR_BYTES, entries))
 
 
 @pytest.fixture

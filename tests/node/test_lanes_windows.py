@@ -129,7 +129,7 @@ async def test_a_node_that_takes_what_it_gets_is_never_cut_however_much_it_is(sc
 
 async def test_a_full_windows_burst_of_one_driver_passes_among_many_nodes(scene: Scene) -> None:
     for number in range(30):
-        scene.far.lanes.received(lanes.batch(lanes.Opening(bytes([number] * 16), 1, 0, 0), []))
+        scene.far.lanes.received(lanes.batch(bytes([number] * 16), 1, 0, 0, []))
     await scene.between.second()
     assert scene.near.lanes._outgoing[scene.far.boot].flight.window == windows.window(31)
     scene.flood(FRAME_BYTES)

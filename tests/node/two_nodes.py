@@ -46,7 +46,17 @@ class Peer:
         self._changed.set()
         return True
 
-    send_ready = send_binary
+    def send_ready(self, data: bytes) -> bool:
+        """Note each of the frames, however many were joined."""
+        at = 0
+        while at < len(data):
+            short = data[at + 1]
+            wide = {126: 2, 127: 8}.get(short, 0)  # RFC 6455, section 5.2: how many bytes tell a longer length
+            at += 2 + wide
+            length = int.from_bytes(data[at - wide : at]) if wide else short
+            self.send_binary(data[at : at + length])
+            at += length
+        return True
 
     async def until(self, holds: Callable[[], Any]) -> None:
         """Wait until something holds of what was told."""

@@ -17,25 +17,25 @@ def bodies(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def test_a_batch_carries_its_sender_its_number_and_its_entries_in_order() -> None:
-    whole = batch(OPENING, ENTRIES)
+    whole = batch(*OPENING, ENTRIES)
     assert open_batch(whole) == OPENING
     output = lanes.OUTPUT.pack(*OUTPUT) + b"ready"
     assert bodies(whole) == [(EntryKind.HOP, b"{}"), (EntryKind.OUTPUT, output), (EntryKind.INPUT, b"machineframe")]
 
 
 def test_an_empty_batch_says_its_number_and_what_its_sender_took() -> None:
-    assert open_batch(batch(OPENING, [])) == OPENING
-    assert bodies(batch(OPENING, [])) == []
+    assert open_batch(batch(*OPENING, [])) == OPENING
+    assert bodies(batch(*OPENING, [])) == []
 
 
 def test_a_batch_shorter_than_its_prefix_is_invalid() -> None:
     with pytest.raises(Invalid, match="shorter"):
-        open_batch(batch(OPENING, [])[:-1])
+        open_batch(batch(*OPENING, [])[:-1])
 
 
 @pytest.mark.parametrize(("cut", "where"), [(1, "inside an entry"), (lanes.ENTRY.size, "entry's prefix")])
 def test_a_batch_that_was_cut_is_invalid_where_it_ends(cut: int, where: str) -> None:
-    whole = batch(OPENING, [entry(EntryKind.HOP, b"first"), entry(EntryKind.HOP, b"x")])[:-cut]
+    whole = batch(*OPENING, [entry(EntryKind.HOP, b"first"), entry(EntryKind.HOP, b"x")])[:-cut]
     walk = entries(whole)
     _, at, end = next(walk)
     assert whole[at:end] == b"first"
@@ -51,7 +51,7 @@ def test_any_bytes_are_a_batch_or_invalid(data: bytes) -> None:
         again = [entry(EntryKind.HOP, body) for _, body in bodies(data)]
     except Invalid:
         return
-    assert len(batch(opening, again)) == len(data)
+    assert len(batch(*opening, again)) == len(data)
 
 
 @pytest.mark.parametrize(

@@ -102,14 +102,20 @@ def test_a_batch_that_the_bus_refused_is_not_under_way(flight: Flight) -> None:
 
 def test_no_window_refuses_control_but_a_node_that_takes_nothing_gets_no_more_in_the_end(flight: Flight) -> None:
     admitted(flight, b"flood", 1)
-    assert not flight.has_control
     assert flight.admit_control(limits.LANE_CONTROL_BYTES)
-    assert flight.has_control
     assert not flight.admit_control(1)
     flight.left(1)
-    assert not flight.has_control
     flight.acknowledged(1, 1_000)
     assert flight.admit_control(1)
+
+
+def test_a_batch_knows_whether_it_carries_control(flight: Flight) -> None:
+    assert not flight.left(1)
+    assert flight.admit(b"a", 1)
+    assert not flight.left(2)
+    assert flight.admit(b"a", 1)
+    assert flight.admit_control(1)
+    assert flight.left(3)
 
 
 def test_the_largest_entry_fits_the_smallest_window() -> None:
