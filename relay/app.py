@@ -40,7 +40,7 @@ from relay.registry import Change, Registry, migrate
 from relay.rules import timing
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
-from relay.store import Bus, DeviceCodes, Keys, Leases, Presence, Rates, Revocations, Tickets, agree, connect
+from relay.store import Bus, DeviceCodes, Keys, Leases, Pipeline, Presence, Rates, Revocations, Tickets, agree, connect
 from relay.web.agent_socket import agent_conversation
 from relay.web.auth import Authenticator
 from relay.web.browser_socket import browser_conversation
@@ -64,7 +64,7 @@ def unix_ms() -> int:
 class Node:
     """One node's objects over an open registry and Redis. Nothing happens before `run`."""
 
-    def __init__(self, settings: Settings, registry: Registry, redis: Redis) -> None:
+    def __init__(self, settings: Settings, registry: Registry, redis: Redis, pipeline: Pipeline) -> None:
         self.settings = settings
         self.boot = str(uuid4())
         self.keys = Keys(settings.redis_prefix)
@@ -74,7 +74,7 @@ class Node:
         self.hub = Hub()
         self.errands = Errands()
         self.keepalive = Keepalive()
-        self.presence = Presence(redis, self.keys)
+        self.presence = Presence(redis, self.keys, pipeline)
         self.tail = Tail(registry)
         self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)
         self.directory = Directory(registry, self.presence, self.tail, unix_ms)
@@ -253,9 +253,13 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         redis = connect(settings.redis_url)
         try:
             await agree(redis, Keys(settings.redis_prefix), AGREED)
-            node = Node(settings, registry, redis)
-            await node.tail.begin()  # before anybody comes: a hello is checked against revocations up to the cursor
-            yield node
+            pipeline = Pipeline(settings.redis_url)
+            try:
+                node = Node(settings, registry, redis, pipeline)
+                await node.tail.begin()  # before anybody comes: a hello is checked against revocations up to the cursor
+                yield node
+            finally:
+                await pipeline.aclose()
         finally:
             await redis.aclose()
     finally:

@@ -9,6 +9,7 @@ BODY_BYTES = 64 * KIB  # one REST request body
 OUTBOX_BYTES = 2 * MIB  # what waits for one slow peer before that peer pays
 RING_BYTES = 1 * MIB  # output an agent keeps per session for those who come back
 HALF_OPEN_CONNECTIONS = 4_096  # connections of a node whose request is not whole yet; about 20 MB
+PIPELINED_COMMANDS = 10_000  # questions to Redis without an answer, of one node; a storm has one per handshake
 BATCH_BYTES = 256 * KIB  # a batch on a lane between two nodes leaves when the next entry does not fit
 LANE_WINDOW_BYTES = 6 * MIB  # under way to one node from all others; Redis cuts it at 8 MiB held for 60 s
 LANE_FLOOR_BYTES = 512 * KIB  # of that for each sender at least, so that a full driver's window in one tick passes

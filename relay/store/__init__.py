@@ -8,6 +8,7 @@ from relay.store.heartbeats import Beat, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import SHARDS, Keys
 from relay.store.leases import Lease, Leases, agree
+from relay.store.pipeline import Pipeline
 from relay.store.presence import Presence
 from relay.store.rates import Rate, Rates
 from relay.store.readout import Readout, Since
@@ -29,6 +30,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Lost",
+    "Pipeline",
     "Presence",
     "Rate",
     "Rates",

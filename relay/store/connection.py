@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -98,6 +99,22 @@ def cancellable() -> Iterator[None]:
     finally:
         if task.cancelling() > asked_before:
             raise asyncio.CancelledError
+
+
+async def hand_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asyncio.StreamWriter:
+    """Connect with redis-py, with all it knows of addresses, sentinels, TLS and passwords, and give its socket to
+    `protocol`; raises what redis-py raises. The transport lives as long as the writer is kept."""
+    try:
+        with cancellable():
+            await connection.connect()  # type: ignore[no-untyped-call]
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    writer = connection._writer
+    connection._writer = connection._reader = None  # it is not redis-py's any more
+    assert writer is not None
+    writer.transport.set_protocol(protocol)
+    return writer
 
 
 async def ask(redis: Redis, *words: str | int) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
-from redis.asyncio import Redis
 
 from relay.rules.presence import Fence, Info
 from relay.store.keys import Keys
 from relay.store.records import encode_info
+from relay.store.script import Commands
 from relay.store.shard import ShardScript, shard_keys
 
 # Makes atomic: the revocation check against a complete mirror, the comparison with whoever owns the machine, and the
@@ -86,7 +86,7 @@ class Refused(Struct, frozen=True):
     fence: Fence | None = None  # of `replaced`: who has the machine
 
 
-async def announce(redis: Redis, keys: Keys, announcement: Announcement) -> Admitted | Refused:
+async def announce(redis: Commands, keys: Keys, announcement: Announcement) -> Admitted | Refused:
     """Run the script for one hello; raises `Unavailable`."""
     asked = announcement
     answer = await _ANNOUNCE.run(

@@ -14,7 +14,7 @@ from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import Keys
 from relay.store.readout import Reader, Readout, Since
 from relay.store.records import encode_info
-from relay.store.script import Argument
+from relay.store.script import Argument, Commands
 from relay.store.shard import LEAVING, ShardScript, shard_keys
 
 # Makes atomic: comparing the fence and bringing the deadline forward, never back. A connection drops once.
@@ -80,14 +80,15 @@ ring(clock(), {[workspace] = ARGV})
 class Presence:
     """Presence of all machines, fenced by (token version, generation, connection). All methods raise `Unavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Redis, keys: Keys, pipeline: Commands | None = None) -> None:
         self._redis = redis
+        self._commands = pipeline or redis  # for what comes in storms: hellos, and the ends of connections
         self._keys = keys
         self._reader = Reader(redis, keys)
 
     async def announce(self, announcement: Announcement) -> Admitted | Refused:
         """Take the machine for a new connection under a generation that nobody held before, in one round trip."""
-        return await hello.announce(self._redis, self._keys, announcement)
+        return await hello.announce(self._commands, self._keys, announcement)
 
     async def beat(self, node: str, beats: Sequence[Beat]) -> list[Lost]:
         """Refresh the deadlines of the connections that still own their machines, mark every shard as flushed, and
@@ -148,4 +149,4 @@ class Presence:
             await self._run(_RING, workspace, workspace, *machines[start : start + SCRIPT_IDS])
 
     async def _run(self, script: ShardScript, workspace: str, *arguments: Argument) -> object:
-        return await script.run(self._redis, shard_keys(self._keys, self._keys.shard(workspace)), arguments)
+        return await script.run(self._commands, shard_keys(self._keys, self._keys.shard(workspace)), arguments)

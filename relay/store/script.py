@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
@@ -31,6 +31,13 @@ end
 """
 
 
+class Commands(Protocol):
+    """Whatever takes one command and gives its answer: a client of redis-py, or a `Pipeline`."""
+
+    def execute_command(self, *words: Any) -> Awaitable[Any]:
+        """Send it; raises as redis-py does."""
+
+
 class Script:
     """One script; an instance may be used on any number of servers."""
 
@@ -38,13 +45,13 @@ class Script:
         self.text = _PRELUDE + body
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, redis: Redis, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
+    async def run(self, redis: Commands, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """Run alone, in one round trip once Redis has it; raises `Unavailable`."""
         with answering():
             try:
-                return await redis.evalsha(self.sha, len(keys), *keys, *arguments)
+                return await redis.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
             except NoScriptError:
-                return await redis.eval(self.text, len(keys), *keys, *arguments)
+                return await redis.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
 
 
 class Call(NamedTuple):

@@ -11,7 +11,7 @@ import hiredis
 import structlog
 from redis.asyncio.connection import AbstractConnection
 
-from relay.store.connection import cancellable
+from relay.store.connection import hand_over
 
 CHANNELS_AT_ONCE = 500  # per subscribe command
 
@@ -42,17 +42,8 @@ class Wire(asyncio.Protocol):
     async def open(cls, connection: AbstractConnection, on_message: Callable[[bytes, bytes], None]) -> Wire:
         """Connect with redis-py and take its socket over; raises what redis-py raises."""
         wire = cls(asyncio.get_running_loop(), on_message)
-        try:
-            with cancellable():
-                await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        wire._writer = connection._writer
-        connection._writer = connection._reader = None  # it is not redis-py's any more
-        assert wire._writer is not None
+        wire._writer = await hand_over(connection, wire)
         wire._transport = cast(asyncio.Transport, wire._writer.transport)
-        wire._transport.set_protocol(wire)
         return wire
 
     @property

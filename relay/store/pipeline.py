@@ -1,0 +1,140 @@
+"""Asks Redis over one connection: the commands of one event-loop tick leave in one write, each gets its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import hiredis
+from redis._parsers import BaseParser
+from redis.exceptions import ConnectionError as LostConnection
+from redis.exceptions import ReadOnlyError
+
+from relay.errors import Unavailable
+from relay.rules.limits import PIPELINED_COMMANDS
+from relay.store.connection import ANSWER_SECONDS, connect, hand_over
+
+ATTEMPTS = 2  # a connection may have died with the server before; a second failure is news
+
+# A command through redis-py's pool costs about 150 µs of this process: a connection is fetched, locked, timed and given
+# back. In a storm of handshakes that is most of a handshake, and hundreds of them queue for the pool's connections.
+
+
+class Line(asyncio.Protocol):
+    """One RESP3 connection, whose answers come in the order of the questions."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(encoding="utf-8")
+        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._out: list[bytes] = []
+        self._writer: asyncio.StreamWriter | None = None  # its collection would close the transport
+        self.open = False
+
+    @classmethod
+    async def connect(cls, connection: Any) -> Line:
+        """Connect as redis-py does and take its socket over; raises what redis-py raises."""
+        line = cls()
+        line._writer = await hand_over(connection, line)
+        line.open = True
+        return line
+
+    @property
+    def waiting(self) -> int:
+        """Questions without an answer."""
+        return len(self._asked)
+
+    def ask(self, words: tuple[Any, ...]) -> asyncio.Future[Any]:
+        """Send a command at the end of this tick; the answer, or an error of redis-py."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._asked.append(future)
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(hiredis.pack_command(words))
+        return future
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self.open and self._writer is not None:
+            self._writer.transport.write(b"".join(out))
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        self._reader.feed(data)
+        try:
+            while (answer := self._reader.gets()) is not False:
+                if not isinstance(answer, hiredis.PushNotification):  # nobody asked for those
+                    self._answer(answer)
+        except hiredis.ProtocolError:
+            self.abort()
+
+    def _answer(self, answer: Any) -> None:
+        future = self._asked.popleft()
+        if isinstance(answer, hiredis.ReplyError):
+            answer = BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]
+            if isinstance(answer, ReadOnlyError):
+                self.abort()  # another server is the primary now
+        if future.done():
+            return  # who asked has left
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        self.open = False
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the event loop."""
+        self.open = False
+        self._writer = None
+        while self._asked:
+            future = self._asked.popleft()
+            if not future.done():
+                future.set_exception(LostConnection("Connection closed by server."))
+
+
+class Pipeline:
+    """A client for single commands, with as many under way as there are askers; it connects when first needed."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url)
+        self._line: Line | None = None
+        self._connecting = asyncio.Lock()
+
+    async def execute_command(self, *words: Any) -> Any:
+        """One command and its answer; raises as redis-py does, and `Unavailable` when too many wait already. A command
+        whose connection is lost is sent once more, so it should not matter if it is carried out twice."""
+        for attempt in range(1, ATTEMPTS + 1):
+            line = self._line
+            if line is None or not line.open:
+                line = await self._connect()
+            if line.waiting >= PIPELINED_COMMANDS:
+                raise Unavailable("too many questions wait for the relay's memory (Redis)", limit="PIPELINED_COMMANDS")
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    return await line.ask(words)
+            except LostConnection:
+                if attempt == ATTEMPTS:
+                    raise
+            except TimeoutError:
+                line.abort()  # what it answers now comes too late, and perhaps it never will
+                raise
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _connect(self) -> Line:
+        async with self._connecting:
+            if self._line is None or not self._line.open:
+                connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+                self._line = await Line.connect(connection)
+            return self._line
+
+    async def aclose(self) -> None:
+        """Leave no connection behind."""
+        if self._line is not None:
+            self._line.abort()
+        await self._client.aclose()

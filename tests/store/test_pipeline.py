@@ -1,0 +1,105 @@
+"""Checks that everybody who asks over the one connection gets their own answer, also when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from relay.errors import Unavailable
+from relay.rules.limits import PIPELINED_COMMANDS
+from relay.store import Pipeline, pipeline
+from relay.store.connection import answering, ask
+from relay.store.script import Script
+from tests.support.valkey import Valkey
+
+
+@pytest_asyncio.fixture
+async def line(valkey: Valkey) -> AsyncIterator[Pipeline]:
+    """A pipeline to the test's Valkey."""
+    made = Pipeline(valkey.url)
+    yield made
+    await made.aclose()
+
+
+async def test_a_storm_of_questions_takes_one_connection_and_mixes_no_answers(line: Pipeline) -> None:
+    answers = await asyncio.gather(*(line.execute_command("ECHO", number) for number in range(1_000)))
+    assert answers == [str(number) for number in range(1_000)]
+    assert len((await line.execute_command("CLIENT", "LIST")).splitlines()) == 1
+
+
+async def test_an_error_is_for_the_one_who_asked(line: Pipeline) -> None:
+    asked = [["ECHO", "1"], ["NONSENSE"], ["ECHO", "2"]]
+    answers = await asyncio.gather(*(line.execute_command(*words) for words in asked), return_exceptions=True)
+    assert answers[::2] == ["1", "2"]
+    assert "unknown command" in str(answers[1])
+
+
+async def test_a_script_that_redis_lost_is_sent_again(line: Pipeline) -> None:
+    script = Script("return ARGV[1]")
+    assert await script.run(line, (), ("1",)) == "1"
+    await line.execute_command("SCRIPT", "FLUSH")
+    assert await script.run(line, (), ("2",)) == "2"
+
+
+async def test_one_who_leaves_takes_nobodys_answer(line: Pipeline) -> None:
+    await line.execute_command("PING")
+    leaving = asyncio.ensure_future(line.execute_command("ECHO", "mine"))
+    staying = asyncio.ensure_future(line.execute_command("ECHO", "yours"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == "yours"
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+async def test_a_question_whose_connection_is_lost_is_asked_again(line: Pipeline, redis: Redis) -> None:
+    own = await line.execute_command("CLIENT", "ID")
+    waiting = asyncio.ensure_future(line.execute_command("BLPOP", "nothing", 0))
+    await asyncio.sleep(0)  # it is on its way to Redis
+    await ask(redis, "CLIENT", "KILL", "ID", own)
+    await ask(redis, "RPUSH", "nothing", "something")
+    assert await waiting == ["nothing", "something"]
+    assert await line.execute_command("CLIENT", "ID") != own
+
+
+async def test_without_redis_everybody_hears_so_and_with_it_all_goes_on(line: Pipeline, valkey: Valkey) -> None:
+    await line.execute_command("PING")
+    valkey.stop()
+    try:
+        with pytest.raises(Unavailable), answering():
+            await line.execute_command("PING")
+    finally:
+        valkey.start()
+    assert await line.execute_command("ECHO", "back") == "back"
+
+
+async def test_a_redis_that_stands_still_keeps_nobody_longer_than_promised(
+    line: Pipeline, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "ANSWER_SECONDS", 0.05)
+    await line.execute_command("PING")
+    valkey.freeze()
+    try:
+        with pytest.raises(Unavailable), answering():
+            await line.execute_command("PING")
+    finally:
+        valkey.thaw()
+    monkeypatch.setattr(pipeline, "ANSWER_SECONDS", 3.0)
+    assert await line.execute_command("ECHO", "back") == "back"
+
+
+async def test_more_questions_than_the_limit_are_refused_with_its_name(
+    line: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await line.execute_command("PING")
+    monkeypatch.setattr(pipeline, "PIPELINED_COMMANDS", 3)
+    answers = await asyncio.gather(*(line.execute_command("ECHO", n) for n in range(5)), return_exceptions=True)
+    assert answers[:3] == ["0", "1", "2"]
+    for refused in answers[3:]:
+        assert isinstance(refused, Unavailable)
+        assert refused.extra["limit"] == "PIPELINED_COMMANDS"
+    assert PIPELINED_COMMANDS == 10_000
