@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from loadtests.bench import collecting_node, guests, usage
 from loadtests.bench.plan import Plan
@@ -14,7 +15,9 @@ from loadtests.bench.rows import Row, Void
 from loadtests.bench.storm import Guest, Storm
 from loadtests.servers import Asked
 
-WARM = 500  # before the first look: as many handshakes at once as later, for what they take and give back stays
+# The first look is when a third is there: what starting up and the first handshakes gave back is used again by then,
+# and would make the first thousands look free.
+FIRST_PART = 3
 SETTLE_SECONDS = 2.0  # for what a handshake leaves behind to be let go
 COLLECTIONS = 3  # asked for, one after another; the longest counts
 PROGRAM = (sys.executable, "-m", "loadtests.bench.collecting_node")
@@ -23,53 +26,66 @@ AGENT_KIB = Row("idle-agent", "memory of an idle agent's connection", "KiB", 6.0
 BROWSER_KIB = Row("idle-browser", "memory of an idle browser's connection", "KiB", 6.0, "less")
 AGENT_PAUSE = Row("gc-pause-agents", "longest full garbage collection with that many agents", "ms", 20.0, "less")
 BROWSER_PAUSE = Row("gc-pause-browsers", "longest full garbage collection with that many browsers", "ms", 20.0, "less")
+AGENT_OBJECTS = Row("gc-objects-agent", "what the collector looks at for an idle agent", "objects", None, "less")
+BROWSER_OBJECTS = Row("gc-objects-browser", "and for an idle browser", "objects", None, "less")
+
+
+class Held(NamedTuple):
+    """What one kind of connection costs."""
+
+    kib: float
+    pause_ms: float
+    objects: float
 
 
 class Idle:
     """As many agents as asked for at one node, then as many browsers at a fresh one."""
 
     name = "idle-memory"
-    rows = (AGENT_KIB, BROWSER_KIB, AGENT_PAUSE, BROWSER_PAUSE)
+    rows = (AGENT_KIB, BROWSER_KIB, AGENT_PAUSE, BROWSER_PAUSE, AGENT_OBJECTS, BROWSER_OBJECTS)
 
     async def measure(self, plan: Plan) -> Mapping[str, float]:
         """One round. Raises `Void` unless every connection was welcomed and stayed."""
         guests.allow_open_files()
-        agent_kib, agent_pause = await _idle(plan, agents=True)
-        browser_kib, browser_pause = await _idle(plan, agents=False)
+        agent = await _idle(plan, agents=True)
+        browser = await _idle(plan, agents=False)
         return {
-            AGENT_KIB.name: agent_kib,
-            AGENT_PAUSE.name: agent_pause,
-            BROWSER_KIB.name: browser_kib,
-            BROWSER_PAUSE.name: browser_pause,
+            AGENT_KIB.name: agent.kib,
+            BROWSER_KIB.name: browser.kib,
+            AGENT_PAUSE.name: agent.pause_ms,
+            BROWSER_PAUSE.name: browser.pause_ms,
+            AGENT_OBJECTS.name: agent.objects,
+            BROWSER_OBJECTS.name: browser.objects,
         }
 
 
-async def _idle(plan: Plan, *, agents: bool) -> tuple[float, float]:
-    """KiB for each connection, and milliseconds of the longest full collection."""
+async def _idle(plan: Plan, *, agents: bool) -> Held:
     with tempfile.TemporaryDirectory(prefix="relay-idle-") as folder:
         path = str(Path(folder) / "collect")
         relay = Relay(Asked(told={"RELAY_HANDSHAKES": PLENTY, collecting_node.VARIABLE: path}, program=PROGRAM))
         try:
             await relay.start(1, plan.cores.servers)
             await usage.at_rest(relay.pids)
-            count = WARM + plan.connections
+            count = plan.connections
             peers = await guests.agents(relay, count) if agents else guests.browsers(relay, count)
             return _held(relay.servers.pids["node-1"], path, peers)
         finally:
             await relay.stop()
 
 
-def _held(node: int, path: str, peers: list[Guest]) -> tuple[float, float]:
+def _held(node: int, path: str, peers: list[Guest]) -> Held:
+    first = len(peers) // FIRST_PART
     with Storm() as storm:
-        storm.dial(peers[:WARM])
+        storm.dial(peers[:first])
         storm.hold(SETTLE_SECONDS)
-        collecting_node.ask(path)
-        before = usage.resident_kib(node)
-        storm.dial(peers[WARM:])
+        objects, kib = collecting_node.ask(path)["objects"], usage.resident_kib(node)
+        storm.dial(peers[first:])
         storm.hold(SETTLE_SECONDS)
         if storm.failures:
             why, count = storm.failures.most_common(1)[0]
             raise Void(f"{storm.failures.total()} connections failed, {count} of them: {why}")
-        kib = (usage.resident_kib(node) - before) / (len(peers) - WARM)
+        kib = usage.resident_kib(node) - kib
         asked = [collecting_node.ask(path) for _ in range(COLLECTIONS)]
-        return kib, max(answer["tookMs"] for answer in asked)
+        more = len(peers) - first
+        longest = max(answer["tookMs"] for answer in asked)
+        return Held(kib / more, longest, (asked[-1]["objects"] - objects) / more)

@@ -22,6 +22,7 @@ def as_data(findings: Findings, about: Mapping[str, Any]) -> dict[str, Any]:
             "unit": row.unit,
             "goal": row.goal,
             "better": row.better,
+            "beside": row.beside,
             "found": {contender: found.as_data() for contender, found in findings.found[row.name].items()},
         }
         for row in findings.rows.values()

@@ -13,13 +13,15 @@ class Void(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `goal` None: shown and not judged."""
+    """One figure. `goal` None: shown and not judged. `beside`: another contender, and how many times as good as its
+    figure of the same run ours has to be, if it was measured."""
 
     name: str
     what: str
     unit: str
     goal: float | None
     better: Literal["more", "less"]
+    beside: tuple[str, float] | None = None
 
     def missed(self, value: float) -> bool:
         """Whether this value is on the wrong side of the goal."""
@@ -72,9 +74,16 @@ class Findings:
         lines = []
         for name, row in self.rows.items():
             value = self.found[name].get(contender, Found()).median
-            if value is not None and row.missed(value):
+            if value is None:
+                continue
+            if row.missed(value):
                 sign = "at least" if row.better == "more" else "at most"
                 lines.append(f"{name}: {value:,.6g} {row.unit}, goal {sign} {row.goal:,.6g}")
+            if row.beside is not None:
+                other, least = row.beside
+                theirs = self.found[name].get(other, Found()).median
+                if theirs is not None and value < least * theirs:
+                    lines.append(f"{name}: {value / theirs:.2f} times {other}, goal at least {least:g} times")
         return lines
 
     def voids(self) -> list[str]:

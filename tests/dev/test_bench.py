@@ -147,6 +147,16 @@ def test_the_exit_code_tells_a_missed_goal_from_a_row_that_does_not_count(capsys
     assert "void: lone (relay): a frame was lost" in capsys.readouterr().out
 
 
+def test_a_goal_beside_another_system_is_judged_in_the_run_that_measured_both() -> None:
+    row, findings = Row("pair", "a row", "of something", None, "more", ("other", 3.0)), Findings()
+    findings.add(row, report.OURS, 29.0)
+    assert findings.missed(report.OURS) == []
+    findings.add(row, "other", 10.0)
+    assert findings.missed(report.OURS) == ["pair: 2.90 times other, goal at least 3 times"]
+    findings.add(row, report.OURS, 31.1)
+    assert findings.missed(report.OURS) == []
+
+
 def test_a_scenario_that_nobody_knows_is_refused_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.arguments(["--only", "one-to-51"])
