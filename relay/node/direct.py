@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import structlog
@@ -36,8 +37,8 @@ class DirectSocket(asyncio.Protocol):
     *closing* (`closing` says why; what arrives is dropped, but for the peer's close), over (`closed` was called).
     """
 
-    __slots__ = ("_awaited", "_carriage", "_drained", "_early", "_full", "_listener", "_over", "_ping", "_reader",
-                 "_tasks", "_timer", "_transport", "closing", "slot")  # fmt: skip
+    __slots__ = ("_awaited", "_behind", "_carriage", "_drained", "_early", "_full", "_listener", "_over", "_ping",
+                 "_reader", "_tasks", "_timer", "_transport", "closing", "slot")  # fmt: skip
 
     def __init__(self, carriage: Carriage) -> None:
         self._carriage: Final = carriage
@@ -50,6 +51,7 @@ class DirectSocket(asyncio.Protocol):
         self._tasks: set[asyncio.Task[None]] | None = None
         self._timer: asyncio.TimerHandle | None = None  # cuts the connection of a peer that does not let itself close
         self._awaited: bytes | None = None  # the payload of a ping without its pong
+        self._behind = 0  # how much waited to be sent at its turn to be pinged, in bytes
         self._ping: bytes | None = None  # the peer's latest, to be answered when something can be sent again
         self._over: tuple[int, str] | None = None
         self.closing: Close | None = None
@@ -100,6 +102,10 @@ class DirectSocket(asyncio.Protocol):
         self._wake()
         self._transport.write(websocket.frame(CLOSE, body))
         self._cut_after(FAREWELL_SECONDS)
+        early, self._early = self._early, None
+        if early is not None:  # nobody is going to hear it, but what comes behind it may be the peer's answer
+            self._transport.resume_reading()
+            self._hear_close(early)
 
     def _cut_after(self, seconds: float) -> None:
         if self._timer is not None:
@@ -116,37 +122,36 @@ class DirectSocket(asyncio.Protocol):
         if self._over is not None:
             work.close()
             return
-        task = self._carriage.errands.start(self._guard(work))
+        task = self._carriage.errands.start(work, self._failed)
         if self._tasks is None:
             self._tasks = set()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except RelayError as error:
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, RelayError):
             self.refuse(error)
-        except Exception:
-            structlog.get_logger().exception("a connection's task failed")
+        else:
+            structlog.get_logger().error("a connection's task failed", exc_info=error)
             self.close(Close.INTERNAL)
 
     async def serve(self, listener: Listener) -> None:
         """See `Carrier`; returns at once."""
         early, self._early = self._early, None
         self._listener = listener
-        if early is not None:
-            self._transport.resume_reading()
-            self._hear(listener, early)
         if self._over is not None:
             self._tell_end()
+        elif early is not None:
+            self._transport.resume_reading()
+            self._hear(listener, early)
 
     # --- what the event loop calls -----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The handshake is done and this connection is ours."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not say that it is one
-        self._transport.set_write_buffer_limits(high=DRAINED_BYTES, low=RESUMED_BYTES)
+        if not self._transport.is_closing():  # else the peer is gone, and uvloop raises
+            self._transport.set_write_buffer_limits(high=DRAINED_BYTES, low=RESUMED_BYTES)
         self._carriage.keepalive.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -181,7 +186,8 @@ class DirectSocket(asyncio.Protocol):
             structlog.get_logger().exception("a message could not be handled")
             self.close(Close.INTERNAL)
             self._hear_close(events)
-        listener.flush()
+        if self._listener is not None:  # else it was told the end
+            listener.flush()
 
     def _hear_text(self, listener: Listener, body: bytes) -> None:
         if len(body) > CONTROL_BYTES:
@@ -210,8 +216,20 @@ class DirectSocket(asyncio.Protocol):
         else:
             code, reason = websocket.read_close(body)
             self._say_close(Close.NORMAL, body)  # a close is answered by its echo; a failure by what failed
-            self._hang_up(FAREWELL_SECONDS)
+            if kind == CLOSE:
+                self._hang_up(FAREWELL_SECONDS)
+            else:
+                self._turn_away()
             self._end(code, reason)
+
+    def _turn_away(self) -> None:
+        """Say nothing more, but go on reading: closed with unread bytes, TCP resets, and a peer that is still sending
+        may never read why."""
+        if self._transport.can_write_eof():
+            with suppress(OSError):  # it is gone already
+                self._transport.write_eof()
+        else:
+            self._transport.close()
 
     def _hang_up(self, seconds: float) -> None:
         """Close the connection when all is sent, or after so long."""
@@ -236,7 +254,9 @@ class DirectSocket(asyncio.Protocol):
         self._drained = None
 
     def eof_received(self) -> None:
-        """A peer that only stops sending did not say goodbye: the transport closes, as for any lost connection."""
+        """A peer that stops sending without a goodbye is lost; what waits for it is given a little time."""
+        self._hang_up(FAREWELL_SECONDS)
+        self._end(LOST, "")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called once, whoever ended the connection."""
@@ -265,23 +285,31 @@ class DirectSocket(asyncio.Protocol):
     def _tell_end(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None and self._over is not None:
-            listener.closed(*self._over)
+            try:
+                listener.flush()  # what came in the same read as the end came before it
+            finally:
+                listener.closed(*self._over)
 
     # --- pings -------------------------------------------------------------------------------------------------
 
     def ping(self, payload: bytes, frame: bytes) -> None:
         """See `Pinged`."""
         if self.closing is None:
-            self._awaited = payload
-            self._transport.write(frame)
+            self._behind = self._waiting()
+            if self._awaited is None:  # else one is still on its way to a peer that is slow
+                self._awaited = payload
+                self._transport.write(frame)
 
     def check_pong(self) -> None:
         """See `Pinged`: whoever takes its connection for a live one deserves to hear that it is not."""
-        if self._awaited is not None and self.closing is None:
-            code = Close.NO_PONG
-            self._say_close(code, websocket.close_body(int(code), code.reason))
-            self._hang_up(LINGER_SECONDS)  # it may never read what waits for it
-            self._end(LOST, "")
+        if self._awaited is None or self.closing is not None:
+            return
+        if self._waiting() < self._behind:
+            return  # it reads, and the ping may be behind what it has yet to read: it has until its next turn
+        code = Close.NO_PONG
+        self._say_close(code, websocket.close_body(int(code), code.reason))
+        self._hang_up(LINGER_SECONDS)  # it may never read what waits for it
+        self._end(LOST, "")
 
     def leave(self) -> None:
         """See `Pinged`."""

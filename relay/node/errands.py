@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
+
+Failed = Callable[[Exception], None]
 
 
 class Errands:
@@ -23,27 +25,33 @@ class Errands:
         async with asyncio.TaskGroup() as self._group:
             await asyncio.get_running_loop().create_future()
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin an errand; only while `run` is under way."""
+    def start(self, work: Coroutine[Any, Any, None], failed: Failed | None = None) -> asyncio.Task[None]:
+        """Begin an errand; only while `run` is under way. `failed` gets its error, which is logged otherwise."""
         assert self._group is not None, "errands begin after run() did"
         self._running += 1
         self._idle.clear()
-        task = self._group.create_task(_logged(work))
-        task.add_done_callback(self._done)
-        return task
+        task = self._group.create_task(_seen_through(work, failed or _log))
 
-    def _done(self, _task: asyncio.Task[None]) -> None:
-        self._running -= 1
-        if not self._running:
-            self._idle.set()
+        def done(_task: asyncio.Task[None]) -> None:
+            work.close()  # one that was cancelled before it began would complain that nobody awaited it
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+        task.add_done_callback(done)
+        return task
 
     async def finished(self) -> None:
         """Wait until nothing is under way."""
         await self._idle.wait()
 
 
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
+async def _seen_through(work: Coroutine[Any, Any, None], failed: Failed) -> None:
     try:
         await work
-    except Exception:
-        structlog.get_logger().exception("an errand of a connection failed")
+    except Exception as error:
+        failed(error)
+
+
+def _log(error: Exception) -> None:
+    structlog.get_logger().error("an errand of a connection failed", exc_info=error)

@@ -42,8 +42,8 @@ class Keepalive:
         self._empty: asyncio.Event | None = None  # somebody waits for it
 
     def add(self, socket: Pinged) -> None:
-        """Ping it from now on, first after half a round or later, for a newcomer is alive; and newcomers are spread over
-        the slots, so that a storm of them is not pinged at once."""
+        """Ping it from now on, first after half a round or later, for a newcomer is alive; and newcomers are spread
+        over the slots, so that a storm of them is not pinged at once."""
         half = ROUND_TICKS // 2
         socket.slot = (self._tick + half + next(self._turns) % half) % ROUND_TICKS
         self._slots[socket.slot].add(socket)
