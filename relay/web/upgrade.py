@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import httptools
 from starlette.types import Message
+from starlette.websockets import WebSocketDisconnect
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -27,6 +28,7 @@ VERSION = b"13"  # RFC 6455, section 4.1
 KEY_BYTES = 16  # likewise
 REQUEST_READ_SECONDS = 10.0  # from a connection, or a request's first byte, to its last byte
 FORBIDDEN = 403  # what ASGI makes of a close before the accept
+SPEC_VERSION = "2.4"  # of ASGI for WebSockets: the one in which a send to a peer that left raises OSError
 
 Headers = list[tuple[bytes, bytes]]
 Limited = Callable[[str], None]  # counts that a limit was met
@@ -98,6 +100,17 @@ class Http(HttpToolsProtocol):
         super().on_message_begin()
         self._expect()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """The parser leaves white space behind a value, which is none of it."""
+        super().on_header(name, value.rstrip(b" \t"))
+
+    def on_headers_complete(self) -> None:
+        """An offer to speak something else is ignored, as RFC 9110 has it, but not with a body: the parser would take
+        that for the next request, which is how requests are smuggled."""
+        if self.parser.should_upgrade() and not self._should_upgrade() and _announces_body(self.headers):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "no body with an upgrade")
+        super().on_headers_complete()
+
     def on_message_complete(self) -> None:
         """Stop it."""
         self._whole()
@@ -120,7 +133,10 @@ class Http(HttpToolsProtocol):
 
     def _upgrade(self, behind: bytes) -> None:
         self._whole()
-        if not self._should_upgrade() or (self.cycle is not None and not self.cycle.response_complete):
+        ours = self._should_upgrade()
+        if not ours and not behind:
+            return  # an offer that nobody takes up; the request itself is under way
+        if not ours or (self.cycle is not None and not self.cycle.response_complete):
             self.send_400_response("This upgrade is not possible here.")
             return
         self.connections.discard(self)
@@ -135,6 +151,7 @@ class Http(HttpToolsProtocol):
         root = self.root_path.encode()
         return self.scope | {
             "type": "websocket",
+            "asgi": {"version": self.asgi_version, "spec_version": SPEC_VERSION},
             "scheme": "wss" if self.scheme == "https" else "ws",
             "path": self.root_path + unquote(path.decode("latin-1")),
             "raw_path": root + path,
@@ -159,7 +176,7 @@ class Handshake(asyncio.Protocol):
         self._behind: list[bytes] = []  # what the peer sent before anybody listened
         self._connected = False  # the application was told of the connection
         self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._denial: tuple[int, Headers] | None = None
+        self._denial: tuple[int, Headers, list[bytes]] | None = None  # so far: status, headers, pieces of the body
         self._accepted = False
         self._done = False  # answered with a refusal, or taken over
 
@@ -171,8 +188,10 @@ class Handshake(asyncio.Protocol):
             self._behind.append(behind)
         headers: Headers = scope["headers"]
         try:
-            if scope["method"] != "GET":
+            if scope.pop("method") != "GET":
                 raise Refusal(405, "A WebSocket begins with GET.", (b"allow", b"GET"))
+            if scope["http_version"] != "1.1":
+                raise Refusal(400, "A WebSocket begins with HTTP/1.1.")
             self._key = accepted_key(headers)
         except Refusal as refusal:
             self._deny(refusal.status, refusal.headers, refusal.body)
@@ -189,8 +208,10 @@ class Handshake(asyncio.Protocol):
     async def _run(self) -> None:
         try:
             await self._app(self._scope, self._receive, self._send)
-        except Exception:
-            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+        except Exception as error:
+            left = self._lost.done() and isinstance(error, OSError | WebSocketDisconnect)  # what `_send` raised
+            if not left:
+                logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
         if not self._done:
             if self._accepted:
                 self._transport.abort()
@@ -207,17 +228,21 @@ class Handshake(asyncio.Protocol):
     async def _send(self, message: Message) -> None:
         if self._lost.done():
             raise OSError("the peer left during its handshake")
+        fresh = not self._accepted and not self._done and self._denial is None
         match message["type"]:
-            case "websocket.accept":
+            case "websocket.accept" if fresh:
                 self._accept(message.get("subprotocol"), message.get("headers") or [])
-            case "websocket.close" if not self._accepted:
+            case "websocket.close" if fresh:
                 self._deny(FORBIDDEN, [], b"")
-            case "websocket.http.response.start":
-                self._denial = message["status"], list(message.get("headers") or [])
-            case "websocket.http.response.body" if self._denial is not None:
-                self._deny(*self._denial, message.get("body", b""))
+            case "websocket.http.response.start" if fresh:
+                self._denial = message["status"], list(message.get("headers") or []), []
+            case "websocket.http.response.body" if self._denial is not None and not self._done:
+                status, headers, pieces = self._denial
+                pieces.append(message.get("body", b""))
+                if not message.get("more_body", False):
+                    self._deny(status, headers, b"".join(pieces))
             case other:
-                raise RuntimeError(f"{other} is not possible: after the accept this connection is to be taken over")
+                raise RuntimeError(f"{other} is not possible now; an accepted connection is to be taken over")
 
     def _accept(self, subprotocol: str | None, headers: Headers) -> None:
         self._accepted = True
@@ -236,9 +261,10 @@ class Handshake(asyncio.Protocol):
         """Answer as HTTP does, and close."""
         self._done = True
         self._server.connections.discard(self)
-        names = {name for name, _ in headers}
+        headers = [*self._server.default_headers, *headers]
+        names = {name.lower() for name, _ in headers}
         lines = [b"HTTP/1.1 %d %b\r\n" % (status, _phrase(status))]
-        lines += [b"%b: %b\r\n" % (name, value) for name, value in headers if name != b"connection"]
+        lines += [b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() != b"connection"]
         if b"content-length" not in names:
             lines.append(b"content-length: %d\r\n" % len(body))
         self._transport.write(b"".join([*lines, b"connection: close\r\n\r\n", body]))
@@ -278,6 +304,13 @@ class Handshake(asyncio.Protocol):
     def shutdown(self) -> None:
         """Called by uvicorn when the process ends."""
         self._transport.abort()
+
+
+def _announces_body(headers: Headers) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
+        for name, value in headers
+    )
 
 
 def _phrase(status: int) -> bytes:

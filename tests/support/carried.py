@@ -190,6 +190,16 @@ class Place:
         """Where it listens."""
         return self._server.port
 
+    @property
+    def connections(self) -> int:
+        """How many the server knows that nobody has taken over."""
+        return len(self._server.server_state.connections)
+
+    async def end(self) -> None:
+        """The server ends, as at the end of its process."""
+        self._server.should_exit = True
+        await self._server.shutdown()
+
     async def dial(self, receive_bytes: int | None = None) -> Wire:
         """A connection on which nothing has been said; `receive_bytes` bounds what the system takes for it."""
         plain = socket.socket()
