@@ -21,6 +21,7 @@ class Membership:
         self._started_ms = started_ms
         self._leases = leases
         self._others: dict[str, tuple[Lease, float]] = {}  # with when it was last listed, monotonic seconds
+        self._forgotten: dict[str, tuple[Lease, float]] = {}  # those of them that Redis lost, and not by their leave
         self.draining = False
         self.renewed_at: float | None = None  # monotonic seconds
 
@@ -31,9 +32,14 @@ class Membership:
         now = self.renewed_at = asyncio.get_running_loop().time()
         listed = {lease.boot: (lease, now) for lease in before if lease.boot != self._boot}
         if self._boot not in {lease.boot for lease in before}:
-            # Redis forgot us, so it forgot others: whoever was listed within a lease's time may live.
-            listed = {boot: each for boot, each in self._others.items() if now - each[1] <= LEASE_SECONDS} | listed
-        self._others = listed
+            self._forgotten |= self._others  # Redis forgot us, so it forgot others
+        # They may live until they have had a lease's time to be listed again, for each renews in its own rhythm.
+        self._forgotten = {
+            boot: (lease, at)
+            for boot, (lease, at) in self._forgotten.items()
+            if boot not in listed and now - at < LEASE_SECONDS
+        }
+        self._others = listed | self._forgotten
 
     async def run(self) -> None:
         """Renew until cancelled."""
@@ -58,10 +64,9 @@ class Membership:
         return self.renewed_at is None or now - self.renewed_at > LEASE_SECONDS
 
     def alive(self, listed: Iterable[str]) -> set[str]:
-        """The boot ids of nodes that may live, given those that Redis lists now: these, unless it forgot this very node
-        and so may have forgotten others."""
+        """The boot ids of nodes that may live, given those that Redis lists now: these, and those that it forgot."""
         found = set(listed)
-        return found if self._boot in found else found | set(self._others)
+        return found | set(self._forgotten if self._boot in found else self._others)
 
     def urls(self) -> list[str]:
         """Where the cluster listens: nodes that take newcomers, this one first unless it drains."""

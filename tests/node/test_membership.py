@@ -1,0 +1,79 @@
+"""Shows which nodes one believes alive when Redis forgets them."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from relay.node.membership import Membership
+from relay.store import Lease
+
+HERE, THERE = Lease("here", "http://here", 1), Lease("there", "http://there", 1)
+
+
+class Leases:
+    """What Redis lists: the nodes that renewed since it last forgot everything."""
+
+    def __init__(self) -> None:
+        self.listed: list[Lease] = []
+
+    async def live(self) -> list[Lease]:
+        """The list as it stands."""
+        return list(self.listed)
+
+    async def renew(self, lease: Lease) -> None:
+        """Put a node on it."""
+        self.listed = [*(each for each in self.listed if each.boot != lease.boot), lease]
+
+
+@pytest.fixture
+def leases() -> Leases:
+    """A list without anybody."""
+    return Leases()
+
+
+@pytest.fixture
+async def here(leases: Leases) -> Membership:
+    """A node that has seen the other one listed."""
+    membership = Membership(HERE.boot, HERE.url, HERE.started_ms, cast(Any, leases))
+    leases.listed = [HERE, THERE]
+    await membership.renew()
+    return membership
+
+
+def alive(here: Membership, leases: Leases) -> set[str]:
+    return here.alive(lease.boot for lease in leases.listed)
+
+
+async def test_a_node_that_redis_forgot_may_live_until_it_has_had_time_to_say_so(
+    here: Membership, leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever revokes a machine asks it, however the two renew."""
+    leases.listed = []
+    assert alive(here, leases) == {"there"}
+    await here.renew()
+    assert alive(here, leases) == {"here", "there"}
+    await here.renew()
+    assert alive(here, leases) == {"here", "there"}
+    assert here.urls() == ["http://here", "http://there"]
+    monkeypatch.setattr("relay.node.membership.LEASE_SECONDS", 0.0)
+    await here.renew()
+    assert alive(here, leases) == {"here"}
+    assert here.urls() == ["http://here"]
+
+
+async def test_a_node_that_is_listed_again_and_then_leaves_is_gone_at_once(here: Membership, leases: Leases) -> None:
+    leases.listed = []
+    await here.renew()
+    await leases.renew(THERE)
+    await here.renew()
+    assert alive(here, leases) == {"here", "there"}
+    leases.listed = [HERE]
+    await here.renew()
+    assert alive(here, leases) == {"here"}
+
+
+async def test_a_node_that_left_is_not_asked(here: Membership, leases: Leases) -> None:
+    leases.listed = [HERE]
+    assert alive(here, leases) == {"here"}
