@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -165,11 +166,11 @@ class Between:
         self.still: Node | None = None  # takes nothing
         self.deaf: Node | None = None  # what is sent to it is lost
         self.kept: list[bytes] = []
-        self.carried = 0  # batches, in either direction
+        self.batches: Counter[str] = Counter()  # by the boot id of the node they are for
 
     def _publish(self, boot: str, data: bytes, *, control: bool) -> None:
         to = self.near if boot == self.near.boot else self.far
-        self.carried += 1
+        self.batches[boot] += 1
         if to is self.still:
             self.kept.append(data)
         elif to is not self.deaf:
@@ -190,6 +191,11 @@ class Between:
             if node is not self.still:
                 node.router.tick(self.clock.seconds, repeat_interest=False)
         await self.settled()
+
+    @property
+    def carried(self) -> int:
+        """How many batches were sent, in either direction."""
+        return self.batches.total()
 
     async def settled(self) -> None:
         """Let everything that was sent arrive."""
