@@ -47,6 +47,7 @@ class Registered(Struct, frozen=True, kw_only=True, gc=False):
     labels: dict[str, str]
     instance: str  # the installation that registered, made once per machine.json
     token_version: int
+    settled_version: int  # of the token: the highest that said hello, as far as whoever read this knows
     name_held: bool  # False: another machine took the name, or this one has yet to take it at its first hello
     name_chosen: bool  # somebody set the name, so it does not follow the hostname
     shadowed_by: str | None  # the id of the machine that took the name

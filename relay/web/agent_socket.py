@@ -132,9 +132,11 @@ class AgentConversation:
         announced = _first_info(agent)
         admitted = await self._announce(agent, announced)
         agent.fence = admitted.fence
-        first = self._token.token_version > admitted.previous_token_version
-        shadowed = await self._settle(agent) if first else None
-        row = await self._row(agent)
+        row, shadowed = await self._row(agent), None
+        # Redis forgets everybody when it is flushed; then the row remembers, so that a storm of hellos asks no SQL.
+        if self._token.token_version > max(admitted.previous_token_version, row.settled_version):
+            shadowed = await self._settle(agent)
+            row = await self._row(agent)
         if self._gives_way(agent, admitted.fence) or self._socket.closing is not None:
             return  # somebody decided otherwise meanwhile
         older = doors.router.agent_admitted(agent)

@@ -36,6 +36,7 @@ def registered(**changes: Any) -> Registered:
         labels={"os": "linux"},
         instance=number(0x111),
         token_version=1,
+        settled_version=1,
         name_held=True,
         name_chosen=False,
         shadowed_by=None,
