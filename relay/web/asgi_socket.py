@@ -31,40 +31,46 @@ class AsgiSocket:
         self._group: asyncio.TaskGroup | None = None
         self._waiting: list[Coroutine[Any, Any, None]] = []  # spawned before there was a group
         self._tasks: set[asyncio.Task[None]] = set()
+        self._over = False
         self.closing: Close | None = None
 
     # --- what the hub sees -------------------------------------------------------------------------------------
 
     def send_text(self, data: bytes) -> bool:
         """Queue a control message; a peer whose outbox cannot even take this is closed as a slow consumer."""
+        if self.closing is not None:
+            return True  # it is leaving; nobody is slow
         if self._bytes + len(data) > OUTBOX_BYTES + CONTROL_MARGIN_BYTES:
             self.close(Close.SLOW_CONSUMER)
             return False
-        return self._put(data.decode(), len(data))
+        self._put(data.decode(), len(data))
+        return True
 
     def send_binary(self, data: bytes) -> bool:
         """Queue a frame; False, with nothing queued, when the outbox is full."""
+        if self.closing is not None:
+            return True
         if self._bytes + len(data) > OUTBOX_BYTES:
             return False
-        return self._put(data, len(data))
+        self._put(data, len(data))
+        return True
 
     def send_ready(self, data: bytes) -> bool:
         """Queue frames that are WebSocket frames already; here their headers are taken off again."""
+        if self.closing is not None:
+            return True
         if self._bytes + len(data) > OUTBOX_BYTES:
             return False
         for payload in _payloads(data):
             self._put(payload, len(payload))
         return True
 
-    def _put(self, data: bytes | str, size: int) -> bool:
-        if self.closing is not None:
-            return True  # it is leaving; nobody is slow
+    def _put(self, data: bytes | str, size: int) -> None:
         self._queue.append(data)
         self._bytes += size
         if self._bytes > DRAINED_BYTES:
             self._low.clear()
         self._wake.set()
-        return True
 
     async def drained(self) -> None:
         """Wait until little enough is queued that more may be sent."""
@@ -85,12 +91,20 @@ class AsgiSocket:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something on behalf of this connection; it ends with the connection."""
+        if self._over:
+            work.close()
+            return
         if self._group is None:
             self._waiting.append(work)
             return
         task = self._group.create_task(self._guard(work))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def done(task: asyncio.Task[None]) -> None:
+            work.close()  # one that was cancelled before it began would complain that nobody awaited it
+            self._tasks.discard(task)
+
+        task.add_done_callback(done)
 
     # --- running -----------------------------------------------------------------------------------------------
 
@@ -105,6 +119,7 @@ class AsgiSocket:
                 try:
                     code, reason = await self._read(listener)
                 finally:
+                    self._over = True
                     self.closing = self.closing or Close.NORMAL
                     self._low.set()
                     writer.cancel()
@@ -115,6 +130,9 @@ class AsgiSocket:
 
     async def finish(self) -> None:
         """Send the close of a connection that nobody serves."""
+        self._over = True
+        for work in self._waiting:
+            work.close()
         await self._write()
 
     async def _read(self, listener: Listener) -> tuple[int, str]:
@@ -129,7 +147,9 @@ class AsgiSocket:
 
     def _hear(self, listener: Listener, text: str | None, frame: bytes | None) -> None:
         try:
-            if len(text or frame or "") > (FRAME_BYTES if text is None else CONTROL_BYTES):
+            if len(text.encode() if text is not None else frame or b"") > (
+                FRAME_BYTES if text is None else CONTROL_BYTES
+            ):
                 self.close(Close.TOO_BIG)
             elif text is not None:
                 listener.text(text)

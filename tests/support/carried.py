@@ -248,10 +248,10 @@ def request(*lines: str, target: str = "/x", method: str = "GET", version: str =
 
 
 @asynccontextmanager
-async def listening(config: uvicorn.Config) -> AsyncIterator[Server]:
-    """A server that has started; it ends with the block."""
+async def listening(config: uvicorn.Config, port: int = 0) -> AsyncIterator[Server]:
+    """A server that has started, on any free port unless one is named; it ends with the block."""
     server = Server(config)
-    plain = socket.create_server(("127.0.0.1", 0), backlog=config.backlog)
+    plain = socket.create_server(("127.0.0.1", port), backlog=config.backlog)
     serving = asyncio.create_task(server.serve(sockets=[plain]))
     try:
         while not server.started:
