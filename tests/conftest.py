@@ -22,6 +22,29 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+# What takes seconds to start is started by one worker, which runs all tests that ask for it: by fixture, their group.
+SHARED = {"shared_cluster": "cluster", "on_postgresql": "postgresql"}
+# The groups that take longest come first, so that no worker is left with one of them when the others are done. The very
+# first waits for a minute and a half and does nothing.
+LONGEST = ("real-time", "browser", "cli", "cluster", "postgresql", "dev")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep together what shares something expensive, and begin with what takes longest."""
+    for item in items:
+        shared = SHARED.keys() & getattr(item, "fixturenames", ())
+        if shared and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(SHARED[shared.pop()]))
+    if config.getoption("loadgroup", False):
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("xdist_group")
+    return LONGEST.index(marker.args[0]) if marker is not None and marker.args[0] in LONGEST else len(LONGEST)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Stop where groups are asked for and pytest and xdist do not agree how: tests that share something would meet."""
     if session.config.getoption("loadgroup", False):

@@ -81,6 +81,7 @@ async def test_an_agent_that_says_goodbye_is_offline_at_once(team: Team) -> None
         assert set(told_by_rest(team, url, machine)) == {(False, "offline")}
 
 
+@pytest.mark.xdist_group("real-time")  # on a cluster of its own, whose nodes and Redis nobody else stops meanwhile
 @pytest.mark.timeout(150)
 async def test_dropped_machines_are_offline_in_10_to_15_seconds_and_silent_ones_in_90_to_97(team: Team) -> None:
     """In real time, with two sweepers: each is announced exactly once, on both nodes."""

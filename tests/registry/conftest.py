@@ -19,6 +19,8 @@ from tests.support.postgres import postgres as postgres
 EMPTY = "".join(f"DELETE FROM {table};" for table in reversed(metadata.sorted_tables))
 EMPTY += "INSERT INTO counters (name, value) VALUES ('changes', 0)"
 
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]  # one worker starts a server
+
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,7 +38,7 @@ def migrated_database(postgres: Postgres) -> str:
     return name
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=BOTH)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty registry, migrated."""
     if request.param == "sqlite":
@@ -50,7 +52,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield server.url(name)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=BOTH)
 def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A place for a registry where there is none yet."""
     if request.param == "sqlite":
