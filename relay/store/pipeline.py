@@ -27,7 +27,8 @@ class Line(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(encoding="utf-8")
-        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()  # and since when, monotonic seconds
+        self._watch: asyncio.TimerHandle | None = None  # while anybody waits; one timer for all of them
         self._out: list[bytes] = []
         self._writer: asyncio.StreamWriter | None = None  # its collection would close the transport
         self.open = False
@@ -48,7 +49,9 @@ class Line(asyncio.Protocol):
     def ask(self, words: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Send a command at the end of this tick; the answer, or an error of redis-py."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._asked.append(future)
+        self._asked.append((future, self._loop.time()))
+        if self._watch is None:
+            self._watch = self._loop.call_later(ANSWER_SECONDS, self._look)
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(hiredis.pack_command(words))
@@ -70,7 +73,7 @@ class Line(asyncio.Protocol):
             self.abort()
 
     def _answer(self, answer: Any) -> None:
-        future = self._asked.popleft()
+        future, _ = self._asked.popleft()
         if isinstance(answer, hiredis.ReplyError):
             answer = BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]
             if isinstance(answer, ReadOnlyError):
@@ -82,6 +85,18 @@ class Line(asyncio.Protocol):
         else:
             future.set_result(answer)
 
+    def _look(self) -> None:
+        """Give up on a server that keeps somebody waiting too long: what it answers now comes too late."""
+        self._watch = None
+        if not self._asked:
+            return
+        due = self._asked[0][1] + ANSWER_SECONDS
+        if due <= self._loop.time():
+            self.abort()
+            self._fail(TimeoutError("Redis does not answer"))
+        else:
+            self._watch = self._loop.call_at(due, self._look)
+
     def abort(self) -> None:
         """Cut the connection at once."""
         self.open = False
@@ -92,10 +107,13 @@ class Line(asyncio.Protocol):
         """Called by the event loop."""
         self.open = False
         self._writer = None
+        self._fail(LostConnection("Connection closed by server."))
+
+    def _fail(self, error: Exception) -> None:
         while self._asked:
-            future = self._asked.popleft()
+            future, _ = self._asked.popleft()
             if not future.done():
-                future.set_exception(LostConnection("Connection closed by server."))
+                future.set_exception(error)
 
 
 class Pipeline:
@@ -116,14 +134,10 @@ class Pipeline:
             if line.waiting >= PIPELINED_COMMANDS:
                 raise Unavailable("too many questions wait for the relay's memory (Redis)", limit="PIPELINED_COMMANDS")
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    return await line.ask(words)
+                return await line.ask(words)
             except LostConnection:
                 if attempt == ATTEMPTS:
                     raise
-            except TimeoutError:
-                line.abort()  # what it answers now comes too late, and perhaps it never will
-                raise
         raise AssertionError("the last attempt returns or raises")
 
     async def _connect(self) -> Line:

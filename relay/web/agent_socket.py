@@ -143,7 +143,7 @@ class AgentConversation:
         if older is not None:
             same = older.hello.instance == agent.hello.instance
             older.socket.close(Close.DRAINING if same else Close.REPLACED)
-        elif admitted.previous_connected and admitted.previous_node not in (None, doors.boot):
+        elif admitted.previous_connected and self._is_elsewhere(admitted.previous_node):
             self._socket.spawn(self._close_previous(agent, str(admitted.previous_node)))
         self._state = "admitted"
         agent.heard = self._loop.time()
@@ -171,6 +171,10 @@ class AgentConversation:
         log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
         if row.hostname != agent.hello.hostname:
             self._rehost_soon(agent)
+
+    def _is_elsewhere(self, node: str | None) -> bool:
+        """Whether that is another node which lives; one that only seems dead hears of it with its next beats."""
+        return node is not None and node != self._doors.boot and node in self._doors.membership.alive(())
 
     def _gives_way(self, agent: Agent, fence: Fence) -> bool:
         """Close if a newer connection of the machine was faster to be admitted here."""
