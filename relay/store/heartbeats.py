@@ -28,7 +28,11 @@ local marker = redis.call('HMGET', MARKER, 'flushed', 'settled')
 local flushed, from = tonumber(marker[1]), tonumber(marker[2])
 if not flushed or not from or flushed > now or now - flushed > STALE_MS then from = now + UNSETTLED_MS end
 redis.call('HSET', MARKER, 'flushed', int(now), 'settled', int(from), 'by', ARGV[1])
-keep(FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MARKER, REVOKED, UPTO)
+if redis.call('TTL', MARKER) <= KEPT - PROLONGED then
+    keep(FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MARKER, REVOKED, UPTO, RUNG)
+end
+local old = redis.call('ZCOUNT', RUNG, '-inf', '(' .. int(now - RUNG_MS))
+if old > 0 then redis.call('ZREMRANGEBYRANK', RUNG, 0, math.min(old, SCRIPT_IDS) - 1) end
 if #ARGV == 1 then return {} end
 
 local ids = {}

@@ -24,8 +24,11 @@ if not upto or upto < cursor then return {'mirror-behind'} end
 local now = clock()
 local stored = parse(redis.call('HGET', FENCES, machine))
 if stored and stored.version > version then return {'replaced', stored.fence} end
-local deadline = tonumber(redis.call('ZSCORE', DEADLINES, machine))
-local held = stored and not stored.reason and deadline and deadline >= now and stored.connection ~= connection
+local held = false
+if stored and not stored.reason and stored.connection ~= connection then
+    local deadline = tonumber(redis.call('ZSCORE', DEADLINES, machine))
+    held = deadline ~= nil and deadline >= now
+end
 
 -- A newcomer that knows the current generation is the same agent on a new socket; a stranger contests the machine.
 if held and stored.generation ~= known then
@@ -37,18 +40,24 @@ if held and stored.generation ~= known then
     if #times >= CONTESTS_MAX then return {'rate-limited'} end
     times[#times + 1] = int(now)
     redis.call('HSET', CONTESTS, machine, table.concat(times, ' '))
+    keep(CONTESTS)
 end
 
 if known > now + AHEAD_MS then known = 0 end
 local generation = math.max(stored and stored.generation or 0, known, now) + 1
-local place = redis.call('HGET', PLACES, machine)
+local fresh = missing(FENCES, DEADLINES, PLACES, INFOS)
+local place, here = stored and redis.call('HGET', PLACES, machine), workspace .. ' ' .. node
 redis.call('HSET', FENCES, machine, int(version) .. ':' .. int(generation) .. ':' .. connection)
 redis.call('ZADD', DEADLINES, int(now + OFFLINE_MS), machine)
-redis.call('HSET', PLACES, machine, workspace .. ' ' .. node)
+if place ~= here then redis.call('HSET', PLACES, machine, here) end
 redis.call('HSET', INFOS, machine, info)
-if redis.call('ZREM', OFFLINE, machine) == 1 or not stored then redis.call('ZADD', UNTOLD, int(now), machine) end
+if fresh then keep(FENCES, DEADLINES, PLACES, INFOS) end
+local offline = (not stored or stored.reason) and redis.call('ZREM', OFFLINE, machine) == 1
+if offline or not stored then
+    redis.call('ZADD', UNTOLD, int(now), machine)
+    keep(UNTOLD)
+end
 ring(now, {[workspace] = {machine}})
-keep(FENCES, DEADLINES, PLACES, INFOS, UNTOLD, CONTESTS)
 
 if not stored or stored.connection == connection then return {'admitted', int(generation)} end
 return {'admitted', int(generation), stored.fence, string.match(place or '', ' (%S+)$') or '', held and 1 or 0}

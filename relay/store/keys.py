@@ -26,8 +26,9 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:user-code:CODE    string  HASH of the device sign-in that shows this code
     P:rate:NAME:HASH    hash    one token bucket: level, ms
 
-Leases live 15 s and tickets 30 s; all else is kept for two days after its last write (`REDIS_KEPT_SECONDS`), so that a
-lifetime never decides what only the 90-second rule may decide.
+Leases live 15 s and tickets 30 s; all else is kept for two days (`REDIS_KEPT_SECONDS`), so that a lifetime never
+decides what only the 90-second rule may decide. A key of a shard gets its lifetime when it is made, and anew each hour
+from the flushes of nodes.
 
 Channels (sharded pub/sub; a message is the doorbell, a key above is the letter):
 

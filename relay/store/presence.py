@@ -29,9 +29,8 @@ local heard = (tonumber(redis.call('ZSCORE', DEADLINES, machine)) or now) - OFFL
 if age ~= '' then heard = math.max(heard, now - age) end
 local deadline = math.min(now + DROPPED_MS, heard + OFFLINE_MS)
 redis.call('HSET', FENCES, machine, parted(fence, '{LEAVING}', heard, deadline))
-redis.call('ZADD', DEADLINES, int(deadline), machine)
+if redis.call('ZADD', DEADLINES, int(deadline), machine) == 1 then keep(DEADLINES) end
 ring(now, {{[workspace] = {{machine}}}})
-keep(FENCES, DEADLINES)
 return 1
 """)
 
@@ -47,7 +46,7 @@ redis.call('ZREM', DEADLINES, machine)
 redis.call('ZADD', OFFLINE, int(now), machine)
 redis.call('ZADD', UNTOLD, int(now), machine)
 ring(now, {[workspace] = {machine}})
-keep(FENCES, OFFLINE, UNTOLD)
+keep(OFFLINE, UNTOLD)
 return 1
 """)
 
@@ -56,9 +55,8 @@ _DESCRIBE = ShardScript("""
 local machine, workspace, fence, info = unpack(ARGV)
 local stored = parse(redis.call('HGET', FENCES, machine))
 if not stored or stored.fence ~= fence then return 0 end
-redis.call('HSET', INFOS, machine, info)
+if redis.call('HSET', INFOS, machine, info) == 1 then keep(INFOS) end
 ring(clock(), {[workspace] = {machine}})
-keep(INFOS)
 return 1
 """)
 

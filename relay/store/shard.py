@@ -10,6 +10,7 @@ from relay.store.script import Script
 
 STALE_MS = int(timing.MARKER_STALE_SECONDS * 1000)
 UNSETTLED_MS = int(timing.UNSETTLED_SECONDS * 1000)
+PROLONGED_SECONDS = 3_600  # lifetimes are set anew so often: at each flush they would be most of what Redis writes
 RUNG_MS = 60_000  # who rang is kept for so long: six times as long as a node trusts what it read
 
 LEAVING = "leaving"  # the reason word of a record whose socket dropped, until its grace is over
@@ -24,6 +25,7 @@ local FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MAR
     RUNG = unpack(KEYS)
 local OFFLINE_MS, DROPPED_MS, AHEAD_MS = {OFFLINE_MS}, {DROPPED_MS}, {GENERATION_AHEAD_MS}
 local STALE_MS, UNSETTLED_MS, RUNG_MS = {STALE_MS}, {UNSETTLED_MS}, {RUNG_MS}
+local PROLONGED, SCRIPT_IDS = {PROLONGED_SECONDS}, {SCRIPT_IDS}
 local CONTESTS_MAX, CONTESTS_MS = {timing.OWNER_CHANGES}, {int(timing.OWNER_CHANGES_SECONDS * 1000)}
 local CLAIM_MS, KEPT_MS = {int(timing.CLAIM_STALE_SECONDS * 1000)}, {timing.REDIS_KEPT_SECONDS * 1000}
 
@@ -52,10 +54,14 @@ local function newer(mine, stored)
     return mine.generation > stored.generation
 end
 
+-- Whether one of these keys is to be made. Where it is there it has its lifetime already, which flushes prolong.
+local function missing(...) return redis.call('EXISTS', ...) < select('#', ...) end
+
 -- changed: workspace -> list of machines. A version is never given out twice, not even after a flush, and is never
--- before the time at which it was: what rang since a version is known for as long as RUNG keeps it.
+-- before the time at which it was: what rang since a version is known for as long as RUNG keeps it. Flushes trim RUNG.
 local function ring(now, changed)
-    local rang = false
+    if not next(changed) then return end
+    local fresh = missing(VERSIONS, RUNG)
     for workspace, machines in pairs(changed) do
         local version = int(math.max(tonumber(redis.call('HGET', VERSIONS, workspace) or 0), now) + 1)
         local scored = {{}}
@@ -63,12 +69,8 @@ local function ring(now, changed)
         redis.call('HSET', VERSIONS, workspace, version)
         redis.call('ZADD', RUNG, unpack(scored))
         redis.call('SPUBLISH', EVENTS, cjson.encode({{workspace = workspace, machines = machines}}))
-        rang = true
     end
-    if not rang then return end
-    local old = redis.call('ZRANGEBYSCORE', RUNG, '-inf', '(' .. int(now - RUNG_MS), 'LIMIT', 0, {SCRIPT_IDS})
-    if #old > 0 then redis.call('ZREM', RUNG, unpack(old)) end
-    keep(VERSIONS, RUNG)
+    if fresh then keep(VERSIONS, RUNG) end
 end
 
 local function note(changed, workspace, machine)

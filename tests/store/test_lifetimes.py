@@ -9,6 +9,7 @@ import pytest
 from relay.rules.presence import Fence, Info
 from relay.rules.timing import LEASE_SECONDS, REDIS_KEPT_SECONDS, TICKET_SECONDS
 from relay.store import DeviceCodes, Keys, Rate, Rates, Tickets, agree, connect
+from relay.store.shard import PROLONGED_SECONDS
 from tests.store.cluster import NODE, OTHER_NODE, Cluster, machine_id
 from tests.support.valkey import Valkey
 
@@ -139,6 +140,32 @@ async def test_no_command_is_one_that_grows_with_the_cluster(cluster: Cluster) -
     used = {name.removeprefix("cmdstat_") for name in await cluster.redis.info("commandstats")}
     assert not used & {"keys", "smembers", "hgetall", "hvals", "hkeys", "flushall", "sort", "sinter", "sunion"}
     assert "evalsha" in used
+
+
+async def test_a_flush_sets_every_lifetime_of_its_shard_anew_once_an_hour(cluster: Cluster) -> None:
+    await _a_full_story(cluster)
+    mine = [key async for key in cluster.redis.scan_iter(f"*{{p{cluster.shard}}}*") if "loading" not in key]
+    assert len(mine) == 12
+    for ages_seconds, prolonged in ((PROLONGED_SECONDS - 60, 0), (PROLONGED_SECONDS, len(mine))):
+        left = REDIS_KEPT_SECONDS - ages_seconds
+        for key in mine:
+            await cluster.redis.expire(key, left)
+        await cluster.flush()
+        assert sum([await cluster.redis.ttl(key) > left for key in mine]) == prolonged
+
+
+async def test_a_machine_that_comes_again_costs_redis_few_commands(cluster: Cluster) -> None:
+    """After a node died all of its machines come at once: what each of them costs decides how many per second can."""
+    await cluster.settle()
+    machine = machine_id()
+    fence = await cluster.welcome(machine)
+    await cluster.redis.config_resetstat()
+    await cluster.welcome(machine, OTHER_NODE, known_generation=fence.generation)
+    stats = await cluster.redis.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+    del calls["config|resetstat"]
+    assert "expire" not in calls
+    assert sum(calls.values()) <= 20, calls
 
 
 def _words(command: str) -> list[str]:
