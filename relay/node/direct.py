@@ -18,6 +18,8 @@ from relay.rules.limits import CONTROL_BYTES, FRAME_BYTES, KIB, OUTBOX_BYTES
 from relay.rules.websocket import BINARY, CLOSE, PING, PONG, TEXT, Event
 
 RESUMED_BYTES = 64 * KIB  # the transport tells again when so little waits
+GREEDY_BYTES = 128 * KIB  # in one read; uvloop makes 32 of up to 250 KB before it is anybody else's turn
+LATE_SECONDS = 0.01  # between two such reads of what comes after our close, and is read for the peer's close alone
 LINGER_SECONDS = 1.0  # for the close frame of a peer that does not answer pings
 
 
@@ -167,6 +169,17 @@ class DirectSocket(asyncio.Protocol):
                 self._transport.pause_reading()
                 self._early = []
             self._early += events
+            return
+        if len(data) > GREEDY_BYTES:  # it has had its turn: else one that floods us with small frames stops everybody
+            self._transport.pause_reading()
+            if self.closing is None:
+                self._carriage.loop.call_soon(self._read_on)
+            else:
+                self._carriage.loop.call_later(LATE_SECONDS, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._early is None:
+            self._transport.resume_reading()
 
     def _hear(self, listener: Listener, events: list[Event]) -> None:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from relay.errors import Close, Invalid
-from relay.node.direct import LINGER_SECONDS, Carriage, DirectSocket
+from relay.node.direct import LATE_SECONDS, LINGER_SECONDS, Carriage, DirectSocket
 from relay.node.errands import Errands
 from relay.node.keepalive import PONG_TICKS, ROUND_TICKS, Keepalive
 from relay.node.socket import CONTROL_MARGIN_BYTES, DRAINED_BYTES, FAREWELL_SECONDS
@@ -41,6 +41,7 @@ class Clock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.create_future = loop.create_future
+        self.call_soon = loop.call_soon
         self.timers: list[Timer] = []
 
     def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
@@ -258,13 +259,46 @@ async def test_a_peer_that_breaks_a_rule_while_it_sends_is_read_to_its_end_so_th
     line.hears(client_frame(FINAL | BINARY, size=FRAME_BYTES + 1))
     assert line.pipe.ends == ["eof"]
     assert line.pipe.reading
-    line.hears(bytes(FRAME_BYTES))
+    line.hears(bytes(1_000))
     assert line.clock.due() == [FAREWELL_SECONDS]
     line.socket.eof_received()
     assert line.pipe.ends == ["eof", "close"]
     line.lost()
     assert line.heard.ends == [(1009, "too-big")]
     assert line.clock.due() == []
+
+
+async def test_one_that_sends_very_much_is_read_on_after_the_others_had_their_turn(line: Line) -> None:
+    await line.open()
+    line.hears(whole(BINARY, b"x" * 60_000) * 2)
+    assert line.pipe.reading
+    line.hears(whole(BINARY, b"x" * 60_000) * 3)
+    assert len(line.heard.said) == 5
+    assert not line.pipe.reading
+    await asyncio.sleep(0)
+    assert line.pipe.reading
+
+
+async def test_one_that_goes_on_sending_very_much_after_our_close_is_read_on_late(line: Line) -> None:
+    await line.open()
+    line.socket.close(Close.SLOW_CONSUMER)
+    line.hears(whole(BINARY, b"x" * 60_000) * 3)
+    assert not line.pipe.reading
+    timer = line.clock.timers[-1]
+    assert timer.seconds == LATE_SECONDS
+    timer.call()
+    assert line.pipe.reading
+
+
+async def test_one_that_sends_very_much_before_anybody_listens_is_not_read_on(line: Line) -> None:
+    stream = client_frame(BINARY, b"x" * 200_000)
+    line.hears(stream)
+    assert not line.pipe.reading
+    line.hears(whole(CONTINUATION), whole(TEXT, b"hello"))
+    await asyncio.sleep(0)
+    assert not line.pipe.reading
+    await line.open()
+    assert line.pipe.reading
 
 
 # --- closing -----------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ HELLO = client_frame(FINAL | TEXT, b"hello")
 BEHIND = client_frame(FINAL | TEXT, b"behind")
 GOODBYE = client_frame(FINAL | CLOSE, close_body(1000, ""))
 LOST = (1006, "")
+TURNS = 10  # of the loop, in which what was sent arrives
 
 
 class Doorway:
@@ -105,6 +106,22 @@ async def test_what_comes_with_the_request_or_before_the_accept_or_before_anybod
         assert await door.heard.ended() == (1000, "")
         assert await wire.close_code() == 1000
         assert await wire.ends() == b""
+
+
+@on_both_loops
+async def test_half_a_message_that_comes_before_the_accept_is_not_the_last_that_is_read() -> None:
+    door = Doorway()
+    async with place(door) as door.place:
+        wire = await door.place.dial()
+        wire.send(request())
+        await asyncio.wait_for(door.knocked.wait(), WAIT_SECONDS)
+        wire.send(HELLO[:3])
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        door.open()
+        assert (await wire.answer()).status == 101
+        wire.send(HELLO[3:])
+        await door.heard.until(lambda: door.heard.said == ["hello"])
 
 
 @on_both_loops
