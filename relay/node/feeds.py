@@ -11,11 +11,12 @@ import msgspec
 import structlog
 
 from relay.errors import LimitReached, NotFound, RelayError
-from relay.node.directory import Directory, View
+from relay.node.directory import Directory
 from relay.node.feed import Feed, Watched
 from relay.node.hub import Browser
 from relay.node.sight import AT_ONCE, essence
 from relay.node.socket import Socket
+from relay.node.view import View
 from relay.registry import Change
 from relay.rules import messages as m
 from relay.rules import presence
