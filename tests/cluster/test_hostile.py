@@ -170,9 +170,8 @@ def test_an_agent_that_sends_for_ever_to_no_session_and_reads_nothing_is_closed_
                 assert time.monotonic() < give_up, "nobody cuts it"
         metrics.reaches(1, CLOSED, role="agent", code="4102")
         growth = metrics.resident_bytes() - before
-        print(
-            f"\n{flood.sent_bytes / limits.MIB:.0f} MiB to no session, {asked} questions: {growth / limits.MIB:.1f} MiB more"
-        )
+        sent = f"{flood.sent_bytes / limits.MIB:.0f} MiB to no session during {asked} questions"
+        print(f"\n{sent}: {growth / limits.MIB:.1f} MiB more")
         assert flood.sent_bytes / asked < QUESTION_BYTES
         assert growth < GROWTH_BYTES
         assert flood.sent_bytes > limits.OUTBOX_BYTES + CONTROL_MARGIN_BYTES
