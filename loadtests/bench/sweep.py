@@ -27,9 +27,9 @@ LOG_ENTRIES = 100_000  # of the slow log: every script call of one measurement
 MICROSECONDS_PER_MS = 1_000
 MS_PER_SECOND = 1_000
 
-BUSY = Row("sweep-due", "one claim of 500 machines that fell silent", "ms of Redis's processor", 2.0, "less")
-QUIET = Row("sweep-quiet", "one claim where nothing is due", "ms of Redis's processor", 2.0, "less")
-WORST = Row("sweep-p99", "99 of 100 claims that found somebody, by Redis's clock", "ms", None, "less")
+BUSY = Row("sweep-due", "one script call that claims machines that fell silent", "ms of Redis's processor", 2.0, "less")
+QUIET = Row("sweep-quiet", "one where nothing is due", "ms of Redis's processor", 2.0, "less")
+WORST = Row("sweep-p99", "99 of 100 such calls, by Redis's clock", "ms", None, "less")
 
 
 class Sweep:

@@ -8,6 +8,7 @@ import pytest
 
 from relay.rules.presence import OfflineReason
 from relay.store import Bus, Lost
+from relay.store.claims import CLAIMED_IDS
 from tests.store.cluster import NODE, OTHER_NODE, Cluster, machine_id
 from tests.store.listening import Listener, listening
 
@@ -236,6 +237,20 @@ async def test_a_claim_takes_no_more_than_its_limit_and_the_next_takes_the_rest(
     swept += [await moving.sweep(limit=10) for _ in range(3)]
     assert [len(claims) for claims in swept] == [10, 10, 5, 0]
     assert {claimed.machine for claims in swept for claimed in claims} == machines
+
+
+async def test_many_machines_are_claimed_in_short_calls_so_that_redis_serves_others_between(moving: Cluster) -> None:
+    await moving.settle()
+    machines = {await moving.welcome(id) and id for id in (machine_id() for _ in range(2 * CLAIMED_IDS + 10))}
+    await moving.tell()
+    await moving.later(92)
+    for limit, calls in ((CLAIMED_IDS + 5, 2), (500, 2), (500, 1)):
+        await moving.redis.config_resetstat()
+        claimed = {each.machine for each in await moving.sweep(limit=limit)}
+        assert len(claimed) == min(limit, len(machines))
+        assert (await moving.redis.info("commandstats"))["cmdstat_evalsha"]["calls"] == calls
+        machines -= claimed
+    assert not machines
 
 
 async def test_a_new_machine_and_one_that_came_back_are_told_to_sql_but_a_reconnect_is_not(cluster: Cluster) -> None:
