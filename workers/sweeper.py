@@ -60,8 +60,8 @@ class Sweeper:
                 await asyncio.sleep(SWEEP_SECONDS)
 
     async def round(self, shards: Sequence[int]) -> Round:
-        """Claim what is due, tell the registry, confirm; when that was all, compare one page of the registry with Redis.
-        Raises `Unavailable`."""
+        """Claim what is due, tell the registry, confirm; when that was all, compare one page of the registry with
+        Redis. Raises `Unavailable`."""
         live = [lease.boot for lease in await self._leases.live()]
         claimed = await self._claims.claim(shards, CLAIM_IDS, live)
         for start in range(0, len(claimed), BATCH_IDS):

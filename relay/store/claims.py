@@ -16,7 +16,7 @@ from relay.store.records import parse
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import LEAVING, ShardScript, shard_keys
 
-CLAIMED_IDS = 50  # machines per call at 15 to 20 µs of Redis each: one keeps Redis from everybody else for a millisecond
+CLAIMED_IDS = 50  # machines per call at 15 to 20 µs of Redis each: nobody else waits for more than a millisecond
 RETIRED_IDS = 100  # per call, at 4 µs of Redis each
 CALLS_AT_ONCE = 2  # scripts per pipeline: Redis serves nobody else until it has done one client's pipeline
 
