@@ -113,7 +113,7 @@ async def test_dropped_machines_are_offline_in_10_to_15_seconds_and_silent_ones_
             assert [at - frozen_at <= 98 for at in diary.offline_times(second)] == [True]
 
 
-# Elsewhere than the revocations, which ask every node that lives: for a lease's time after a flush nobody knows which do.
+# Elsewhere than the revocations, which ask every living node: after a flush nobody knows them all for a while.
 @pytest.mark.xdist_group("real-time")
 async def test_a_flushed_redis_makes_no_machine_offline(team: Team) -> None:
     """The relay's trouble is not the machine's: one flush later all is as before, and nobody was told otherwise."""
