@@ -110,6 +110,8 @@ async def test_a_key_has_its_lifetime_from_its_first_write(cluster: Cluster, wha
 async def test_no_script_touches_a_key_that_it_did_not_declare_nor_keys_of_two_tags(
     cluster: Cluster, valkey: Valkey
 ) -> None:
+    await _a_full_story(cluster)  # so that Redis has every script, and is shown digests instead of texts
+    await cluster.redis.flushdb()
     watcher = connect(valkey.url)
     async with watcher.monitor() as monitor:
         await _a_full_story(cluster)
