@@ -11,7 +11,8 @@ Machines run an agent, which dials `/ws/agent`; people's programs dial `/ws/brow
 `nodes` in the welcome lists where else it listens. REST calls named here are those of /api/openapi.json.
 
 **Connecting.** Offer the subprotocol `relay.v1`. The server accepts first and refuses afterwards with a close code,
-so a refusal is always one of the codes under `x-close-codes`. Send `hello` within {timing.HELLO_SECONDS:g} s and
+so a refusal is always one of the codes under `x-close-codes`; only when too many come at once the handshake itself is
+answered with HTTP 503, and `Retry-After` says in how many seconds it is your turn. Send `hello` within {timing.HELLO_SECONDS:g} s and
 nothing before `welcome`. The server sends WebSocket pings every {timing.PING_SECONDS:g} s and closes after
 {timing.PONG_SECONDS:g} s without pong.
 
