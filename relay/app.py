@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import secrets
 import sys
@@ -33,6 +32,7 @@ from relay.node.lanes import Lanes
 from relay.node.membership import Membership
 from relay.node.meters import Meters
 from relay.node.mirror import Mirror
+from relay.node.pauses import Pauses
 from relay.node.reactions import Reactions
 from relay.node.router import Router
 from relay.node.sessions import Shown
@@ -74,6 +74,7 @@ class Node:
         self.hub = Hub()
         self.errands = Errands()
         self.keepalive = Keepalive()
+        self.pauses = Pauses(lambda: len(self.hub.agents) + len(self.hub.browsers))
         self.presence = Presence(redis, self.keys, pipeline)
         self.tail = Tail(registry)
         self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)
@@ -99,6 +100,8 @@ class Node:
         watch("relay_bus_round_trip_seconds", "The bus's latest probe", lambda: bus.round_trip_seconds or 0.0)
         watch("relay_bus_waiting_bytes", "Published and not yet taken by Redis", lambda: bus.waiting_bytes)
         watch("relay_lanes_bytes", "Sent to nodes that have not said they took it", lambda: self.lanes.under_way_bytes)
+        watch("relay_gc_pause_seconds", "The latest full garbage collection", lambda: self.pauses.latest_seconds)
+        watch("relay_gc_longest_pause_seconds", "The longest one so far", lambda: self.pauses.longest_seconds)
         watch("relay_changes_number", "The change of access that this node has acted on", lambda: self.tail.number)
 
     def _parts(self, registry: Registry, redis: Redis) -> Parts:
@@ -277,8 +280,7 @@ async def serve_node(settings: Settings) -> None:
                 metrics = configure(create_metrics(node.metrics), settings.host, settings.metrics_port, limited)
                 background.append(group.create_task(uvicorn.Server(metrics).serve()))
             background.append(group.create_task(_drain_when_asked(node, server)))
-            gc.collect()
-            gc.freeze()  # what start-up made stays; collections look at connections only
+            background.append(group.create_task(node.pauses.run()))
             try:
                 await _listen(server, settings)
             finally:

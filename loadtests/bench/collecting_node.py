@@ -1,8 +1,8 @@
 """Runs a node that can be asked to collect garbage: `relay node`, and beside it one thread on a socket.
 
 `python -m loadtests.bench.collecting_node`, with the path of the socket in BENCH_COLLECT. Whoever connects makes the
-node collect everything once, and is told as JSON how long that kept it and how long the longest of its own full
-collections had.
+node collect everything once, and is told as JSON how long that kept it and how long the longest full collection took
+since somebody asked before.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def answer(listening: socket.socket, pauses: Pauses) -> None:
     while True:
         caller, _ = listening.accept()
         with caller:
-            natural = pauses.longest
+            natural, pauses.longest = pauses.longest, 0.0
             began = time.thread_time()
             gc.collect()  # holds the interpreter, so the loop waits exactly as it does for a collection of its own
             took = time.thread_time() - began

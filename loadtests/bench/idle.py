@@ -19,7 +19,7 @@ from loadtests.servers import Asked
 # and would make the first thousands look free.
 FIRST_PART = 3
 SETTLE_SECONDS = 2.0  # for what a handshake leaves behind to be let go
-COLLECTIONS = 3  # asked for, one after another; the longest counts
+COLLECTIONS = 3  # asked for, one after another; the longest counts, be it one of these or one that came by itself
 PROGRAM = (sys.executable, "-m", "loadtests.bench.collecting_node")
 
 AGENT_KIB = Row("idle-agent", "memory of an idle agent's connection", "KiB", 6.0, "less")
@@ -87,5 +87,5 @@ def _held(node: int, path: str, peers: list[Guest]) -> Held:
         kib = usage.resident_kib(node) - kib
         asked = [collecting_node.ask(path) for _ in range(COLLECTIONS)]
         more = len(peers) - first
-        longest = max(answer["tookMs"] for answer in asked)
+        longest = max(max(answer["tookMs"], answer["longestMs"]) for answer in asked)
         return Held(kib / more, longest, (asked[-1]["objects"] - objects) / more)

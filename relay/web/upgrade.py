@@ -145,6 +145,8 @@ class Http(HttpToolsProtocol):
         assert isinstance(protocol, Handshake)
         self.transport.set_protocol(protocol)
         protocol.begin(self.transport, self._socket_scope(), behind)
+        # The parser holds this object: without this only the collector would find the two, for each handshake.
+        self.parser = None  # type: ignore[assignment]
 
     def _socket_scope(self) -> dict[str, Any]:
         path, _, query = self.url.partition(b"?")
@@ -217,6 +219,7 @@ class Handshake(asyncio.Protocol):
                 self._transport.abort()
             else:
                 self._deny(500, [], b"")
+        del self._scope  # it holds `take_over`, and with that this object
 
     async def _receive(self) -> Message:
         if not self._connected:

@@ -49,6 +49,10 @@ class Part:
                 start_new_session=True,
             )
 
+    def another(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Part:
+        """One more process like this one, but for these settings."""
+        return Part(name, self.log.parent, arguments, self._environment | dict(environment))
+
     def output(self) -> str:
         """Everything it has said so far."""
         return self.log.read_text(errors="replace")
