@@ -26,7 +26,7 @@ def keeper(team: Team) -> Iterator[tuple[Part, str]]:
     part = first.another("keeper", ["tests.support.garbage_node"], own)
     team.cluster.wait_ready(url)
     yield part, url
-    part.kill()
+    part.stop()  # with its lease: nobody is to wait for a node that is gone
 
 
 def garbage(keeper: Part, times: int) -> dict[str, int]:
