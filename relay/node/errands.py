@@ -26,11 +26,18 @@ class Errands:
             await asyncio.get_running_loop().create_future()
 
     def start(self, work: Coroutine[Any, Any, None], failed: Failed | None = None) -> asyncio.Task[None]:
-        """Begin an errand; only while `run` is under way. `failed` gets its error, which is logged otherwise."""
+        """Begin an errand; `failed` gets its error, which is logged otherwise. Raises RuntimeError, and leaves nothing to be
+        finished, when `run` has ended."""
         assert self._group is not None, "errands begin after run() did"
+        seen_through = _seen_through(work, failed or _log)
+        try:
+            task = self._group.create_task(seen_through)
+        except RuntimeError:
+            seen_through.close()
+            work.close()
+            raise
         self._running += 1
         self._idle.clear()
-        task = self._group.create_task(_seen_through(work, failed or _log))
 
         def done(_task: asyncio.Task[None]) -> None:
             work.close()  # one that was cancelled before it began would complain that nobody awaited it

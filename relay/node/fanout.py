@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from relay.errors import Close, Invalid, RelayError
 from relay.node.hub import Agent, Attachment, Audience, Browser, Hub, Route
 from relay.node.lanes import Lanes
@@ -55,15 +57,21 @@ class Fanout:
     def flush(self) -> None:
         """Send what everybody attached to a session gets, however many frames it is: one write for each attachment."""
         due, self._due = self._due, []
-        for audience, sender in due:
-            ready = audience.due[0] if len(audience.due) == 1 else b"".join(audience.due)
-            audience.due, audience.due_bytes = [], 0
-            if audience.group:
-                self._to_group(audience.group, ready)
-            if sender is not None:
-                agent, route, session = sender
-                for boot in route.remote:
-                    self._lanes.send_output(boot, agent.raw, agent.generation, session, EVERYBODY, ready)
+        if not due:
+            return
+        for audience, sender, ready in [(audience, sender, audience.take()) for audience, sender in due]:
+            try:
+                self._send(audience, sender, ready)
+            except Exception:  # a mistake of ours costs these frames, whose numbers will be missed, and no others
+                structlog.get_logger().exception("frames could not be sent")
+
+    def _send(self, audience: Audience, sender: Sender | None, ready: bytes) -> None:
+        if audience.group:
+            self._to_group(audience.group, ready)
+        if sender is not None:
+            agent, route, session = sender
+            for boot in route.remote:
+                self._lanes.send_output(boot, agent.raw, agent.generation, session, EVERYBODY, ready)
 
     def _to_group(self, group: dict[int, Attachment], ready: bytes) -> None:
         full = [each for each in group.values() if not each.browser.socket.send_ready(ready)]

@@ -59,6 +59,11 @@ class Audience:
         self.due: list[bytes] = []  # frames for the group that wait for the end of this tick; `Fanout` sends them
         self.due_bytes = 0
 
+    def take(self) -> bytes:
+        """What is due, joined; nothing is due then."""
+        due, self.due, self.due_bytes = self.due, [], 0
+        return due[0] if len(due) == 1 else b"".join(due)
+
     def find(self, number: int) -> Attachment | None:
         """The attachment of that number in either state."""
         return self.group.get(number) or self.pending.get(number)

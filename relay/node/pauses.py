@@ -19,6 +19,8 @@ OLDEST = 2  # the generation whose collection looks at everything
 # What was frozen and became a cycle of garbage is found only by looking at everything once, start-up's objects too.
 THAW_SECONDS = 3_600.0  # between two such looks
 FEW_CONNECTIONS = 100  # nobody else may be kept waiting for one
+THAW_AT_LATEST_SECONDS = 86_400.0  # a node that is never quiet must not lose memory for good; at fifteen thousand
+# connections this look takes about a quarter of a second, which a day hides well
 LOOK_SECONDS = 60.0  # between two questions whether it is time
 
 
@@ -50,8 +52,12 @@ class Pauses:
             gc.callbacks.remove(self._heard)
 
     def thaws(self, now: float) -> bool:
-        """Whether it is time to look at everything: something was frozen, long ago, and nearly nobody is here."""
-        return self._frozen and now - self._thawed >= THAW_SECONDS and self._connections() <= FEW_CONNECTIONS
+        """Whether it is time to look at everything: something was frozen, long ago, and nearly nobody is here, or so
+        long ago that it no longer matters who is."""
+        if not self._frozen:
+            return False
+        waited = now - self._thawed
+        return waited >= THAW_AT_LATEST_SECONDS or (waited >= THAW_SECONDS and self._connections() <= FEW_CONNECTIONS)
 
     def thaw(self) -> None:
         """Look at everything once, and put aside what is not garbage."""

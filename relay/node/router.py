@@ -23,6 +23,7 @@ from relay.rules.presence import Record
 from relay.rules.timing import REVOKE_WAIT_SECONDS
 
 CLOSED_EARLY = 1_000  # revoked machines whose count is remembered; whoever revokes asks within seconds
+UNASKED = 0  # as the number of a call: nobody waits for its answer, for calls count from 1
 Locate = Callable[[str, str], Awaitable[Record | None]]  # (workspace, machine) as Redis knows it
 
 
@@ -155,6 +156,18 @@ class Router:
             self.agent_left(agent, revoked=code is Close.MACHINE_REVOKED)
             closed += 1
         return closed
+
+    def replace_there(self, agent: Agent, boot: str) -> None:
+        """Tell the node that held the machine before that this agent has it now. Nobody waits for its answer: in a
+        storm that node may be the one that died, and if it lives it hears the same with its next beats."""
+        hop = hops.CloseHop(
+            call=UNASKED,
+            machine=agent.machine,
+            code=int(Close.REPLACED),
+            generation=agent.generation,
+            instance=agent.hello.instance,
+        )
+        self._lanes.send_hop(boot, hop)
 
     def notify(self, machine: str, boot: str, code: str, text: str) -> None:
         """Tell the agent of a machine a fact, on whichever node it is; a hint, which nothing depends on."""

@@ -114,6 +114,8 @@ async def hand_over(connection: AbstractConnection, protocol: asyncio.Protocol) 
     connection._writer = connection._reader = None  # it is not redis-py's any more
     assert writer is not None
     writer.transport.set_protocol(protocol)
+    if writer.transport.is_closing():  # lost in between: nobody would hear of it
+        raise LostConnection("Connection closed by server.")
     return writer
 
 

@@ -65,7 +65,11 @@ for index, machine in ipairs(ids) do
         end
     end
 end
-if #due > 0 then redis.call('ZADD', DEADLINES, unpack(due)) end
+if #due > 0 then
+    local fresh = missing(DEADLINES)
+    redis.call('ZADD', DEADLINES, unpack(due))
+    if fresh then keep(DEADLINES) end
+end
 if #back > 0 then
     local places = redis.call('HMGET', PLACES, unpack(back))
     redis.call('ZREM', OFFLINE, unpack(back))
@@ -74,7 +78,7 @@ if #back > 0 then
         if places[index] then note(changed, string.match(places[index], '^%S+'), machine) end
     end
     ring(now, changed)
-    keep(DEADLINES, UNTOLD)
+    keep(UNTOLD)
 end
 return lost
 """)

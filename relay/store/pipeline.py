@@ -41,20 +41,16 @@ class Line(asyncio.Protocol):
         line.open = True
         return line
 
-    @property
-    def waiting(self) -> int:
-        """Questions without an answer."""
-        return len(self._asked)
-
     def ask(self, words: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Send a command at the end of this tick; the answer, or an error of redis-py."""
+        packed = hiredis.pack_command(words)  # first: an answer without its question would be everybody's wrong answer
         future: asyncio.Future[Any] = self._loop.create_future()
         self._asked.append((future, self._loop.time()))
         if self._watch is None:
             self._watch = self._loop.call_later(ANSWER_SECONDS, self._look)
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(hiredis.pack_command(words))
+        self._out.append(packed)
         return future
 
     def _flush(self) -> None:
@@ -122,30 +118,44 @@ class Pipeline:
     def __init__(self, url: str) -> None:
         self._client = connect(url)
         self._line: Line | None = None
-        self._connecting = asyncio.Lock()
+        self._connecting: asyncio.Future[Line] | None = None  # an attempt, shared by all who need it
+        self._waiting = 0
 
     async def execute_command(self, *words: Any) -> Any:
         """One command and its answer; raises as redis-py does, and `Unavailable` when too many wait already. A command
         whose connection is lost is sent once more, so it should not matter if it is carried out twice."""
-        for attempt in range(1, ATTEMPTS + 1):
-            line = self._line
-            if line is None or not line.open:
-                line = await self._connect()
-            if line.waiting >= PIPELINED_COMMANDS:
-                raise Unavailable("too many questions wait for the relay's memory (Redis)", limit="PIPELINED_COMMANDS")
-            try:
-                return await line.ask(words)
-            except LostConnection:
-                if attempt == ATTEMPTS:
-                    raise
+        if self._waiting >= PIPELINED_COMMANDS:
+            raise Unavailable("too many questions wait for the relay's memory (Redis)", limit="PIPELINED_COMMANDS")
+        self._waiting += 1
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    line = self._line if self._line is not None and self._line.open else await self._connect()
+                    return await line.ask(words)
+                except LostConnection:
+                    if attempt == ATTEMPTS:
+                        raise
+        finally:
+            self._waiting -= 1
         raise AssertionError("the last attempt returns or raises")
 
     async def _connect(self) -> Line:
-        async with self._connecting:
-            if self._line is None or not self._line.open:
-                connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-                self._line = await Line.connect(connection)
-            return self._line
+        """A new connection, or the error of the one attempt that everybody waits for."""
+        if self._connecting is not None:
+            return await asyncio.shield(self._connecting)
+        attempt = self._connecting = asyncio.get_running_loop().create_future()
+        try:
+            connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+            line = self._line = await Line.connect(connection)
+        except BaseException as error:
+            left = isinstance(error, asyncio.CancelledError)  # whoever tried has left; the others try once more
+            attempt.set_exception(LostConnection("nobody connects any more") if left else error)
+            attempt.exception()  # perhaps nobody waits for it
+            raise
+        finally:
+            self._connecting = None
+        attempt.set_result(line)
+        return line
 
     async def aclose(self) -> None:
         """Leave no connection behind."""

@@ -143,8 +143,8 @@ class AgentConversation:
         if older is not None:
             same = older.hello.instance == agent.hello.instance
             older.socket.close(Close.DRAINING if same else Close.REPLACED)
-        elif admitted.previous_connected and self._is_elsewhere(admitted.previous_node):
-            self._socket.spawn(self._close_previous(agent, str(admitted.previous_node)))
+        elif admitted.previous_connected and admitted.previous_node not in (None, doors.boot):
+            doors.router.replace_there(agent, str(admitted.previous_node))
         self._state = "admitted"
         agent.heard = self._loop.time()
         agent.send(
@@ -171,10 +171,6 @@ class AgentConversation:
         log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
         if row.hostname != agent.hello.hostname:
             self._rehost_soon(agent)
-
-    def _is_elsewhere(self, node: str | None) -> bool:
-        """Whether that is another node which lives; one that only seems dead hears of it with its next beats."""
-        return node is not None and node != self._doors.boot and node in self._doors.membership.alive(())
 
     def _gives_way(self, agent: Agent, fence: Fence) -> bool:
         """Close if a newer connection of the machine was faster to be admitted here."""
@@ -242,11 +238,6 @@ class AgentConversation:
         if record is not None and record.connected:
             text = f"the name {name} was taken over by {agent.machine}; this machine goes on by id and hostname"
             self._doors.router.notify(other.id, record.node, "shadowed", text)
-
-    async def _close_previous(self, agent: Agent, node: str) -> None:
-        await self._doors.router.close_machine(
-            agent.machine, Close.REPLACED, [node], below=agent.generation, instance=agent.hello.instance
-        )
 
     def _rehost_soon(self, agent: Agent) -> None:
         """Store what the machine calls itself now, once at a time however often it changes its mind."""

@@ -128,13 +128,6 @@ class AsgiSocket:
         finally:
             listener.closed(code, reason)
 
-    async def finish(self) -> None:
-        """Send the close of a connection that nobody serves."""
-        self._over = True
-        for work in self._waiting:
-            work.close()
-        await self._write()
-
     async def _read(self, listener: Listener) -> tuple[int, str]:
         while True:
             message = await self._websocket.receive()

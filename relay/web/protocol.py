@@ -12,9 +12,9 @@ Machines run an agent, which dials `/ws/agent`; people's programs dial `/ws/brow
 
 **Connecting.** Offer the subprotocol `relay.v1`. The server accepts first and refuses afterwards with a close code,
 so a refusal is always one of the codes under `x-close-codes`; only when too many come at once the handshake itself is
-answered with HTTP 503, and `Retry-After` says in how many seconds it is your turn. Send `hello` within {timing.HELLO_SECONDS:g} s and
-nothing before `welcome`. The server sends WebSocket pings every {timing.PING_SECONDS:g} s and closes after
-{timing.PONG_SECONDS:g} s without pong.
+answered with HTTP 503, and `Retry-After` says in how many seconds it is your turn. Send `hello` within
+{timing.HELLO_SECONDS:g} s and nothing before `welcome`. The server sends WebSocket pings every
+{timing.PING_SECONDS:g} s and closes after {timing.PONG_SECONDS:g} s without pong.
 
 **Text frames** are one JSON object each, at most {limits.CONTROL_BYTES} bytes, with a `type`. Fields that you do not
 know are to be ignored. A message with a `ref` (your own counter) is answered by a message with the same `ref`:
@@ -114,7 +114,7 @@ CLOSES: dict[Close, str] = {
     Close.PROTOCOL_ERROR: "The messages broke a rule of this document: give up and report it.",
     Close.UNSUPPORTED_VERSION: "No common subprotocol: give up and upgrade.",
     Close.OVER_CAPACITY: "The node is full, or cannot answer now: back off, prefer another node.",
-    Close.RATE_LIMITED: "Too many handshakes or messages: back off.",
+    Close.RATE_LIMITED: "You passed a limit: back off.",
     Close.SLOW_CONSUMER: "You read too slowly and your outbox is full: back off, connect, attach with `after`.",
     Close.DRAINING: "The node leaves, or you have a newer socket: connect elsewhere within seconds, at random.",
     Close.NO_PONG: "Your pongs stopped: connect again within seconds.",

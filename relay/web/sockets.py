@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import structlog
 from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -61,8 +62,8 @@ class Bucket:
         self._per_second = per_second
         self._full = max(1.0, per_second)  # less than one a second still means one now and then
         self._level = self._full
-        self._least = -per_second * RETRY_SECONDS  # so many turns are given out ahead
-        self._at: float | None = None
+        self._at = -math.inf  # when the level was right
+        self._turn = -math.inf  # the last that was given out
         self._sockets = sockets
         self.open = 0
 
@@ -72,15 +73,15 @@ class Bucket:
         return self.open >= self._sockets
 
     def wait_seconds(self, now: float) -> float:
-        """0 after counting one who may come in at monotonic `now`, or in how many seconds it is the asker's turn."""
-        elapsed = now - self._at if self._at is not None else 0.0
+        """0 after counting one who may come in at monotonic `now`, or in how many seconds it is the asker's turn. A
+        turn costs nothing: whoever comes back in time finds what has been filled up meanwhile."""
+        self._level = min(self._full, self._level + (now - self._at) * self._per_second)
         self._at = now
-        self._level = min(self._full, self._level + elapsed * self._per_second)
         if self._level >= 1:
             self._level -= 1
             return 0.0
-        self._level = max(self._least, self._level - 1)
-        return min(RETRY_SECONDS, (1 - self._level) / self._per_second)
+        self._turn = min(max(self._turn, now) + 1 / self._per_second, now + RETRY_SECONDS)
+        return self._turn - now
 
 
 Conversation = Callable[[Doors, WebSocket, Carrier], Awaitable[Listener]]  # raises RelayError for whom it turns away
@@ -91,46 +92,61 @@ def routes(doors: Doors, agent: Conversation, browser: Conversation) -> list[Bas
 
     def route(role: str, conversation: Conversation) -> WebSocketRoute:
         async def endpoint(websocket: WebSocket) -> None:
-            refusal = _refusal(doors, websocket)
-            wait_seconds = 0.0 if refusal else doors.bucket.wait_seconds(asyncio.get_running_loop().time())
+            # Before anything else, for also those who are turned away cost a handshake.
+            wait_seconds = doors.bucket.wait_seconds(asyncio.get_running_loop().time())
             if wait_seconds:
                 doors.meters.limited("RELAY_HANDSHAKES")
                 headers = {"retry-after": str(math.ceil(wait_seconds))}
                 await websocket.send_denial_response(Response(status_code=503, headers=headers))
                 return
-            await _let_in(doors, websocket, role, refusal, conversation)
+            refusal = _refusal(doors, websocket)
+            await websocket.accept(subprotocol=PROTOCOL if _speaks(websocket) else None)
+            socket = _carry(doors, websocket)
+            doors.meters.opened(role)
+            doors.bucket.open += 1
+            listener: Listener = Leaving(doors, role)
+            try:
+                if refusal is None:
+                    listener = await conversation(doors, websocket, socket)
+                else:
+                    socket.close(refusal)
+            except RelayError as error:
+                socket.close(error.close)
+            except Exception:
+                structlog.get_logger().exception("nobody could speak with a peer")
+                socket.close(Close.INTERNAL)
+            except asyncio.CancelledError:
+                doors.left(role, Close.INTERNAL)
+                socket.close(Close.INTERNAL)
+                raise
+            await socket.serve(listener)
 
         return WebSocketRoute(f"/ws/{role}", endpoint)
 
     return [route("agent", agent), route("browser", browser)]
 
 
-async def _let_in(
-    doors: Doors, websocket: WebSocket, role: str, refusal: Close | None, conversation: Conversation
-) -> None:
-    """Accept, then speak or close: a close before the accept would reach the peer as a bare 403 and say nothing."""
-    await websocket.accept(subprotocol=PROTOCOL if _speaks(websocket) else None)
-    socket = _carry(doors, websocket)
-    doors.meters.opened(role)
-    doors.bucket.open += 1
-    listener: Listener | None = None
-    try:
-        if refusal is None:
-            listener = await conversation(doors, websocket, socket)
-    except RelayError as error:
-        refusal = error.close
-    except BaseException:
-        doors.left(role, Close.INTERNAL)
-        socket.close(Close.INTERNAL)
-        raise
-    if listener is not None:
-        await socket.serve(listener)
-        return
-    assert refusal is not None
-    socket.close(refusal)
-    if isinstance(socket, AsgiSocket):
-        await socket.finish()
-    doors.left(role, refusal)
+class Leaving:
+    """Listens to a peer that was accepted only to read why it may not stay; it is counted until it is gone."""
+
+    __slots__ = ("_doors", "_role")
+
+    def __init__(self, doors: Doors, role: str) -> None:
+        self._doors = doors
+        self._role = role
+
+    def text(self, text: str) -> None:
+        """Nothing that it says matters."""
+
+    def binary(self, frame: bytes) -> None:
+        """Nor this."""
+
+    def flush(self) -> None:
+        """There is nothing to flush."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """It has read why, or did not wait."""
+        self._doors.left(self._role, code)
 
 
 def _carry(doors: Doors, websocket: WebSocket) -> DirectSocket | AsgiSocket:
@@ -148,7 +164,7 @@ def _speaks(websocket: WebSocket) -> bool:
 
 
 def _refusal(doors: Doors, websocket: WebSocket) -> Close | None:
-    """What everybody would be told now; it costs no turn of those who come too fast."""
+    """What everybody would be told now; None if anybody may come in."""
     if not _speaks(websocket):
         return UnsupportedVersion.close
     if doors.membership.draining:

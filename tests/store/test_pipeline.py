@@ -103,3 +103,36 @@ async def test_more_questions_than_the_limit_are_refused_with_its_name(
         assert isinstance(refused, Unavailable)
         assert refused.extra["limit"] == "PIPELINED_COMMANDS"
     assert PIPELINED_COMMANDS == 10_000
+
+
+async def test_everybody_who_waits_for_a_connection_hears_that_it_failed(
+    line: Pipeline, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that accepts and does not answer: one attempt for all, not one after the other for each."""
+    attempts = 0
+
+    async def connect(_connection: object) -> pipeline.Line:
+        nonlocal attempts
+        attempts += 1
+        await asyncio.sleep(0)
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr(pipeline.Line, "connect", connect)
+    answers = await asyncio.gather(*(line.execute_command("PING") for _ in range(500)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {TimeoutError}
+    assert attempts == 1
+
+
+async def test_one_who_leaves_while_connecting_leaves_the_others_a_connection(line: Pipeline) -> None:
+    first = asyncio.ensure_future(line.execute_command("ECHO", "1"))
+    others = [asyncio.ensure_future(line.execute_command("ECHO", "2")) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await asyncio.gather(*others) == ["2"] * 3
+
+
+async def test_a_question_that_cannot_be_asked_shifts_nobodys_answer(line: Pipeline) -> None:
+    await line.execute_command("PING")
+    with pytest.raises(TypeError):
+        await line.execute_command("ECHO", None)
+    assert await line.execute_command("ECHO", "mine") == "mine"
