@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from relay.node.pauses import FEW_CONNECTIONS, FROZEN_OBJECTS, THAW_SECONDS, THRESHOLDS, Pauses
+from relay.node.pauses import (
+    FEW_CONNECTIONS,
+    FROZEN_OBJECTS,
+    THAW_AT_LATEST_SECONDS,
+    THAW_SECONDS,
+    THRESHOLDS,
+    Pauses,
+)
 
 LOOKED_AT = FROZEN_OBJECTS + THRESHOLDS[0] * (THRESHOLDS[1] + 1) * (THRESHOLDS[2] + 1)
 ODD = 2_000  # objects that a test and its tools make beside
@@ -99,6 +106,22 @@ async def test_a_thaw_waits_its_time_and_until_nearly_nobody_is_here(node: Node)
     assert not node.pauses.thaws(10 * THAW_SECONDS)
     node.connections = FEW_CONNECTIONS
     assert node.pauses.thaws(THAW_SECONDS)
+
+
+async def test_a_node_that_is_never_quiet_thaws_once_a_day(node: Node) -> None:
+    """Else what was put aside and became garbage would be lost for as long as the process lives."""
+    held, loop = [connection() for _ in range(FROZEN_OBJECTS // OBJECTS + 1)], Loop()
+    gc.collect()
+    gone = weakref.ref(loop)
+    del loop
+    node.connections = 100 * FEW_CONNECTIONS
+    assert not node.pauses.thaws(THAW_AT_LATEST_SECONDS - 1)
+    node.now = THAW_AT_LATEST_SECONDS
+    assert node.pauses.thaws(node.now)
+    node.pauses.thaw()
+    assert gone() is None
+    assert held
+    assert not node.pauses.thaws(2 * THAW_AT_LATEST_SECONDS - 1)
 
 
 async def test_the_latest_and_the_longest_pause_are_told() -> None:
