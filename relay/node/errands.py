@@ -26,8 +26,8 @@ class Errands:
             await asyncio.get_running_loop().create_future()
 
     def start(self, work: Coroutine[Any, Any, None], failed: Failed | None = None) -> asyncio.Task[None]:
-        """Begin an errand; `failed` gets its error, which is logged otherwise. Raises RuntimeError, and leaves nothing to be
-        finished, when `run` has ended."""
+        """Begin an errand; `failed` gets its error, which is logged otherwise. Raises RuntimeError, and leaves
+        nothing to be finished, when `run` has ended."""
         assert self._group is not None, "errands begin after run() did"
         seen_through = _seen_through(work, failed or _log)
         try:

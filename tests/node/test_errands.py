@@ -81,3 +81,17 @@ async def test_those_that_are_left_are_cancelled_at_the_end() -> None:
     await asyncio.wait([running])
     assert left.cancelled()
     await errands.finished()
+
+
+async def test_one_that_comes_after_the_end_is_an_error_and_nobody_waits_for_it() -> None:
+    errands = Errands()
+    running = asyncio.create_task(errands.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    began: list[str] = []
+    with pytest.raises(RuntimeError):
+        errands.start(forever(began))
+    async with asyncio.timeout(1):
+        await errands.finished()
+    assert began == []
