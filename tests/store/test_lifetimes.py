@@ -76,7 +76,9 @@ async def test_after_a_full_story_every_key_has_its_lifetime(cluster: Cluster, k
     } <= shapes  # fmt: skip
 
 
-@pytest.mark.parametrize("what", ["load", "follow", "add", "hello", "reannounce", "ring", "lease", "agree", "flush"])
+@pytest.mark.parametrize(
+    "what", ["load", "follow", "add", "hello", "reannounce", "ring", "lease", "agree", "flush", "beat"]
+)
 async def test_a_key_has_its_lifetime_from_its_first_write(cluster: Cluster, what: str) -> None:
     """A node that dies right after it must leave nothing for ever."""
     fence = Fence(1, 1, "c")
@@ -102,6 +104,11 @@ async def test_a_key_has_its_lifetime_from_its_first_write(cluster: Cluster, wha
             await agree(cluster.redis, cluster.keys, {"BEAT_SECONDS": 10.0})
         case "flush":
             await cluster.flush()
+        case "beat":
+            await cluster.settle()
+            admitted = await cluster.welcome(machine := machine_id())
+            await cluster.redis.delete(cluster.keys.of(cluster.shard, "deadlines"))
+            await cluster.flush((machine, admitted))
     lifetimes = {key: await cluster.redis.ttl(key) async for key in cluster.redis.scan_iter()}
     assert lifetimes
     assert all(seconds > 0 for seconds in lifetimes.values()), lifetimes
