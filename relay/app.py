@@ -36,6 +36,7 @@ from relay.node.pauses import Pauses
 from relay.node.reactions import Reactions
 from relay.node.router import Router
 from relay.node.sessions import Shown
+from relay.node.socket import FAREWELL_SECONDS
 from relay.registry import Change, Registry, migrate
 from relay.rules import timing
 from relay.rules.tokens import Secrets
@@ -52,7 +53,9 @@ from relay.web.site import create_web
 from relay.web.sockets import Bucket, Doors, routes
 
 AGAIN_SECONDS = 1.0  # before a part that failed begins again, so that a lasting mistake does not fill the log
-PARTING_SECONDS = 5.0  # for what connections left to be done when the process ends
+# For what connections left to be done when the process ends. A peer that never answers is cut after `FAREWELL_SECONDS`,
+# and only then is its goodbye told to Redis: that must not race with the end of this wait.
+PARTING_SECONDS = FAREWELL_SECONDS + 3.0
 AGREED = {name: float(value) for name, value in vars(timing).items() if isinstance(value, int | float)}
 
 

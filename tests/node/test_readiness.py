@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.app import Node, open_node
+from relay.app import PARTING_SECONDS, Node, open_node
+from relay.node.socket import FAREWELL_SECONDS
 from relay.settings import Settings
 from tests.node.two_nodes import WAIT_SECONDS
 from tests.support.valkey import Valkey
@@ -45,3 +46,8 @@ async def test_a_node_that_is_deaf_takes_no_newcomers_until_it_hears_itself_agai
             valkey.thaw()
         await restored.wait()
         assert "bus-deaf" not in node.readiness()
+
+
+def test_a_process_that_ends_waits_longer_than_for_a_peer_that_never_answers() -> None:
+    """Such a peer is cut when its time is over, and what its end leaves to be done comes after that."""
+    assert PARTING_SECONDS >= FAREWELL_SECONDS + 1
