@@ -8,7 +8,11 @@ CONTROL_BYTES = 64 * KIB  # one text message
 BODY_BYTES = 64 * KIB  # one REST request body
 OUTBOX_BYTES = 2 * MIB  # what waits for one slow peer before that peer pays
 RING_BYTES = 1 * MIB  # output an agent keeps per session for those who come back
-HALF_OPEN_CONNECTIONS = 4_096  # connections of a node whose request is not whole yet; about 20 MB
+HEAD_BYTES = 32 * KIB  # a request's line and headers; cookies and tokens are below 8 KiB, proxies add less than that
+HEADERS_PER_REQUEST = 100  # each costs more than its bytes; browsers send about twenty, proxies add ten
+# Connections of a node whose request is not whole yet: about 20 MB as they usually are; at worst each has sent
+# `HEAD_BYTES` and `BODY_BYTES`, which is 400 MB, for as long as a request may take.
+HALF_OPEN_CONNECTIONS = 4_096
 PIPELINED_COMMANDS = 10_000  # questions to Redis without an answer, of one node; a storm has one per handshake
 BATCH_BYTES = 256 * KIB  # a batch on a lane between two nodes leaves when the next entry does not fit
 LANE_WINDOW_BYTES = 6 * MIB  # under way to one node from all others; Redis cuts it at 8 MiB held for 60 s

@@ -9,7 +9,8 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from relay.web.upgrade import Handshake, Http, Limited
+from relay.web.http import Http, Limited
+from relay.web.upgrade import Handshake
 
 HTTP_GRACE_SECONDS = 5  # for answers under way after the drain
 

@@ -1,4 +1,4 @@
-"""Turns an HTTP request into a WebSocket that the application takes over; uvicorn's own classes end there."""
+"""Turns an HTTP request into a WebSocket that the application takes over."""
 
 from __future__ import annotations
 
@@ -6,32 +6,23 @@ import asyncio
 import binascii
 import logging
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from hashlib import sha1
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
 
-import httptools
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
-
-from relay.rules.limits import HALF_OPEN_CONNECTIONS
 
 TAKE_OVER = "relay.takeover"  # as an ASGI extension: a function that takes an asyncio.Protocol, once, after the accept
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 VERSION = b"13"  # RFC 6455, section 4.1
 KEY_BYTES = 16  # likewise
-REQUEST_READ_SECONDS = 10.0  # from a connection, or a request's first byte, to its last byte
 FORBIDDEN = 403  # what ASGI makes of a close before the accept
-SPEC_VERSION = "2.4"  # of ASGI for WebSockets: the one in which a send to a peer that left raises OSError
 
 Headers = list[tuple[bytes, bytes]]
-Limited = Callable[[str], None]  # counts that a limit was met
 
 
 class Refusal(Exception):
@@ -59,106 +50,13 @@ def accepted_key(headers: Headers) -> bytes:
     return b64encode(sha1(keys[0] + GUID, usedforsecurity=False).digest())
 
 
-class Http(HttpToolsProtocol):
-    """Uvicorn's HTTP, except that a request must be whole in time, that only so many may be unfinished at once, and
-    that bytes behind an upgrade belong to the WebSocket."""
-
-    limited: Limited  # set on a subclass for each server, for uvicorn makes the objects
-    unfinished: dict[Http, None]  # likewise; the oldest first
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock on the first request."""
-        super().connection_made(transport)
-        self._deadline: asyncio.TimerHandle | None = None
-        self._expect()
-
-    def _expect(self) -> None:
-        if self._deadline is not None:
-            return
-        self._deadline = self.loop.call_later(REQUEST_READ_SECONDS, self._too_slow, "REQUEST_READ_SECONDS")
-        self.unfinished[self] = None
-        if len(self.unfinished) > HALF_OPEN_CONNECTIONS:
-            # An honest request is whole within milliseconds, so the one that waits longest is the least honest.
-            next(iter(self.unfinished))._too_slow("HALF_OPEN_CONNECTIONS")
-
-    def _whole(self) -> None:
-        self.unfinished.pop(self, None)
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _too_slow(self, limit: str) -> None:
-        self._whole()
-        self.limited(limit)
-        self.transport.write(
-            b"HTTP/1.1 408 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % _phrase(HTTPStatus.REQUEST_TIMEOUT)
-        )
-        self.transport.close()
-
-    def on_message_begin(self) -> None:
-        """Start the clock on each request."""
-        super().on_message_begin()
-        self._expect()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """The parser leaves white space behind a value, which is none of it."""
-        super().on_header(name, value.rstrip(b" \t"))
-
-    def on_headers_complete(self) -> None:
-        """An offer to speak something else is ignored, as RFC 9110 has it, but not with a body: the parser would take
-        that for the next request, which is how requests are smuggled."""
-        if self.parser.should_upgrade() and not self._should_upgrade() and _announces_body(self.headers):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "no body with an upgrade")
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """Stop it."""
-        self._whole()
-        super().on_message_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
-        self._whole()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """As uvicorn does, but hand on what follows an upgrade in the same read; uvicorn drops it."""
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
-
-    def _upgrade(self, behind: bytes) -> None:
-        self._whole()
-        ours = self._should_upgrade()
-        if not ours and not behind:
-            return  # an offer that nobody takes up; the request itself is under way
-        if not ours or (self.cycle is not None and not self.cycle.response_complete):
-            self.send_400_response("This upgrade is not possible here.")
-            return
-        self.connections.discard(self)
-        assert self.ws_protocol_class is not None
-        protocol = self.ws_protocol_class(self.config, self.server_state, self.app_state)  # type: ignore[call-arg]
-        assert isinstance(protocol, Handshake)
-        self.transport.set_protocol(protocol)
-        protocol.begin(self.transport, self._socket_scope(), behind)
-        # The parser holds this object: without this only the collector would find the two, for each handshake.
-        self.parser = None  # type: ignore[assignment]
-
-    def _socket_scope(self) -> dict[str, Any]:
-        path, _, query = self.url.partition(b"?")
-        root = self.root_path.encode()
-        return self.scope | {
-            "type": "websocket",
-            "asgi": {"version": self.asgi_version, "spec_version": SPEC_VERSION},
-            "scheme": "wss" if self.scheme == "https" else "ws",
-            "path": self.root_path + unquote(path.decode("latin-1")),
-            "raw_path": root + path,
-            "query_string": query,
-        }
+def last_answer(status: int, headers: Headers, body: bytes) -> bytes:
+    """An answer in HTTP after which the connection is closed."""
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode())]
+    lines += [b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() != b"connection"]
+    if all(name.lower() != b"content-length" for name, _ in headers):
+        lines.append(b"content-length: %d\r\n" % len(body))
+    return b"".join([*lines, b"connection: close\r\n\r\n", body])
 
 
 class Handshake(asyncio.Protocol):
@@ -174,7 +72,6 @@ class Handshake(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._scope: dict[str, Any]
         self._key = b""
-        self._method = ""
         self._behind: list[bytes] = []  # what the peer sent before anybody listened
         self._connected = False  # the application was told of the connection
         self._lost: asyncio.Future[None] = self._loop.create_future()
@@ -264,13 +161,7 @@ class Handshake(asyncio.Protocol):
         """Answer as HTTP does, and close."""
         self._done = True
         self._server.connections.discard(self)
-        headers = [*self._server.default_headers, *headers]
-        names = {name.lower() for name, _ in headers}
-        lines = [b"HTTP/1.1 %d %b\r\n" % (status, _phrase(status))]
-        lines += [b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() != b"connection"]
-        if b"content-length" not in names:
-            lines.append(b"content-length: %d\r\n" % len(body))
-        self._transport.write(b"".join([*lines, b"connection: close\r\n\r\n", body]))
+        self._transport.write(last_answer(status, [*self._server.default_headers, *headers], body))
         self._transport.close()
 
     def take_over(self, protocol: asyncio.Protocol) -> None:
@@ -307,14 +198,3 @@ class Handshake(asyncio.Protocol):
     def shutdown(self) -> None:
         """Called by uvicorn when the process ends."""
         self._transport.abort()
-
-
-def _announces_body(headers: Headers) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
-        for name, value in headers
-    )
-
-
-def _phrase(status: int) -> bytes:
-    return HTTPStatus(status).phrase.encode()

@@ -13,7 +13,6 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-import relay.web.upgrade
 from relay.errors import Close
 from relay.rules.websocket import CLOSE, TEXT, close_body
 from relay.web.addresses import Addresses
@@ -24,7 +23,6 @@ from tests.support.carried import (
     App,
     Heard,
     Place,
-    Wire,
     listening,
     on_both_loops,
     place,
@@ -155,19 +153,29 @@ async def test_an_upgrade_after_an_answered_request_on_the_same_connection_works
         await door.heard.until(lambda: door.heard.said == ["hello"])
 
 
-async def test_an_upgrade_behind_an_unanswered_request_is_refused() -> None:
-    ever = asyncio.Event()
+@on_both_loops
+async def test_an_upgrade_while_an_answer_is_unread_is_refused() -> None:
+    """What waits to be sent would be in the WebSocket's outbox, and nobody would count it."""
+    door, answered = Doorway(), asyncio.Event()
+    door.open()
 
-    async def slow(_request: Request) -> Response:
-        await ever.wait()
-        return PlainTextResponse("late")
+    async def large(_request: Request) -> Response:
+        answered.set()
+        return Response(bytes(2**23))
 
-    async with place(Doorway(), http=[Route("/slow", slow)]) as here:
-        wire = await here.dial()
-        wire.send(request(target="/slow", connection=None, upgrade=None) + request())
+    async with place(door, http=[Route("/large", large)]) as door.place:
+        wire = await door.place.dial(receive_bytes=8_192)
+        wire.send(request(target="/large", connection=None, upgrade=None))
+        await asyncio.wait_for(answered.wait(), WAIT_SECONDS)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        wire.send(request())
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        assert (await wire.answer()).body == bytes(2**23)
         assert (await wire.answer()).status == 400
         assert await wire.ends() == b""
-        ever.set()
+        assert not door.knocked.is_set()
 
 
 # --- what is no WebSocket ----------------------------------------------------------------------------------------
@@ -451,71 +459,6 @@ async def test_a_peer_that_sends_too_much_reads_why_before_its_connection_ends()
         await door.place.keepalive.empty()
 
 
-# --- limits ------------------------------------------------------------------------------------------------------
-
-
-async def test_a_request_that_is_not_whole_in_time_is_answered_by_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Single bytes do not prolong it, neither do earlier requests; silence counts as well."""
-    monkeypatch.setattr(relay.web.upgrade, "REQUEST_READ_SECONDS", 0.2)
-    async with place(http=[Route("/hello", hello)]) as here:
-        silent, slow = await here.dial(), await here.dial()
-        slow.send(request(target="/hello", connection=None, upgrade=None))
-        assert (await slow.answer()).status == 200
-
-        async def dribble() -> None:
-            for byte in request() * 100:
-                slow.send(bytes([byte]))
-                await asyncio.sleep(0.01)
-
-        dribbling = asyncio.create_task(dribble())
-        assert (await slow.answer()).status == 408
-        dribbling.cancel()
-        assert (await silent.answer()).status == 408
-        assert await silent.ends() == b""
-        assert here.limits == ["REQUEST_READ_SECONDS"] * 2
-
-
-async def test_a_connection_between_two_requests_or_in_its_handshake_is_on_no_clock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(relay.web.upgrade, "REQUEST_READ_SECONDS", 0.05)
-    door = Doorway()
-    async with place(door, http=[Route("/hello", hello)]) as door.place:
-        idle, shaking, silent = [await door.place.dial() for _ in range(3)]
-        idle.send(request(target="/hello", connection=None, upgrade=None))
-        shaking.send(request())
-        assert (await idle.answer()).status == 200
-        assert (await silent.answer()).status == 408
-        door.open()
-        assert (await shaking.answer()).status == 101
-        idle.send(request(target="/hello", connection=None, upgrade=None))
-        assert (await idle.answer()).status == 200
-        assert door.place.limits == ["REQUEST_READ_SECONDS"]
-
-
-async def test_of_too_many_unfinished_requests_the_oldest_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay.web.upgrade, "HALF_OPEN_CONNECTIONS", 3)
-    async with place(http=[Route("/hello", hello)]) as here:
-        wires: list[Wire] = []
-        for _ in range(3):
-            wires.append(await here.dial())
-            await until_connected(here, len(wires))
-        wires[0].send(request(target="/hello", connection=None, upgrade=None))
-        assert (await wires[0].answer()).status == 200  # it is whole, and counts no more
-        wires += [await here.dial(), await here.dial()]
-        assert (await wires[1].answer()).status == 408
-        assert here.limits == ["HALF_OPEN_CONNECTIONS"]
-        wires[2].send(request(target="/hello", connection=None, upgrade=None))
-        assert (await wires[2].answer()).status == 200
-
-
-async def until_connected(here: Place, count: int) -> None:
-    """Wait until the server has accepted so many."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while here.connections < count:  # noqa: ASYNC110 - uvicorn tells nobody
-            await asyncio.sleep(0)
-
-
 # --- the scope ---------------------------------------------------------------------------------------------------
 
 TARGETS = {
@@ -555,6 +498,27 @@ async def test_the_application_is_told_what_plain_uvicorn_would_tell_it(root_pat
         assert callable(own["extensions"].pop(TAKE_OVER))
         assert own == expected, name
     assert len(scopes) == 2 * len(TARGETS)
+
+
+@pytest.mark.parametrize("target", ["http://relay.test/x?a=1", "/x?a=1#part"])
+async def test_a_target_may_name_the_host_or_a_part(target: str) -> None:
+    async def app(websocket: WebSocket) -> None:
+        scope = websocket.scope
+        await websocket.send_denial_response(PlainTextResponse(f"{scope['raw_path']} {scope['query_string']}"))
+
+    async with place(app) as here:
+        wire = await here.dial()
+        wire.send(request(target=target))
+        assert (await wire.answer()).body == b"b'/x' b'a=1'"
+
+
+@pytest.mark.parametrize("target", ["http://relay.test", "/\xe9", "http://relay.test:port/x"])
+async def test_a_target_without_a_path_is_refused(target: str) -> None:
+    async with place(Doorway()) as here:
+        wire = await here.dial()
+        wire.send(request(target=target))
+        assert (await wire.answer()).status == 400
+        assert await wire.ends() == b""
 
 
 async def test_a_proxy_that_is_trusted_is_believed_about_whom_it_speaks_for() -> None:
