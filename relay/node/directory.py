@@ -43,10 +43,14 @@ class Directory:
             if change.kind in ("machine", "machine-revoked") and len(view.stale) < ROWS_AGAIN:
                 view.stale[change.subject] = object()
             else:  # owners, names of people and workspaces are in every row
-                del self._views[change.workspace]
+                self._drop(change.workspace)
+
+    def _drop(self, workspace: str) -> None:
+        self._views.pop(workspace).dropped = True
 
     def _forget_all(self) -> None:
-        self._views.clear()
+        for workspace in list(self._views):
+            self._drop(workspace)
 
     async def machines(self, workspace: str) -> View:
         """A view whose rows and bands are of this moment; in a large workspace last-seen times may be some seconds old.
@@ -74,7 +78,7 @@ class Directory:
         if view is None:
             view = self._views[workspace] = View()
             if len(self._views) > WORKSPACES:
-                self._views.popitem(last=False)
+                self._drop(next(iter(self._views)))
         self._views.move_to_end(workspace)
         if view.stale or not view.loaded:
             async with view.loading:

@@ -91,7 +91,8 @@ class Feeds:
             if feed.browser.feeds.get(feed.workspace) is not feed:
                 return  # it left, or may not follow any more
             machines = []
-            for id in part:
+            feed.owed.update(id for id in part if not view.may_show(id))  # told of when their rows are read again
+            for id in filter(view.may_show, part):
                 machine = self._directory.describe(feed.browser.identity, view, id)
                 if machine is not None:
                     machines.append(machine)
@@ -224,12 +225,12 @@ class Feeds:
 
     async def _tell(self, feed: Feed, view: View) -> None:
         """Tell what differs, a part at a time and only as fast as the browser reads: the rest is owed to it."""
-        while feed.owed:
+        while any(map(view.may_show, feed.owed)):  # the rest waits for its rows, which the next tick reads again
             if not await _has_room(feed.browser.socket):
                 return  # looked at again with the next tick
             if feed.browser.feeds.get(feed.workspace) is not feed:
                 return
-            for id in list(islice(feed.owed, SNAPSHOT_MACHINES)):
+            for id in list(islice(filter(view.may_show, feed.owed), SNAPSHOT_MACHINES)):
                 feed.owed.discard(id)
                 self._tell_of(feed, view, id)
             await asyncio.sleep(0)

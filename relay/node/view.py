@@ -29,6 +29,7 @@ class View:
         self.loaded = False  # before that there are no rows
         self.rows_at = -math.inf  # when rows were read, monotonic seconds
         self.loading = asyncio.Lock()  # of rows
+        self.dropped = False  # a change concerned all rows: whoever still holds this view may not show it
         self.stale: dict[str, object] = {}  # machines whose rows must be read again, by the mark of a change
         self.unread: set[str] = set()  # machines whose row is new here, so that their bell may have been passed over
         self.records: dict[str, Record] = {}
@@ -44,6 +45,11 @@ class View:
         self._places: list[str] = []  # sorted
         self._moved: dict[str, str | None] = {}  # machines whose place may be another, by the one in `_places`
         self._order: list[str] = []
+
+    def may_show(self, machine: str) -> bool:
+        """Whether the machine's row is the latest that this node has heard of. A view that is held across an await
+        may have fallen behind, and what it says of who may see the machine is then no longer true."""
+        return not self.dropped and machine not in self.stale
 
     async def load(self, rows: Sequence[Registered], former: dict[str, tuple[str, ...]], read_at: float) -> None:
         """Take the first rows, and order them by parts: ten thousand at once would hold the loop."""

@@ -1,0 +1,94 @@
+"""Shows that nobody is told of a machine that was hidden from them while something else was waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from relay.node.feeds import Feeds
+from relay.node.hub import Browser
+from relay.rules import messages as m
+from relay.rules.access import Identity
+from relay.rules.machine import Owner
+from tests.node.fleet import Fleet
+from tests.rules.samples import ACME, number
+
+STRANGER = Identity(
+    kind="person", id="stranger", name="stranger", credential="token", roles={ACME: "member"}, workspaces={ACME: "acme"}
+)
+
+
+class Page:
+    """The socket of a page, which reads when a test lets it."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def send_text(self, data: bytes) -> bool:
+        """Note a message."""
+        self.told.append(json.loads(data))
+        return True
+
+    async def drained(self) -> None:
+        """Wait until the page reads."""
+        await self.room.wait()
+
+    def names(self, kind: str) -> list[str]:
+        """The machines that messages of this type told of, by name."""
+        if kind == "snapshot":
+            return [each["name"] for told in self.told if told["type"] == kind for each in told["machines"]]
+        return [told["machine"]["name"] for told in self.told if told["type"] == kind]
+
+
+def hide(fleet: Fleet, id: str, kind: str = "machine") -> None:
+    """The machine becomes PRIVATE and gets a telling name; this node hears that it changed and has yet to read how."""
+    secret = {"visibility": "PRIVATE", "owner": Owner("jane", "jane"), "name": "hidden"}
+    fleet.rows[id] = msgspec.structs.replace(fleet.rows[id], **secret)
+    fleet.change(kind, id)
+    fleet.directory._changed(fleet.table[-1:])
+
+
+@pytest.mark.parametrize("kind", ["machine", "member"])
+async def test_a_machine_that_is_hidden_while_a_snapshot_is_read_is_not_in_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet, page = Fleet(3, monkeypatch), Page()
+    feeds = Feeds(fleet.directory, lambda workspace: None)
+    reading = fleet.directory.machines
+
+    async def machines(workspace: str) -> Any:
+        view = await reading(workspace)
+        hide(fleet, number(1), kind)  # the change lands when all was read and nothing was sent
+        return view
+
+    monkeypatch.setattr(fleet.directory, "machines", machines)
+    browser = Browser(cast(Any, page), STRANGER, "")
+    await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=ACME))
+    assert "box-1" not in page.names("snapshot")
+    await feeds._tick(ACME)
+    told = page.names("snapshot") + page.names("machine")
+    assert sorted(told) == ["box-0", "box-2"]
+
+
+async def test_a_machine_that_is_hidden_while_a_slow_page_is_waited_for_is_not_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet, page = Fleet(3, monkeypatch), Page()
+    feeds = Feeds(fleet.directory, lambda workspace: None)
+    browser = Browser(cast(Any, page), STRANGER, "")
+    await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=ACME))
+    fleet.rename(number(1), "renamed")
+    view = await fleet.directory.lately(ACME)
+    feed = browser.feeds[ACME]
+    feed.owed.add(number(1))
+    hide(fleet, number(1))
+    await feeds._tell(feed, view)
+    assert page.names("machine") == []
+    await feeds._tick(ACME)
+    assert [told["id"] for told in page.told if told["type"] == "gone"] == [number(1)]
