@@ -78,6 +78,7 @@ class Node:
         self.errands = Errands()
         self.keepalive = Keepalive()
         self.pauses = Pauses(lambda: len(self.hub.agents) + len(self.hub.browsers))
+        pipeline.limited = self.meters.limited
         self.presence = Presence(redis, self.keys, pipeline)
         self.tail = Tail(registry)
         self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)

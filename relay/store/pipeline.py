@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -116,6 +117,7 @@ class Pipeline:
     """A client for single commands, with as many under way as there are askers; it connects when first needed."""
 
     def __init__(self, url: str) -> None:
+        self.limited: Callable[[str], None] = lambda limit: None  # set once, by the node that counts its limits
         self._client = connect(url)
         self._line: Line | None = None
         self._connecting: asyncio.Future[Line] | None = None  # an attempt, shared by all who need it
@@ -125,6 +127,7 @@ class Pipeline:
         """One command and its answer; raises as redis-py does, and `Unavailable` when too many wait already. A command
         whose connection is lost is sent once more, so it should not matter if it is carried out twice."""
         if self._waiting >= PIPELINED_COMMANDS:
+            self.limited("PIPELINED_COMMANDS")
             raise Unavailable("too many questions wait for the relay's memory (Redis)", limit="PIPELINED_COMMANDS")
         self._waiting += 1
         try:

@@ -21,7 +21,7 @@ from relay.rules.presence import Fence, Info
 from relay.rules.tokens import MachineToken
 from relay.store import Admitted, Announcement, Refused
 from relay.web.auth import bearer_token
-from relay.web.sockets import Doors
+from relay.web.sockets import Doors, expect_hello
 
 
 async def agent_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> AgentConversation:
@@ -41,18 +41,10 @@ class AgentConversation:
         self._token = token
         self._loop = asyncio.get_running_loop()
         self._state: Literal["hello", "admitting", "admitted"] = "hello"
-        self._deadline: asyncio.TimerHandle | None = self._loop.call_later(timing.HELLO_SECONDS, self._no_hello)
+        self._deadline = expect_hello(socket)
         self._agent: Agent | None = None
         self._removes = False  # it said goodbye for good
         self._rehosting = False
-
-    def _no_hello(self) -> None:
-        self._socket.refuse(Invalid("no hello in time"))
-
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
     # --- what arrives ------------------------------------------------------------------------------------------
 
@@ -120,7 +112,7 @@ class AgentConversation:
 
     def _hello(self, hello: m.AgentHello) -> None:
         self._state = "admitting"
-        self._disarm()
+        self._deadline.cancel()
         token = self._token
         agent = Agent(self._socket, token.workspace, token.machine, hello, self._loop.time())
         self._agent = agent
@@ -277,7 +269,7 @@ class AgentConversation:
         """Let go of the machine, under this connection's own fence: a newer connection is not touched by it. A machine
         that only stopped answering keeps its deadline, 90 s after it was last heard."""
         agent, doors, token = self._agent, self._doors, self._token
-        self._disarm()
+        self._deadline.cancel()
         doors.left("agent", code)
         structlog.get_logger().info(
             "an agent left", machine=token.machine, workspace=token.workspace, code=code, reason=reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
@@ -14,14 +13,14 @@ from relay import PROTOCOL
 from relay.errors import BadToken, Forbidden, Invalid, LimitReached, Offline, RelayError
 from relay.node.hub import Attachment, Browser
 from relay.node.socket import Carrier
-from relay.rules import access, ids, timing
+from relay.rules import access, ids
 from relay.rules import messages as m
 from relay.rules.access import Action, Identity
 from relay.rules.limits import PENDING_PER_BROWSER
 from relay.rules.machine import Registered, iso
 from relay.web.auth import COOKIE, bearer_token
 from relay.web.origin import check_listed
-from relay.web.sockets import Doors
+from relay.web.sockets import Doors, expect_hello
 
 
 async def browser_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> BrowserConversation:
@@ -67,16 +66,7 @@ class BrowserConversation:
         self._doors = doors
         self._socket = socket
         self._browser = browser
-        loop = asyncio.get_running_loop()
-        self._deadline: asyncio.TimerHandle | None = loop.call_later(timing.HELLO_SECONDS, self._no_hello)
-
-    def _no_hello(self) -> None:
-        self._socket.refuse(Invalid("no hello in time"))
-
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._deadline = expect_hello(socket)
 
     # --- what arrives ------------------------------------------------------------------------------------------
 
@@ -101,7 +91,7 @@ class BrowserConversation:
 
     def _hello(self, hello: m.BrowserHello) -> None:
         browser, doors = self._browser, self._doors
-        self._disarm()
+        self._deadline.cancel()
         browser.client, browser.label = hello.client, hello.label
         identity = browser.identity
         browser.send(
@@ -227,7 +217,7 @@ class BrowserConversation:
 
     def closed(self, code: int, reason: str) -> None:
         """Let go of everything that this socket held."""
-        self._disarm()
+        self._deadline.cancel()
         self._doors.left("browser", code)
         structlog.get_logger().info("a browser left", user=self._browser.identity.id, code=code, reason=reason)
         self._doors.feeds.browser_left(self._browser)

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from relay import PROTOCOL
-from relay.errors import Close, RelayError, UnsupportedVersion
+from relay.errors import Close, Invalid, RelayError, UnsupportedVersion
 from relay.node.changes import Tail
 from relay.node.direct import Carriage, DirectSocket
 from relay.node.feeds import Feeds
@@ -24,6 +24,7 @@ from relay.node.meters import Meters
 from relay.node.mirror import Mirror
 from relay.node.router import Router
 from relay.node.socket import Carrier, Listener
+from relay.rules.timing import HELLO_SECONDS
 from relay.web.asgi_socket import AsgiSocket
 from relay.web.parts import Parts
 from relay.web.upgrade import TAKE_OVER
@@ -147,6 +148,11 @@ class Leaving:
     def closed(self, code: int, reason: str) -> None:
         """It has read why, or did not wait."""
         self._doors.left(self._role, code)
+
+
+def expect_hello(socket: Carrier) -> asyncio.TimerHandle:
+    """Refuse the peer when its hello is late; to be cancelled when it came or the peer left."""
+    return asyncio.get_running_loop().call_later(HELLO_SECONDS, socket.refuse, Invalid("no hello in time"))
 
 
 def _carry(doors: Doors, websocket: WebSocket) -> DirectSocket | AsgiSocket:

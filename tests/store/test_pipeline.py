@@ -97,11 +97,14 @@ async def test_more_questions_than_the_limit_are_refused_with_its_name(
 ) -> None:
     await line.execute_command("PING")
     monkeypatch.setattr(pipeline, "PIPELINED_COMMANDS", 3)
+    counted: list[str] = []
+    line.limited = counted.append
     answers = await asyncio.gather(*(line.execute_command("ECHO", n) for n in range(5)), return_exceptions=True)
     assert answers[:3] == ["0", "1", "2"]
     for refused in answers[3:]:
         assert isinstance(refused, Unavailable)
         assert refused.extra["limit"] == "PIPELINED_COMMANDS"
+    assert counted == ["PIPELINED_COMMANDS"] * 2
     assert PIPELINED_COMMANDS == 10_000
 
 
