@@ -17,7 +17,7 @@ from relay.dev import tether
 LOG_BYTES = 8 * 1024 * 1024  # a log that is larger at its next start becomes .1, so two of them bound the disk
 LINE_BYTES = 64 * 1024  # a longer line is cut in pieces; asyncio's own limit
 LAST_WORDS_SECONDS = 1.0  # what a part wrote before it ended is in the pipe already; a grandchild may hold it open
-STOP_SECONDS = 10.0  # shells get their hang-up and history its last write; then the part is killed
+STOP_SECONDS = 20.0  # a drain, the last answers and silent peers may take 18, history its last write; then it is killed
 
 
 async def _at_once() -> bool:
