@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -27,6 +28,7 @@ TICK_SECONDS = 1.0  # how late a keyboard may become free, or a stalled command 
 RECORD_SECONDS = 2.0  # output that a crash of this computer may cost the history
 HELLO_BYTES = limits.CONTROL_BYTES - 4 * limits.KIB  # for sessions in a hello; the others follow one by one
 PENDING_REQUESTS = 256  # as many as there can be sessions
+WELCOME_SECONDS = 2.0  # that a goodbye waits for a hello under way: the relay may have admitted us already
 MOVE_ATTEMPTS = 3  # after that the node that asked will close the socket, and that starts over
 
 
@@ -62,6 +64,8 @@ class Agent:
         self._tasks: asyncio.TaskGroup | None = None
         self._link: Link | None = None
         self._moving: asyncio.Task[Link | None] | None = None
+        self._greeted = asyncio.Event()  # cleared between a hello and its answer
+        self._greeted.set()
         self._parked = False
         self._stopping = False
         self._pending = 0
@@ -90,6 +94,9 @@ class Agent:
     async def _say_goodbye(self, serving: asyncio.Task[Leave]) -> Leave:
         # A cancellation alone can get lost: a task group that is just gathering its errors raises those instead.
         self._stopping = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WELCOME_SECONDS):
+                await self._greeted.wait()
         link = self._link
         moving, self._moving = self._moving, None
         if moving is not None and moving.done():
@@ -164,6 +171,7 @@ class Agent:
         """A link that was welcomed; raises what dialling and greeting raise."""
         socket = await self._dial(list(dict.fromkeys(nodes)), AGENT_PATH, self._identity.enrolment.machine_token)
         link = Link(socket, self._surroundings, self)
+        self._greeted.clear()
         try:
             welcome = await link.greet(
                 m.AgentHello(
@@ -178,6 +186,8 @@ class Agent:
         except BaseException:
             socket.abort()
             raise
+        finally:
+            self._greeted.set()
         self._identity.welcomed(welcome)
         structlog.get_logger().info(
             "connected",

@@ -7,13 +7,15 @@ from relay.rules.messages import Operator
 
 
 class Driver:
-    """The keyboard. Every method that can move it says whether it did; the term counts how often it passed on."""
+    """The keyboard. Every method that can move it says whether it did; the term counts how often it passed from one
+    client to another, so that whoever finds it free and unchanged goes on with what they typed before."""
 
     def __init__(self) -> None:
         self.client: str | None = None
         self.attachment = 0  # 0 while the holder is away
         self.operator: Operator | None = None
         self.term = 0
+        self._latest: str | None = None  # who has it, or had it before it was free
         self._kept_until: float | None = None  # monotonic seconds; None while the holder is attached
 
     def holds(self, client: str) -> bool:
@@ -29,8 +31,9 @@ class Driver:
     def give(self, client: str, attachment: int, operator: Operator) -> bool:
         """Pass the keyboard to this attachment."""
         moved = (self.client, self.attachment) != (client, attachment)
-        if self.client != client:
+        if self._latest != client:
             self.term += 1
+        self._latest = client
         self.client, self.attachment, self.operator = client, attachment, operator
         self._kept_until = None
         return moved

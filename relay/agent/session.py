@@ -168,6 +168,7 @@ class Session:
                 columns=self._described.columns,
                 rows=self._described.rows,
                 input=self._intake.inputs.joined(ask.client),
+                term=self._driver.term,
             )
         )
         if moved:
@@ -279,8 +280,11 @@ class Session:
         else:
             self._flow.driven(viewer.seen_at, self._clock.monotonic())
         self._audience.exempt = viewer.number if viewer is not None else 0
+        driver = self._driver
         self._outlet.tell(
-            m.DriverChanged(session=self.id, attachment=self._audience.exempt, operator=self._driver.operator)
+            m.DriverChanged(
+                session=self.id, attachment=self._audience.exempt, operator=driver.operator, term=driver.term
+            )
         )
 
     def _regulate(self) -> None:

@@ -148,8 +148,12 @@ class Sessions:
             found = None
         wanted = (ask.session, ask.attachment) in self._fetching
         self._fetching.discard((ask.session, ask.attachment))
-        if found is None or not wanted:
+        if not wanted:
+            return
+        if found is None:
             structlog.get_logger().info("attach to a session that is gone", session=ask.session)
+            gone = "this machine does not keep that session any more"
+            self._outlet.tell(m.AttachRefused(session=ask.session, attachment=ask.attachment, message=gone))
             return
         if ask.session not in self._sessions:
             described, kept = found

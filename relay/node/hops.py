@@ -7,7 +7,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from relay.rules.messages import After, Attached, Attaching, Behind, DriverChanged, InputRefused, Mode, Operator
+from relay.rules.messages import (
+    After,
+    Attached,
+    Attaching,
+    AttachRefused,
+    Behind,
+    DriverChanged,
+    InputRefused,
+    Mode,
+    Operator,
+)
 
 
 class Hop(Struct, rename="camel", omit_defaults=True, kw_only=True):
@@ -59,7 +69,7 @@ class TellHop(Hop, tag="tell", kw_only=True):
 
     machine: str
     generation: int
-    message: Attaching | Attached | Behind | InputRefused
+    message: Attaching | AttachRefused | Attached | Behind | InputRefused
 
 
 class TellAllHop(Hop, tag="tell-all", kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+from relay.errors import NotFound
 from relay.node.socket import Socket
 from relay.rules import ids
 from relay.rules import messages as m
@@ -13,7 +14,7 @@ from relay.rules.presence import Fence
 
 NUMBERS = 65_535  # what the header's 16 bits hold, 0 aside
 
-Told = m.Attaching | m.Attached | m.Behind | m.InputRefused  # what an agent says to one attachment
+Told = m.Attaching | m.AttachRefused | m.Attached | m.Behind | m.InputRefused  # what an agent says to one attachment
 Reason = Literal["machine-gone", "gap", "behind", "forbidden", "machine-revoked", "left"]
 
 
@@ -87,6 +88,9 @@ class Audience:
             case m.Attaching():
                 fields = {name: getattr(message, name) for name in m.Attaching.__struct_fields__}
                 attachment.tell(m.BrowserAttaching(ref=attachment.ask.ref, machine=attachment.machine, **fields))
+            case m.AttachRefused():
+                self.leave(message.attachment)
+                attachment.refuse(message)
             case m.Attached():
                 self.join(message.attachment)
                 attachment.tell(message)
@@ -174,6 +178,11 @@ class Attachment:
     def tell(self, message: m.Message) -> None:
         """Queue a control message for the browser."""
         self.browser.send(message)
+
+    def refuse(self, why: m.AttachRefused) -> None:
+        """Take it from its browser, whose attach the agent refuses."""
+        self.browser.attachments.pop(self.key, None)
+        self.tell(m.ErrorMessage(code=NotFound.code, message=why.message, ref=self.ask.ref, session=why.session))
 
     def end(self, reason: Reason) -> None:
         """Take it from its browser, and say why."""

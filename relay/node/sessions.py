@@ -126,7 +126,7 @@ class Sessions:
                 route.remote.setdefault(holder.boot, set()).add(message.attachment)
             hop = hops.TellHop(machine=agent.machine, generation=agent.generation, message=message)
             self._lanes.send_hop(holder.boot, hop)
-        if isinstance(message, m.Behind):
+        if isinstance(message, m.Behind | m.AttachRefused):
             route.release(message.attachment)
             self._changed(agent)
 

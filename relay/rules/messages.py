@@ -104,6 +104,16 @@ class Attaching(Message, tag="attaching", kw_only=True):
     columns: Columns
     rows: Rows
     input: Count = 0  # the last input of this client's stream that was applied
+    term: Count = 0  # how often the keyboard has passed from one client to another; what was typed in an older is void
+
+
+class AttachRefused(Message, tag="attach-refused", kw_only=True):
+    """The answer to an attach to a session that its machine does not keep any more; the browser gets `error` with code
+    `not-found` under its `ref`."""
+
+    session: Id
+    attachment: Attachment
+    message: Title
 
 
 class Attached(Message, tag="attached", kw_only=True):
@@ -136,6 +146,7 @@ class DriverChanged(Message, tag="driver", kw_only=True):
     session: Id
     attachment: Count  # 0: nobody
     operator: Operator | None = None
+    term: Count = 0  # as in `attaching`
 
 
 class Answer(Message, tag="answer", kw_only=True):
@@ -153,8 +164,9 @@ class Bye(Message, tag="bye", kw_only=True):
 
 
 FromAgent = (
-    AgentHello | Beat | SessionChanged | Attaching | Attached | Behind | InputRefused | DriverChanged | Answer | Bye
-)
+    AgentHello | Beat | SessionChanged | Attaching | AttachRefused | Attached | Behind | InputRefused | DriverChanged
+    | Answer | Bye
+)  # fmt: skip
 
 # --- node to agent -------------------------------------------------------------------------------------------------
 

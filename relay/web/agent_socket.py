@@ -86,7 +86,7 @@ class AgentConversation:
                     self._rehost_soon(agent)
             case m.SessionChanged():
                 self._announced(agent, message.session)
-            case m.Attaching() | m.Attached() | m.Behind() | m.InputRefused():
+            case m.Attaching() | m.AttachRefused() | m.Attached() | m.Behind() | m.InputRefused():
                 router.sessions.told(agent, message)
             case m.DriverChanged():
                 router.sessions.told_all(agent, message)

@@ -68,6 +68,19 @@ async def test_told_to_stop_it_says_goodbye_and_closes(agent: Served, one: Node)
     assert visit.close_code == Close.NORMAL
 
 
+async def test_told_to_stop_while_its_hello_is_answered_it_still_says_goodbye(tmp_path: Path, one: Node) -> None:
+    """The relay has admitted it already: without a goodbye it would show this machine for another ten seconds."""
+    one.welcomes = False
+    served = Served(tmp_path, [one])
+    served.start()
+    visit = await one.visit()
+    stopping = asyncio.create_task(served.stopped())
+    await asyncio.sleep(0)
+    await visit.tell(one.welcome(visit))
+    assert (await stopping).exit == Exit.OK
+    assert visit.messages[-1] == m.Bye()
+
+
 async def test_an_ephemeral_one_asks_to_be_removed_and_forgets_that_it_was(tmp_path: Path, one: Node) -> None:
     served = Served(tmp_path, [one])
     served.ephemeral = True

@@ -46,6 +46,20 @@ def test_a_dropped_driver_loses_it_when_the_time_is_over() -> None:
     assert driver.attached("client-two", 2, JANE, take=False)
 
 
+def test_the_term_counts_changes_of_hands_and_not_a_holder_who_finds_it_free_again() -> None:
+    """What somebody typed before they were cut off still applies, unless another client had the keyboard meanwhile."""
+    driver = driven_by_one()
+    driver.left(1, dropped=True, now=100.0)
+    assert driver.expire(100.0 + timing.DRIVER_KEPT_SECONDS)
+    assert driver.attached("client-one", 2, JANE, take=False)
+    assert driver.term == 1
+    driver.left(2, dropped=False, now=200.0)
+    assert driver.attached("client-two", 3, JANE, take=False)
+    driver.left(3, dropped=False, now=200.0)
+    assert driver.attached("client-one", 4, JANE, take=False)
+    assert driver.term == 3
+
+
 def test_a_driver_that_leaves_frees_it_at_once() -> None:
     driver = driven_by_one()
     assert driver.left(1, dropped=False, now=100.0)

@@ -142,6 +142,15 @@ async def test_who_left_before_the_history_answered_gets_nothing(here: Machine) 
     assert here.outlet.told(m.Attaching) == []
 
 
+async def test_an_attach_to_what_even_the_history_has_dropped_is_refused_at_once(here: Machine) -> None:
+    gone = m.Session(id="3c1f5a58-3bb6-4c0e-9a39-2f1f6d0c7a99", epoch=1, kind="terminal")
+    Visitor(here, gone, 7).ask()
+    await here.outlet.until(lambda: bool(here.outlet.told(m.AttachRefused)))
+    refused = here.outlet.told(m.AttachRefused)[0]
+    assert (refused.session, refused.attachment) == (gone.id, 7)
+    assert "does not keep that session" in refused.message
+
+
 async def test_a_history_that_cannot_be_read_costs_no_session_that_is_alive(here: Machine, tmp_path: Path) -> None:
     session = await here.open("true")
     await here.ended(session)

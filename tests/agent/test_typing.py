@@ -118,7 +118,7 @@ async def test_a_keyboard_is_kept_for_who_was_dropped_and_then_free(here: Machin
     joe.type(b"x", number=1)
     assert len(joe.refusals) == 1
     here.pass_by(timing.DRIVER_KEPT_SECONDS)
-    assert here.outlet.told(m.DriverChanged)[-1] == m.DriverChanged(session=jane.session.id, attachment=0)
+    assert here.outlet.told(m.DriverChanged)[-1] == m.DriverChanged(session=jane.session.id, attachment=0, term=1)
     joe.type(b"x", number=1)
     assert joe.drives
     found = jane.come_back(3)

@@ -1,0 +1,38 @@
+"""Shows what becomes of an attach that the agent refuses, on its own node and on another."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from relay.node.hub import Attachment
+from relay.rules import messages as m
+from tests.node.two_nodes import Between, peer
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["on the agent's node", "on another node"])
+async def test_a_refused_attach_is_answered_under_its_ref_and_leaves_nothing_behind(far: bool) -> None:
+    """Whoever asked would wait for half a minute otherwise, and the number would stay taken."""
+    between, session = Between(), str(uuid4())
+    agent = between.near.agent(session)
+    here = between.far if far else between.near
+    browser = here.browser()
+
+    async def anybody(attachment: Attachment) -> None:
+        """Everybody may."""
+
+    ask = m.Attach(ref=5, machine=agent.machine, session=session)
+    attaching = asyncio.create_task(here.router.attach(browser, agent.workspace, ask, anybody))
+    await peer(agent).until(lambda: peer(agent).heard("attach"))
+    await attaching
+    number = int(peer(agent).heard("attach")[0]["attachment"])
+    refusal = m.AttachRefused(session=session, attachment=number, message="not kept any more")
+    between.near.router.sessions.told(agent, refusal)
+    await peer(browser).until(lambda: peer(browser).heard("error"))
+    (error,) = peer(browser).heard("error")
+    assert (error["ref"], error["code"], error["message"]) == (5, "not-found", "not kept any more")
+    assert browser.attachments == {}
+    assert between.far.hub.away == {}
+    assert [route.holders for route in agent.sessions.values()] == [{}]
