@@ -162,6 +162,13 @@ class Unavailable(RelayError):
     code, status, close, exit = "unavailable", 503, Close.OVER_CAPACITY, Exit.UNAVAILABLE
 
 
+class RegistryUnavailable(Unavailable):
+    """The registry does not answer, is full or takes no writes; asking again may help, and will not do a thing twice
+    that names what it changes."""
+
+    code = "registry-unavailable"
+
+
 class TimedOut(RelayError):
     """The machine took the request and did not answer in time."""
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import structlog
-from sqlalchemy import URL, Executable, Row, event, exc, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import URL, Executable, Row, exc, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from relay.errors import Misconfigured, Unavailable
+from relay.errors import Misconfigured, RegistryUnavailable
+from relay.registry.engines import Trust, postgresql_engine, sqlite_engine
+from relay.registry.outage import AWAY, BUSY, READ_ONLY, BeginAgain, answering, sqlstate
 
 SQLITE_DRIVER = "sqlite+aiosqlite"
 POSTGRESQL_DRIVER = "postgresql+asyncpg"
-POOL_CONNECTIONS = 8  # a node's cache misses and one sweeper's batches; PostgreSQL's default allows 100 in all
-SQLITE_CONNECTIONS = 4  # each is a thread; SQLite lets one write at a time anyway
-POOL_WAIT_SECONDS = 10.0  # for a free connection, or one's turn, before the caller is told that the registry is busy
-CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 30.0  # far above any statement here: a server that needs longer is gone
-SQLITE_BUSY_MS = 10_000  # other processes on the same file finish their transactions in milliseconds
+ANSWER_SECONDS = 4.5  # whoever asks is told within five that nobody answers; a transaction takes milliseconds
+PATIENT_SECONDS = 30.0  # for what nobody waits for, and what happens once: cleaning up, migrating
+WAIT_PARTS = 2.5  # of that time for one's turn in this process, and as much for other processes, or to connect
+UNDER_WAY = 1_000  # transactions at a time, nearly all waiting: more than a healthy registry ever keeps waiting
 TRANSACTION_ATTEMPTS = 5  # PostgreSQL ends one of two transactions that wait for each other
-LOST_RACES = frozenset({"40001", "40P01"})  # serialization failure, deadlock detected
 
 T = TypeVar("T")
 
@@ -31,10 +29,16 @@ T = TypeVar("T")
 class Database:
     """One SQLite file or PostgreSQL database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.url = checked(url)
         self.sqlite = self.url.drivername == SQLITE_DRIVER
-        self._engine = _sqlite_engine(self.url) if self.sqlite else _postgresql_engine(self.url)
+        self._answer_seconds = answer_seconds
+        self._wait_seconds = answer_seconds / WAIT_PARTS
+        self._trust = Trust()
+        if self.sqlite:
+            self._engine = sqlite_engine(self.url, self._wait_seconds)
+        else:
+            self._engine = postgresql_engine(self.url, self._wait_seconds, self._trust)
         # SQLite's own waiting is unfair polling: inside one process a lock queues writers in order instead.
         self._writing = asyncio.Lock() if self.sqlite else None
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -47,8 +51,8 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that changes nothing, for tasks that nobody cancels; raises `Unavailable`."""
-        with answering():
+        """A transaction that changes nothing, for tasks that nobody cancels; raises `RegistryUnavailable`."""
+        with answering(uncommitted=True):
             async with self._engine.begin() as connection:
                 yield connection
 
@@ -60,16 +64,25 @@ class Database:
             async with self._turn(), self._engine.connect() as connection:
                 await connection.execution_options(relay_writes=True)
                 async with connection.begin():
-                    yield connection
+                    with answering(uncommitted=True):
+                        try:
+                            yield connection
+                        except exc.DBAPIError as error:
+                            if sqlstate(error) == READ_ONLY and not self.sqlite:
+                                await connection.invalidate(error)  # who answers there now may be another server
+                            raise
 
     async def attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """What `work` answers from inside a writing transaction, begun again if it lost a race to another one. It comes
-        to its end even if the caller is cancelled: half-way the driver would leave SQLite's lock to a dead thread."""
-        return await self._to_its_end(self._attempt(work))
+        """What `work` answers from inside a writing transaction, begun again if it lost a race to another one or its
+        connection before it was to commit. It comes to its end even if the caller is cancelled: half-way the driver
+        would leave SQLite's lock to a dead thread. Raises `RegistryUnavailable` within five seconds; then the
+        transaction was done whole, or not at all."""
+        return await self._in_time(self._again(self.exclusive, work))
 
     async def ask(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """What `work` answers from inside a transaction that changes nothing; cancelled callers as for `attempt`."""
-        return await self._to_its_end(self._ask(work))
+        """What `work` answers from inside a transaction that changes nothing; cancelled callers, and those that nobody
+        answers, as for `attempt`."""
+        return await self._in_time(self._again(self.read, work))
 
     async def rows(self, query: Executable) -> Sequence[Row[Any]]:
         """All rows of a query."""
@@ -86,36 +99,52 @@ class Database:
         return found[0] if found else None
 
     async def erase(self, statement: Executable) -> int:
-        """Delete rows; the answer is how many."""
+        """Delete rows, however long it takes; the answer is how many."""
 
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(statement)).rowcount
 
-        return await self.attempt(work)
+        return await self._in_time(self._again(self.exclusive, work), PATIENT_SECONDS)
 
-    async def _to_its_end(self, transaction: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.create_task(transaction)
+    async def _in_time(self, transaction: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+        seconds = seconds or self._answer_seconds
+        if len(self._under_way) >= UNDER_WAY:
+            transaction.close()
+            raise RegistryUnavailable(BUSY)
+        task = asyncio.create_task(transaction if self.sqlite else self._cut(transaction, seconds))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        with answering():
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(task)
+
+    async def _cut(self, transaction: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Ends a transaction that gets no answer, and trusts no connection from before: their server is gone without
+        a word, or hangs. SQLite's transactions are left to end by themselves, as they do."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await transaction
+        except TimeoutError:
+            self._trust.broken()
+            raise RegistryUnavailable(AWAY) from None
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # its caller has heard it, or has left
 
-    async def _ask(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async with self.read() as connection:
-            return await work(connection)
-
-    async def _attempt(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _again(
+        self,
+        begin: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+        work: Callable[[AsyncConnection], Awaitable[T]],
+    ) -> T:
         for _ in range(TRANSACTION_ATTEMPTS - 1):
             try:
-                async with self.exclusive() as connection:
+                async with begin() as connection:
                     return await work(connection)
-            except LostRace:
+            except BeginAgain:
                 continue
-        async with self.exclusive() as connection:
+        async with begin() as connection:
             return await work(connection)
 
     @asynccontextmanager
@@ -124,30 +153,12 @@ class Database:
         if self._writing is None:
             yield
             return
-        async with asyncio.timeout(POOL_WAIT_SECONDS):
+        async with asyncio.timeout(self._wait_seconds):
             await self._writing.acquire()
         try:
             yield
         finally:
             self._writing.release()
-
-
-class LostRace(Unavailable):
-    """Another transaction went first; this one changed nothing and may be begun again."""
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turns the many ways in which a database does not answer into `Unavailable`, and leaves our own bugs alone."""
-    try:
-        yield
-    except Exception as error:
-        if not _is_outage(error):
-            raise
-        if _sqlstate(error) in LOST_RACES:
-            raise LostRace("the registry is busy") from error
-        structlog.get_logger().warning("the registry does not answer", error=type(error).__name__)
-        raise Unavailable("the registry does not answer") from error
 
 
 def checked(url: str) -> URL:
@@ -167,60 +178,3 @@ def checked(url: str) -> URL:
         if not folder.is_dir():
             raise Misconfigured(f"RELAY_DATABASE_URL names a file in {folder}, which is not a folder")
     return parsed
-
-
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        pool_size=SQLITE_CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=POOL_WAIT_SECONDS,
-        hide_parameters=True,  # what people store has no place in a traceback
-        connect_args={"timeout": 0},
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
-        cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout = {SQLITE_BUSY_MS}",
-            "synchronous = FULL",  # acknowledged means on disk
-            "foreign_keys = ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Any) -> None:
-        # A deferred transaction that turns to writing later fails at once instead of waiting its turn.
-        writes = connection.get_execution_options().get("relay_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _postgresql_engine(url: URL) -> AsyncEngine:
-    return create_async_engine(
-        url,
-        pool_size=POOL_CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=POOL_WAIT_SECONDS,
-        hide_parameters=True,
-        pool_pre_ping=True,  # a restarted server costs a reconnect, not an error
-        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS},
-    )
-
-
-def _is_outage(error: BaseException) -> bool:
-    if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
-        return False
-    if isinstance(error, exc.DBAPIError | exc.TimeoutError | OSError | TimeoutError):
-        return True
-    # Refusals during connecting (no such database, too many clients) arrive as the driver's own classes.
-    return type(error).__module__.partition(".")[0] == "asyncpg"
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    original = getattr(error, "orig", None)
-    return getattr(original, "sqlstate", None)

@@ -12,8 +12,8 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from relay.errors import Misconfigured, Unavailable
-from relay.registry.database import Database
+from relay.errors import Misconfigured, RegistryUnavailable
+from relay.registry.database import PATIENT_SECONDS, Database
 
 HEAD = "0001"  # the newest file in migrations/versions; revisions are numbers, so that newer is simply greater
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -25,8 +25,8 @@ FILE_MODE = 0o600
 
 async def migrate(url: str) -> None:
     """Upgrade the registry at `url`, creating it if need be. Any number of processes may do so at once. Raises
-    `Misconfigured` if the registry was made by newer code, `Unavailable` if the database does not answer."""
-    database = Database(url)
+    `Misconfigured` if the registry was made by newer code, `RegistryUnavailable` if the database does not answer."""
+    database = Database(url, answer_seconds=PATIENT_SECONDS)  # others may be migrating: they are waited for
     try:
         if database.sqlite:
             await asyncio.to_thread(_use_wal, str(database.url.database))
@@ -99,4 +99,4 @@ def _use_wal(path: str) -> None:
         except sqlite3.DatabaseError as error:
             raise Misconfigured(f"RELAY_DATABASE_URL names {path}, which is no registry: {error}") from None
         time.sleep(WAL_RETRY_SECONDS)
-    raise Unavailable("the registry's file cannot be switched to write-ahead logging")
+    raise RegistryUnavailable("the registry's file cannot be switched to write-ahead logging")
