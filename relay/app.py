@@ -1,28 +1,24 @@
-"""Wires a node: builds its objects, hands them to whoever needs them, runs them, and drains them at the end."""
+"""Wires a node: builds its objects, hands them to whoever needs them, and runs them."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 
-from relay.errors import Misconfigured, RelayError
+from relay.errors import RelayError
 from relay.node.beats import Beats
 from relay.node.changes import Tail
 from relay.node.direct import Carriage
 from relay.node.directory import Directory
-from relay.node.drain import drain
 from relay.node.errands import Errands
 from relay.node.feeds import Feeds
 from relay.node.hub import Hub
@@ -45,10 +41,8 @@ from relay.store import Bus, DeviceCodes, Keys, Leases, Pipeline, Presence, Rate
 from relay.web.agent_socket import agent_conversation
 from relay.web.auth import Authenticator
 from relay.web.browser_socket import browser_conversation
-from relay.web.measures import create_metrics
 from relay.web.page import Page
 from relay.web.parts import Parts
-from relay.web.server import DrainingServer, configure
 from relay.web.site import create_web
 from relay.web.sockets import Bucket, Doors, routes
 
@@ -56,7 +50,6 @@ AGAIN_SECONDS = 1.0  # before a part that failed begins again, so that a lasting
 # For what connections left to be done when the process ends. A peer that never answers is cut after `FAREWELL_SECONDS`,
 # and only then is its goodbye told to Redis: that must not race with the end of this wait.
 PARTING_SECONDS = FAREWELL_SECONDS + 3.0
-AGREED = {name: float(value) for name, value in vars(timing).items() if isinstance(value, int | float)}
 
 
 def unix_ms() -> int:
@@ -203,12 +196,12 @@ class Node:
 
     # --- running -----------------------------------------------------------------------------------------------
 
-    async def part(self) -> None:
+    async def part(self, seconds: float = PARTING_SECONDS) -> None:
         """Tell whoever is still connected that the process ends, let what they leave to be done be done, and go."""
         for socket in list(self.keepalive):
             socket.leave()
         try:
-            async with asyncio.timeout(PARTING_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self.keepalive.empty()
                 await self.errands.finished()
         except TimeoutError:
@@ -259,7 +252,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     try:
         redis = connect(settings.redis_url)
         try:
-            await agree(redis, Keys(settings.redis_prefix), AGREED)
+            await agree(redis, Keys(settings.redis_prefix), timing.agreed())
             pipeline = Pipeline(settings.redis_url)
             try:
                 node = Node(settings, registry, redis, pipeline)
@@ -271,65 +264,3 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             await redis.aclose()
     finally:
         await registry.close()
-
-
-async def serve_node(settings: Settings) -> None:
-    """Run one node until a signal has drained it; raises `Misconfigured` for a port that is taken."""
-    async with open_node(settings) as node:
-        limited = node.meters.limited
-        server = DrainingServer(configure(node.web(), settings.host, settings.port, limited))
-        async with asyncio.TaskGroup() as group:
-            background = [group.create_task(node.run())]
-            if settings.metrics_port:
-                metrics = configure(create_metrics(node.metrics), settings.host, settings.metrics_port, limited)
-                background.append(group.create_task(uvicorn.Server(metrics).serve()))
-            background.append(group.create_task(_drain_when_asked(node, server)))
-            background.append(group.create_task(node.pauses.run()))
-            try:
-                await _listen(server, settings)
-            finally:
-                await node.part()
-                for task in background:
-                    task.cancel()
-
-
-async def _listen(server: DrainingServer, settings: Settings) -> None:
-    try:
-        await server.serve()
-    except SystemExit:  # uvicorn's way to say that it could not bind
-        raise Misconfigured(f"cannot listen on {settings.host}:{settings.port}: is the port taken?") from None
-
-
-async def _drain_when_asked(node: Node, server: DrainingServer) -> None:
-    await server.asked_to_stop.wait()
-    await drain(node.hub, node.membership, node.settings.drain_seconds)
-    server.should_exit = True
-
-
-def serve(settings: Settings) -> None:
-    """What `relay node` does; raises `Misconfigured` or `Unavailable`."""
-    configure_logs(settings)
-    try:
-        uvicorn_loop = uvicorn.Config("", loop="auto").get_loop_factory()
-        with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
-            runner.run(serve_node(settings))
-    except* RelayError as group:
-        raise group.exceptions[0] from None
-
-
-def configure_logs(settings: Settings) -> None:
-    """One line per event on standard error, as JSON or as text; nothing of a frame or a secret is ever an event."""
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    text = settings.log_format == "text"
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=False) if text else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")

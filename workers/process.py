@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 import time
@@ -12,6 +11,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from relay.errors import Exit, Misconfigured, Unavailable
+from relay.logs import configure_logs
 from relay.registry import Registry, migrate
 from relay.rules import timing
 from relay.settings import Settings
@@ -25,7 +25,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 def run_sweeper(settings: Settings) -> int:
     """Sweep until SIGTERM or SIGINT; returns the exit code. `relay sweeper` and `python -m workers sweeper` call it."""
-    _configure_logs(settings)
+    configure_logs(settings)
     try:
         asyncio.run(_until_signalled(settings))
     except Misconfigured as error:
@@ -64,7 +64,7 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
     keys = Keys(settings.redis_prefix)
     while True:
         try:
-            await agree(redis, keys, _times())
+            await agree(redis, keys, timing.agreed())
             await migrate(settings.database_url)
             registry = await Registry.open(settings.database_url)
             break
@@ -81,24 +81,5 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
         group.create_task(cleaner.run(keys.shards))
 
 
-def _times() -> dict[str, float]:
-    """The times that all processes of a cluster must share: scripts and readers decide by them."""
-    return {name: float(value) for name, value in vars(timing).items() if isinstance(value, int | float)}
-
-
 def _unix_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _configure_logs(settings: Settings) -> None:
-    text = settings.log_format == "text"
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=False) if text else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Any
 
-from relay.app import serve
+from relay.process import serve
 from relay.settings import load
 
 VARIABLE = "BENCH_COLLECT"

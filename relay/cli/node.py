@@ -21,7 +21,7 @@ class Documented(click.Command):
 @click.command(name="node", cls=Documented)
 def command() -> None:
     """Run one stateless node until SIGTERM, which drains it first."""
-    from relay.app import serve
+    from relay.process import serve
     from relay.settings import load
 
     serve(load())

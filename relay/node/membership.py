@@ -71,5 +71,8 @@ class Membership:
     def urls(self) -> list[str]:
         """Where the cluster listens: nodes that take newcomers, this one first unless it drains."""
         own = [] if self.draining else [self._url]
-        others = [lease.url for lease, _ in self._others.values() if not lease.draining]
-        return list(dict.fromkeys([*own, *others])) or [self._url]
+        return list(dict.fromkeys([*own, *self.others()])) or [self._url]
+
+    def others(self) -> list[str]:
+        """Where other nodes that take newcomers listen; behind a balancer that is this node's own address too."""
+        return list(dict.fromkeys(lease.url for lease, _ in self._others.values() if not lease.draining))

@@ -27,7 +27,6 @@ DRIVER_KEPT_SECONDS = 15.0  # the keyboard stays with a driver whose socket drop
 INPUT_KEPT_SECONDS = 600.0  # an input stream is remembered after its attachment left
 LOSSLESS_STALL_SECONDS = 60.0  # exec without progress ends
 REVOKE_WAIT_SECONDS = 2.0  # DELETE waits this long for nodes to confirm
-DRAIN_SECONDS = 10.0  # peers are asked to leave spread over this window
 FORMER_NAME_HOURS = 24  # a name or hostname that was given up still resolves
 REDIS_KEPT_SECONDS = 86_400 * 2  # everything in Redis that is not a lease or a ticket
 PROBE_SECONDS = 1.0  # the node listens for its own voice on the bus
@@ -43,3 +42,10 @@ SIGN_IN_DAYS = 30
 INVITATION_DAYS = 7
 AGENT_BACK_OFF_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)  # with full jitter
 STABLE_SECONDS = 30.0  # a connection this old resets the back-off
+
+
+def agreed() -> dict[str, float]:
+    """What the processes of one cluster must not disagree about: every single number above, by its name."""
+    return {
+        name: float(value) for name, value in globals().items() if name.isupper() and isinstance(value, int | float)
+    }

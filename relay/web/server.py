@@ -16,16 +16,19 @@ HTTP_GRACE_SECONDS = 5  # for answers under way after the drain
 
 
 class DrainingServer(uvicorn.Server):
-    """Uvicorn, but a signal only sets `asked_to_stop`: by itself uvicorn would close every socket within 0.1 s."""
+    """Uvicorn, but a signal only sets an event: by itself uvicorn would close every socket within 0.1 s."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.asked_to_stop = asyncio.Event()
+        self.asked_to_hurry = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal asks for a drain, the second hurries."""
-        if self.asked_to_stop.is_set():
+        """The first signal asks for a drain, the second for haste, the third for the end."""
+        if self.asked_to_hurry.is_set():
             self.should_exit = True
+        elif self.asked_to_stop.is_set():
+            self.asked_to_hurry.set()
         self.asked_to_stop.set()
 
     @property

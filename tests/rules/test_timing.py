@@ -43,3 +43,9 @@ def test_an_agent_backs_off_ever_longer_and_returns_before_it_is_offline() -> No
 def test_waiting_for_another_node_is_far_shorter_than_for_a_machine() -> None:
     assert 10 * timing.HOP_SECONDS <= timing.REQUEST_SECONDS
     assert timing.REVOKE_WAIT_SECONDS < timing.REQUEST_SECONDS
+
+
+def test_processes_compare_every_time_by_its_name() -> None:
+    agreed = timing.agreed()
+    assert agreed["BEAT_SECONDS"] == timing.BEAT_SECONDS
+    assert agreed.keys() == {name for name in vars(timing) if name.isupper()} - {"AGENT_BACK_OFF_SECONDS"}

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections import Counter
 
-from relay.app import serve
+from relay.process import serve
 from relay.settings import load
 
 

@@ -1,0 +1,108 @@
+"""Runs a node as a process: its ports, signals, drain and exit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from socket import socket
+
+import uvicorn
+
+from relay.app import PARTING_SECONDS, Node, open_node
+from relay.errors import Misconfigured, RelayError
+from relay.logs import configure_logs
+from relay.node.drain import HURRIED_SECONDS, Drain
+from relay.settings import Settings
+from relay.web.measures import create_metrics
+from relay.web.server import DrainingServer, configure
+
+
+class SideServer(uvicorn.Server):
+    """Uvicorn beside another server, to which it leaves the signals of the process."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        self.listens.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them to whoever has them: uvicorn would put itself in front, and be gone before the drain begins."""
+        yield
+
+
+def serve(settings: Settings) -> None:
+    """What `relay node` does; raises `Misconfigured` or `Unavailable`."""
+    configure_logs(settings)
+    try:
+        uvicorn_loop = uvicorn.Config("", loop="auto").get_loop_factory()
+        with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
+            runner.run(serve_node(settings))
+    except* RelayError as group:
+        raise group.exceptions[0] from None
+
+
+async def serve_node(settings: Settings) -> None:
+    """Run one node until it was asked to leave and has been drained; raises `Misconfigured` for a port that is
+    taken."""
+    async with open_node(settings) as node, _metrics(node, settings):
+        server = DrainingServer(configure(node.web(), settings.host, settings.port, node.meters.limited))
+        drain = Drain(node.hub, node.membership)
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(node.run()),
+                group.create_task(_drain_when_asked(node, drain, server)),
+                group.create_task(_hurry_when_asked(drain, server)),
+                group.create_task(node.pauses.run()),
+            ]
+            try:
+                await _listen(server, settings.host, settings.port)
+            finally:
+                await node.part(HURRIED_SECONDS if drain.hurried else PARTING_SECONDS)
+                for task in background:
+                    task.cancel()
+
+
+async def _drain_when_asked(node: Node, drain: Drain, server: DrainingServer) -> None:
+    await server.asked_to_stop.wait()
+    await drain.run(node.settings.drain_seconds)
+    server.should_exit = True
+
+
+async def _hurry_when_asked(drain: Drain, server: DrainingServer) -> None:
+    await server.asked_to_hurry.wait()
+    drain.hurry()
+
+
+@asynccontextmanager
+async def _metrics(node: Node, settings: Settings) -> AsyncIterator[None]:
+    """Serves the metrics, if they have a port, until everything else is over: a drain is when they matter. Raises
+    `Misconfigured` before anybody is let in."""
+    if not settings.metrics_port:
+        yield
+        return
+    config = configure(create_metrics(node.metrics), settings.host, settings.metrics_port, node.meters.limited)
+    server = SideServer(config)
+    serving = asyncio.create_task(_listen(server, settings.host, settings.metrics_port))
+    listens = asyncio.create_task(server.listens.wait())
+    try:
+        await asyncio.wait((serving, listens), return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            serving.result()
+        yield
+    finally:
+        listens.cancel()
+        serving.cancel()
+        await asyncio.gather(serving, listens, return_exceptions=True)
+
+
+async def _listen(server: uvicorn.Server, host: str, port: int) -> None:
+    try:
+        await server.serve()
+    except SystemExit:  # uvicorn's way to say that it could not bind
+        raise Misconfigured(f"cannot listen on {host}:{port}: is the port taken?") from None
