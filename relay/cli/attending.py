@@ -14,7 +14,7 @@ from relay.cli.place import Place, note, note_busy
 from relay.cli.raw_terminal import RawTerminal, raw_terminal
 from relay.cli.table import age, seconds_between
 from relay.cli.typist import Typist
-from relay.client import events
+from relay.client import events, keyboard
 from relay.client.attachment import Attachment, Manner, Target, attached
 from relay.client.connection import Connection, Options, connected
 from relay.client.session import choose_session, list_sessions, open_terminal
@@ -23,7 +23,11 @@ from relay.rules.messages import Mode, Session
 
 SIGNAL_BASE = 128  # what shells add to the number of the signal that ended a program
 LAST_KEYS_SECONDS = 1.0  # what was typed before leaving is sent, unless the connection takes nothing
-NOT_OURS = "somebody else has the keyboard; connect with --take to take it"
+REFUSED = {
+    keyboard.NOT_DRIVER: "somebody else has the keyboard; connect with --take to take it",
+    keyboard.TOO_MUCH: "the program takes no more input at the moment",
+    keyboard.OVER: "the session is over",
+}
 LABEL_CHARACTERS = 64  # of this computer's name, which others see beside the user's
 
 
@@ -99,7 +103,7 @@ async def _show(attachment: Attachment, wish: Wish) -> events.Exited:
         tasks = [
             asyncio.create_task(_output(attachment, terminal)),
             asyncio.create_task(_keys(terminal, typist, left, watching=wish.watch)),
-            asyncio.create_task(typist.run(lambda: terminal.say(NOT_OURS))),
+            asyncio.create_task(typist.run()),
             asyncio.create_task(_sizes(attachment, terminal, resized)),
             asyncio.create_task(left.wait()),
         ]
@@ -142,7 +146,7 @@ async def _output(attachment: Attachment, terminal: RawTerminal) -> events.Exite
                 warned = False
             case events.InputRefused(reason):
                 if not warned:
-                    await terminal.say(f"not typed: {reason or 'somebody else has the keyboard'}; --take takes it")
+                    await terminal.say(f"not typed: {REFUSED.get(reason, reason)}")
                 warned = True
             case events.InputLost(size):
                 await terminal.say(f"{size} typed bytes may not have arrived")

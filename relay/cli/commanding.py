@@ -14,7 +14,7 @@ from relay.cli.outcome import Outcome
 from relay.cli.place import Place, note, note_busy
 from relay.cli.sink import Sink
 from relay.cli.standard_input import StandardInput
-from relay.client import events
+from relay.client import events, keyboard
 from relay.client.attachment import Attachment, Manner, Target, attached
 from relay.client.connection import Connection, Options, connected
 from relay.client.session import end_session, open_command
@@ -120,6 +120,10 @@ class Commander:
                 case events.Gap():
                     outcome.gap = True
                     note(f"{outcome.machine['name']}: some output is lost")
+                case events.InputRefused(reason) if reason != keyboard.OVER:
+                    raise Unavailable(f"{outcome.machine['name']}: the command did not take all of the input: {reason}")
+                case events.InputLost(size):
+                    raise Unavailable(f"{outcome.machine['name']}: {size} bytes of the input may not have arrived")
                 case _:
                     pass
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from relay.client.attachment import Attachment
 from relay.rules import limits
@@ -30,17 +29,14 @@ class Typist:
         self._emptied.clear()
         return True
 
-    async def run(self, refused: Callable[[], Awaitable[None]]) -> None:
-        """Type for as long as this runs; calls `refused` once if somebody else has the keyboard."""
-        told = False
+    async def run(self) -> None:
+        """Type for as long as this runs; the attachment tells what is not taken."""
         while True:
             await self._filled.wait()
             keys = bytes(self._waiting)
             self._waiting.clear()
             self._filled.clear()
-            if not await self._attachment.write(keys) and not told:
-                told = True
-                await refused()
+            await self._attachment.write(keys)
             if not self._waiting:
                 self._emptied.set()
 

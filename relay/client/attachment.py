@@ -12,7 +12,7 @@ from relay.client import events
 from relay.client.connection import Connection
 from relay.client.feed import Feed
 from relay.client.input_stream import pieces
-from relay.client.keyboard import Keyboard
+from relay.client.keyboard import NOT_DRIVER, Keyboard
 from relay.client.line import Line
 from relay.client.output_track import OutputTrack, Start, Verdict
 from relay.client.pending import Lost
@@ -60,6 +60,7 @@ class Attachment:
         self._delay = 0.0  # before the next attach
         self._machine_away = False
         self._interrupted = False
+        self._refusal_told = False
         self._left = False
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -94,9 +95,13 @@ class Attachment:
 
     async def write(self, data: bytes) -> bool:
         """Type these bytes, each exactly once however often the connection changes; waits while the window is full.
-        False when they were not taken, because somebody else has the keyboard or the session is over."""
+        False when they were not taken, because somebody else has the keyboard or the session is over; an `InputRefused`
+        tells it once."""
         for piece in pieces(data):
             if not await self._keyboard.enter(Kind.INPUT, piece):
+                if not (self._refusal_told or self._keyboard.over):  # each key would be one more
+                    self._refusal_told = True
+                    self._feed.put(events.InputRefused(NOT_DRIVER))
                 return False
         return True
 
@@ -249,7 +254,7 @@ class Attachment:
                 case messages.Detached():
                     self._detached(message)
                 case messages.InputRefused():
-                    self._keyboard.refuse(message.sequence)
+                    self._keyboard.refuse(message.sequence, message.reason)
                     self._feed.put(events.InputRefused(message.reason))
 
     def on_frame(self, header: Header, frame: bytes) -> None:
@@ -277,13 +282,14 @@ class Attachment:
             return
         start = self._track.begin(message.epoch, message.first, message.recovered)
         same_life = message.epoch == self._line.epoch or not self._line.epoch
-        lost = self._keyboard.resume(message.input, same_life=same_life, mine=message.driver)
+        unheard = self._keyboard.resume(message.input, same_life=same_life, mine=message.driver, term=message.term)
+        self._refusal_told = self._refusal_told and not message.driver
         self._live = False
         if start is not Start.CONTINUED:
             self._feed.forget_numbers()
         self._line.begin(message.attachment, message.epoch, message.first, continued=start is Start.CONTINUED)
-        if lost:
-            self._feed.put(events.InputLost(lost))
+        if unheard is not None:
+            self._feed.put(unheard)
         if start is Start.GAP:
             self._feed.put(events.Gap())
         if start is not Start.CONTINUED:
@@ -320,7 +326,8 @@ class Attachment:
     def _driver_changed(self, message: messages.DriverChanged) -> None:
         if self._line.number is None:
             return
-        self._keyboard.pass_to(mine=message.attachment == self._line.number)
+        self._keyboard.pass_to(mine=message.attachment == self._line.number, term=message.term)
+        self._refusal_told = False
         operator = message.operator or messages.Operator(user="")
         self._feed.put(events.KeyboardMoved(self._keyboard.mine, operator.user, operator.client))
 

@@ -56,7 +56,7 @@ class KeyboardMoved(NamedTuple):
 
 
 class InputRefused(NamedTuple):
-    """What was typed is not applied, because somebody else has the keyboard."""
+    """What was typed is not applied: `not-driver`, `too-much-input` (the program takes none now), or `ended`."""
 
     reason: str
 

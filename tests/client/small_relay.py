@@ -54,6 +54,9 @@ class Shell:
         self.streams: dict[str, InputStream] = {}
         self.driver: str | None = None
         self.refusing = False
+        self.reason = "not-driver"  # why it refuses
+        self.deaf = False  # loses all input on its way
+        self.term = 1
         self.seen = 0
         self.changed = asyncio.Event()
 
@@ -163,7 +166,7 @@ class Browser:
             messages.BrowserAttaching(
                 ref=ask.ref, machine=ask.machine, session=shell.id, attachment=number, epoch=shell.epoch,
                 first=replay.first, recovered=replay.recovered, driver=shell.driver == self.client,
-                columns=ask.columns or 80, rows=ask.rows or 24, input=stream.last,
+                columns=ask.columns or 80, rows=ask.rows or 24, input=stream.last, term=shell.term,
             )
         )  # fmt: skip
         sent = replay.first - 1
@@ -183,11 +186,13 @@ class Browser:
             shell.seen = max(shell.seen, header.sequence)
             shell.changed.set()
             return
+        if shell.deaf:
+            return
         applied = shell.apply(self.client, header, frames.payload(frame))
         if applied is None:
             await self.tell(
                 messages.InputRefused(
-                    session=shell.id, attachment=header.attachment, sequence=header.sequence, reason="not yours"
+                    session=shell.id, attachment=header.attachment, sequence=header.sequence, reason=shell.reason
                 )
             )
             return

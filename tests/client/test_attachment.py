@@ -286,6 +286,30 @@ async def test_refused_input_is_said_and_nothing_is_typed_until_the_keyboard_is_
         await until(shell.changed, lambda: shell.typed == b"ab")
 
 
+async def test_a_program_that_takes_no_more_at_the_moment_leaves_the_keyboard_ours() -> None:
+    async with small_relay() as world, at_shell(world) as (_, shell, attachment, screen):
+        shell.refusing, shell.reason = True, "too-much-input"
+        await attachment.write(b"refused")
+        await screen.until(lambda: screen.saw(events.InputRefused))
+        shell.refusing = False
+        assert await attachment.write(b"taken")
+        await until(shell.changed, lambda: shell.typed == b"taken")
+
+
+async def test_what_was_typed_before_somebody_else_had_the_keyboard_is_not_applied_after_them() -> None:
+    """It answered a screen that is not there any more; the person is told."""
+    async with small_relay() as world, at_shell(world) as (_, shell, attachment, screen):
+        shell.deaf = True
+        assert await attachment.write(b"rm important\n")
+        world.cut()
+        shell.term += 2  # somebody took it, typed, and left
+        await screen.until(lambda: screen.saw(events.InputRefused))
+        shell.deaf = False
+        assert await attachment.write(b"new")
+        await until(shell.changed, lambda: bool(shell.typed))
+        assert shell.typed == b"new"
+
+
 async def test_an_agent_that_started_anew_gets_no_input_of_the_old_session() -> None:
     async with small_relay() as world, at_shell(world) as (_, shell, attachment, screen):
         world.mischief = lambda frame: []
