@@ -8,6 +8,7 @@ from relay.store.heartbeats import Beat, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import SHARDS, Keys
 from relay.store.leases import Lease, Leases, agree
+from relay.store.memory import Memory, open_memory
 from relay.store.pipeline import Pipeline
 from relay.store.presence import Presence
 from relay.store.rates import Rate, Rates
@@ -30,6 +31,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Lost",
+    "Memory",
     "Pipeline",
     "Presence",
     "Rate",
@@ -44,4 +46,5 @@ __all__ = [
     "agree",
     "answering",
     "connect",
+    "open_memory",
 ]

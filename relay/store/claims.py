@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from msgspec import Struct
-from redis.asyncio import Redis
 
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, OfflineReason
 from relay.store.keys import Keys
+from relay.store.memory import Memory
 from relay.store.records import parse
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import LEAVING, ShardScript, shard_keys
@@ -153,7 +153,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
 class Claims:
     """The sweepers' side of presence. Any number of sweepers may use it at once. Methods raise `Unavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -119,10 +119,30 @@ async def hand_over(connection: AbstractConnection, protocol: asyncio.Protocol) 
     return writer
 
 
-async def ask(redis: Redis, *words: str | int) -> Any:
+class Commands(Protocol):
+    """Whatever takes one command and gives its answer: a client of redis-py, one of a Cluster, or a `Pipeline`."""
+
+    def execute_command(self, *words: Any) -> Awaitable[Any]:
+        """Send it; raises as redis-py does."""
+
+
+async def ask(redis: Commands, *words: str | int) -> Any:
     """One command and its answer; raises `Unavailable`."""
     with answering():
-        return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+        return await redis.execute_command(*words)
+
+
+def addresses(hosts: str, default_port: int, whose: str) -> list[tuple[str, int]]:
+    """The (host, port) of a list in a URL; raises `Misconfigured` for one that is neither HOST:PORT nor HOST."""
+    found = []
+    for address in hosts.split(","):
+        host, colon, port = address.rpartition(":")
+        if not colon:
+            host, port = port, str(default_port)
+        if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+            raise Misconfigured(f"RELAY_REDIS_URL: {address!r} is not HOST:PORT of {whose}")
+        found.append((host.strip("[]"), int(port)))
+    return found
 
 
 def _connection_options() -> dict[str, Any]:
@@ -144,14 +164,7 @@ def _sentinel_pool(url: str) -> _SentinelPool:
     credentials, _, hosts = place.rpartition("@")
     user, _, password = credentials.partition(":")
     name, _, database = path.strip("/").partition("/")
-    addresses = []
-    for address in hosts.split(","):
-        host, colon, port = address.rpartition(":")
-        if not colon:
-            host, port = port, str(SENTINEL_PORT)
-        if not host or not port.isdigit():
-            raise Misconfigured(f"RELAY_REDIS_URL: {address!r} is not HOST:PORT of a sentinel")
-        addresses.append((host.strip("[]"), int(port)))
+    sentinels = addresses(hosts, SENTINEL_PORT, "a sentinel")
     if not name or (database and not database.isdigit()):
         raise Misconfigured("RELAY_REDIS_URL: redis+sentinel://HOST:PORT,HOST:PORT/MASTER[/DATABASE] is expected")
     patience = {
@@ -159,10 +172,10 @@ def _sentinel_pool(url: str) -> _SentinelPool:
         "socket_connect_timeout": CONNECT_SECONDS,
         "retry": Retry(NoBackoff(), 0),  # the next sentinel is the retry
     }
-    sentinels = Sentinel(addresses, sentinel_kwargs=patience)  # type: ignore[no-untyped-call]
+    manager = Sentinel(sentinels, sentinel_kwargs=patience)  # type: ignore[no-untyped-call]
     options = _connection_options()
     options.update(username=unquote(user) or None, password=unquote(password) or None, db=int(database or 0))
     bounds = {"max_connections": CONNECTIONS, "timeout": POOL_WAIT_SECONDS}
-    pool = _SentinelPool(name, sentinels, **bounds, **options)  # type: ignore[no-untyped-call]
+    pool = _SentinelPool(name, manager, **bounds, **options)  # type: ignore[no-untyped-call]
     pool.connection_class = packing(pool.connection_class)
     return pool

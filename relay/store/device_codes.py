@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
-from redis.asyncio import Redis
 
 from relay.rules.timing import DEVICE_CODE_SECONDS, REDIS_KEPT_SECONDS
-from relay.store.connection import answering, ask
+from relay.store.connection import ask
 from relay.store.keys import Keys, digest
+from relay.store.memory import Memory
 from relay.store.script import Argument, Script
 
 POLL_SECONDS = 5.0  # RFC 8628's default interval; each poll that comes sooner adds as much again
@@ -82,7 +82,7 @@ class Ended(Struct, frozen=True):
 class DeviceCodes:
     """Device sign-ins of the last ten minutes, stored by digest only. Methods raise `Unavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
@@ -90,9 +90,8 @@ class DeviceCodes:
         """Start waiting; False when the user code is in use and another must be drawn. The person is shown `client`."""
         name = digest(device_code)
         await _BEGIN.run(self._redis, (self._keys.device(name),), (client,))
-        with answering():
-            key = self._keys.user_code(user_code)
-            return bool(await self._redis.set(key, name, nx=True, ex=REDIS_KEPT_SECONDS))
+        key = self._keys.user_code(user_code)
+        return bool(await ask(self._redis, "SET", key, name, "NX", "EX", REDIS_KEPT_SECONDS))
 
     async def client(self, user_code: str) -> str | None:
         """What asks to be signed in under this user code; None when nothing waits under it."""

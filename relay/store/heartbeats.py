@@ -8,11 +8,11 @@ from itertools import islice
 from typing import Literal, NamedTuple, cast
 
 from msgspec import Struct
-from redis.asyncio import Redis
 
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info
 from relay.store.keys import SHARDS, Keys
+from relay.store.memory import Memory, by_server
 from relay.store.records import encode_info
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import ShardScript, shard_keys
@@ -161,8 +161,9 @@ class Lost(Struct, frozen=True):
     fence: Fence  # the stored one for `replaced`, else the beat's own
 
 
-async def beat(redis: Redis, keys: Keys, node: str, beats: Sequence[Beat]) -> list[Lost]:
-    """Send each shard its beats, and every other shard an empty batch that moves its marker; raises `Unavailable`."""
+async def beat(redis: Memory, keys: Keys, node: str, beats: Sequence[Beat]) -> list[Lost]:
+    """Send each shard its beats, and every other shard an empty batch that moves its marker; raises `Unavailable` when
+    any server failed, and then the others have theirs all the same."""
     arguments: list[list[Argument]] = [[] for _ in range(SHARDS)]
     workspaces = {}
     for position, (workspace, machine, fence, age_ms) in enumerate(beats, 1):
@@ -171,21 +172,27 @@ async def beat(redis: Redis, keys: Keys, node: str, beats: Sequence[Beat]) -> li
         if position % SCRIPT_IDS == 0:
             await asyncio.sleep(0)  # fifty thousand beats take a while to sort
     step = SCRIPT_IDS * 3
-    calls = (
-        Call(_BEAT, shard_keys(keys, shard), [node, *mine[start : start + step]])
-        for shard, mine in enumerate(arguments)
-        for start in range(0, max(len(mine), 1), step)
-    )
     lost: list[Lost] = []
-    while batch := list(islice(calls, CALLS_AT_ONCE)):
-        for answer in await run_all(redis, batch):
-            lost += _lost(answer, workspaces)
-        await asyncio.sleep(0)  # answers that arrived together are read without a pause of their own
+
+    async def send(shards: Sequence[int]) -> None:
+        calls = (
+            Call(_BEAT, shard_keys(keys, shard), [node, *arguments[shard][start : start + step]])
+            for shard in shards
+            for start in range(0, max(len(arguments[shard]), 1), step)
+        )
+        while batch := list(islice(calls, CALLS_AT_ONCE)):
+            for answer in await run_all(redis, batch):
+                lost.extend(_lost(answer, workspaces))
+            await asyncio.sleep(0)  # answers that arrived together are read without a pause of their own
+
+    servers = await by_server(redis, keys, range(SHARDS))
+    for failed in filter(None, await asyncio.gather(*map(send, servers), return_exceptions=True)):
+        raise failed
     return lost
 
 
 async def reannounce(
-    redis: Redis, keys: Keys, node: str, revocations_upto: int, machines: Sequence[Reannouncement]
+    redis: Memory, keys: Keys, node: str, revocations_upto: int, machines: Sequence[Reannouncement]
 ) -> list[Lost]:
     """Send each shard its machines; raises `Unavailable`."""
     by_shard: dict[int, list[Reannouncement]] = {}

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import msgspec
 from msgspec import Struct
-from redis.asyncio import Redis
 
 from relay.errors import Misconfigured
 from relay.rules import timing
-from relay.store.connection import answering, ask
+from relay.store.connection import ask
 from relay.store.keys import Keys
+from relay.store.memory import Memory, ask_all
 from relay.store.script import Call, Script, run_all
 
 NODES = 500  # more nodes than this in one cluster are not listed; the bus would be full long before
@@ -61,7 +61,7 @@ class Lease(Struct, frozen=True):
 class Leases:
     """The nodes that renewed within the last 15 s. Methods raise `Unavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
         self._decoder = msgspec.json.Decoder(Lease)
@@ -79,25 +79,18 @@ class Leases:
 
     async def release(self, boot: str) -> None:
         """Take the node off the list at once; for a clean exit."""
-        with answering():
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.execute_command("DEL", self._keys.lease(boot))
-            pipeline.execute_command("ZREM", self._keys.leases, boot)
-            await pipeline.execute()
+        await ask_all(self._redis, [("DEL", self._keys.lease(boot)), ("ZREM", self._keys.leases, boot)])
 
     async def live(self) -> list[Lease]:
         """All nodes with a lease, oldest first."""
         boots = await ask(self._redis, "ZRANGE", self._keys.leases, 0, NODES - 1)
-        with answering():
-            pipeline = self._redis.pipeline(transaction=False)  # not MGET: in a cluster each lease has its own slot
-            for boot in boots:
-                pipeline.execute_command("GET", self._keys.lease(boot))
-            found = await pipeline.execute()
+        # Not MGET: in a Cluster each lease has its own slot.
+        found = await ask_all(self._redis, [("GET", self._keys.lease(boot)) for boot in boots])
         leases = [self._decoder.decode(text) for text in found if text is not None]
         return sorted(leases, key=lambda lease: (lease.started_ms, lease.boot))
 
 
-async def agree(redis: Redis, keys: Keys, values: Mapping[str, float]) -> None:
+async def agree(redis: Memory, keys: Keys, values: Mapping[str, float]) -> None:
     """Compare timing constants with the cluster's, which are those of whoever came first; raises `Misconfigured`
     naming both values of the first that differs. To be called before the first lease."""
     arguments: list[str] = []

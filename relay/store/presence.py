@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from redis.asyncio import Redis
-
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info, Record
 from relay.store import heartbeats, hello
 from relay.store.heartbeats import Beat, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import Keys
+from relay.store.memory import Memory
 from relay.store.readout import Reader, Readout, Since
 from relay.store.records import encode_info
 from relay.store.script import Argument, Commands
@@ -78,7 +77,7 @@ ring(clock(), {[workspace] = ARGV})
 class Presence:
     """Presence of all machines, fenced by (token version, generation, connection). All methods raise `Unavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys, pipeline: Commands | None = None) -> None:
+    def __init__(self, redis: Memory, keys: Keys, pipeline: Commands | None = None) -> None:
         self._redis = redis
         self._commands = pipeline or redis  # for what comes in storms: hellos, and the ends of connections
         self._keys = keys

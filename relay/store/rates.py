@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from redis.asyncio import Redis
-
 from relay.store.keys import Keys
+from relay.store.memory import Memory
 from relay.store.script import Script
 
 # Makes atomic: filling the bucket by the time that passed and taking from it, or telling how long to wait.
@@ -35,7 +34,7 @@ class Rate(NamedTuple):
 class Rates:
     """Token buckets by Redis's clock. Methods raise `Unavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
-from redis.asyncio import Redis
 
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import OFFLINE_MS, Record
-from relay.store.connection import answering, ask
+from relay.store.connection import ask
 from relay.store.keys import Keys
+from relay.store.memory import Memory, ask_all
 from relay.store.records import Parsed, beaten, is_settled, milliseconds, parse
 from relay.store.shard import RUNG_MS
 
@@ -44,7 +44,7 @@ class Since(Struct, frozen=True):
 class Reader:
     """Reads records, and remembers what it parsed: most of a record is the same the next time."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
         self._parsed: dict[str, Parsed] = {}
@@ -106,34 +106,32 @@ class Reader:
     async def _head(self, workspace: str, *more: Sequence[Any]) -> tuple[int, bool, int, list[Any]]:
         """Redis's time, whether the shard is settled, the workspace's version, and then answers to other questions."""
         shard = self._keys.shard(workspace)
-        with answering():
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.execute_command("TIME")
-            pipeline.execute_command("HMGET", self._keys.of(shard, "marker"), "flushed", "settled")
-            pipeline.execute_command("HGET", self._keys.of(shard, "versions"), workspace)
-            for each in more:
-                pipeline.execute_command(*each)
-            time, marker, version, *answers = await pipeline.execute()
+        time, marker, version, *answers = await ask_all(
+            self._redis,
+            [
+                ("TIME",),
+                ("HMGET", self._keys.of(shard, "marker"), "flushed", "settled"),
+                ("HGET", self._keys.of(shard, "versions"), workspace),
+                *more,
+            ],
+        )
         now_ms = milliseconds(time)
         return now_ms, is_settled(marker, now_ms), int(version or 0), answers
 
     async def _chunk(self, records: dict[str, Record], shard: int, now_ms: int, machines: Sequence[str]) -> None:
-        with answering():
-            pipeline = self._redis.pipeline(transaction=False)
-            self._ask(pipeline, shard, machines)
-            columns = await pipeline.execute()
+        # Deadlines first: a machine that is swept between the two has both halves, its value being the later one. And
+        # one that comes back between them has a value without a deadline: it was heard just now.
+        columns = await ask_all(
+            self._redis,
+            [
+                ("ZMSCORE", self._keys.of(shard, "deadlines"), *machines),
+                *(("HMGET", self._keys.of(shard, name), *machines) for name in ("fences", "places", "infos")),
+            ],
+        )
         for start in range(0, len(machines), PARSED_AT_ONCE):
             part = slice(start, start + PARSED_AT_ONCE)
             self._collect(records, now_ms, machines[part], [column[part] for column in columns])
             await asyncio.sleep(0)
-
-    def _ask(self, pipeline: Any, shard: int, machines: Sequence[str]) -> None:
-        # Deadlines first: a machine that is swept between the two has both halves, its value being the later one. And
-        # one that comes back between them has a value without a deadline: it was heard just now.
-        pipeline.execute_command("ZMSCORE", self._keys.of(shard, "deadlines"), *machines)
-        pipeline.execute_command("HMGET", self._keys.of(shard, "fences"), *machines)
-        pipeline.execute_command("HMGET", self._keys.of(shard, "places"), *machines)
-        pipeline.execute_command("HMGET", self._keys.of(shard, "infos"), *machines)
 
     def _collect(
         self, records: dict[str, Record], now_ms: int, machines: Sequence[str], columns: Sequence[Sequence[Any]]

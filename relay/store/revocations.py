@@ -5,12 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 
-from redis.asyncio import Redis
-
 from relay.errors import Unavailable
 from relay.rules.limits import SCRIPT_IDS
 from relay.store.connection import ask
 from relay.store.keys import Keys
+from relay.store.memory import Memory
 from relay.store.script import Call, Script, run_all
 
 LOADS = 3  # a load that Redis lost in its middle starts over this often; then Redis is in trouble
@@ -65,7 +64,7 @@ class Revocations:
     """The mirror: per shard a set that only grows and `upto`, the change number to which it is complete. Methods raise
     `Unavailable`."""
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from relay.rules import timing
+from relay.store.connection import Commands as Commands
 from relay.store.connection import answering
+from relay.store.memory import Memory, outcomes
 
 Argument = str | int | float
 
@@ -29,13 +30,6 @@ local function keep(...)
     for _, key in ipairs({{...}}) do redis.call('EXPIRE', key, KEPT) end
 end
 """
-
-
-class Commands(Protocol):
-    """Whatever takes one command and gives its answer: a client of redis-py, or a `Pipeline`."""
-
-    def execute_command(self, *words: Any) -> Awaitable[Any]:
-        """Send it; raises as redis-py does."""
 
 
 class Script:
@@ -62,17 +56,16 @@ class Call(NamedTuple):
     arguments: Sequence[Argument] = ()
 
 
-async def run_all(redis: Redis, calls: Sequence[Call]) -> list[Any]:
-    """Run the calls in one pipeline; answers in their order. Each is atomic, all together are not. Raises
-    `Unavailable`, after which some may have run."""
+async def run_all(redis: Memory, calls: Sequence[Call]) -> list[Any]:
+    """Run the calls in one round trip to each server; answers in their order. Each is atomic, all together are not.
+    Raises `Unavailable`, after which some may have run."""
+    answers = await outcomes(
+        redis, [("EVALSHA", script.sha, len(keys), *keys, *arguments) for script, keys, arguments in calls]
+    )
     with answering():
-        pipeline = redis.pipeline(transaction=False)
-        for script, keys, arguments in calls:
-            pipeline.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        answers = await pipeline.execute(raise_on_error=False)
         for position, answer in enumerate(answers):
             if isinstance(answer, NoScriptError):
                 answers[position] = await calls[position].script.run(redis, *calls[position][1:])
             elif isinstance(answer, Exception):
                 raise answer
-        return list(answers)
+    return answers

@@ -1,0 +1,53 @@
+"""Opens the relay's memory, be it one Redis or a Cluster, and asks it several things at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+
+from relay.store.connection import answering, connect
+from relay.store.keys import Keys
+from relay.store.sharded import Command, Sharded
+from relay.store.slots import Slots, is_cluster
+
+Memory = Redis | Sharded
+
+
+def open_memory(url: str) -> Memory:
+    """A client for RELAY_REDIS_URL; raises `Misconfigured`. It connects lazily: an unreachable Redis shows at the
+    first command."""
+    return Sharded(Slots(url)) if is_cluster(url) else connect(url)
+
+
+async def outcomes(memory: Memory, commands: Sequence[Command]) -> list[Any]:
+    """Several commands in one round trip to each server; in their order an answer or the server's refusal. Raises
+    `Unavailable`, after which some may have been carried out."""
+    with answering():
+        if isinstance(memory, Sharded):
+            return await memory.ask_all(commands)
+        pipeline = memory.pipeline(transaction=False)
+        for words in commands:
+            pipeline.execute_command(*words)
+        return list(await pipeline.execute(raise_on_error=False))
+
+
+async def ask_all(memory: Memory, commands: Sequence[Command]) -> list[Any]:
+    """The same, where a refusal is an error: raises `Unavailable`."""
+    answers = await outcomes(memory, commands)
+    with answering():
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+    return answers
+
+
+async def by_server(memory: Memory, keys: Keys, shards: Iterable[int]) -> list[list[int]]:
+    """The shards of each server: one that fails is not to keep anybody from the others. Raises `Unavailable`."""
+    if not isinstance(memory, Sharded):
+        return [list(shards)]
+    groups: dict[object, list[int]] = {}
+    for shard in shards:
+        groups.setdefault(await memory.home(keys.events(shard)), []).append(shard)
+    return list(groups.values())

@@ -1,0 +1,60 @@
+"""Names the servers that a Redis URL stands for, and which of them holds a key: one, or the primaries of a Cluster."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from redis.asyncio.connection import AbstractConnection
+
+from relay.store.connection import connect
+
+
+class Place(NamedTuple):
+    """One server, by its address."""
+
+    host: str
+    port: int
+
+
+class Servers(Protocol):
+    """What the bus and the pipeline need to know: they keep one connection of their own to each server."""
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """Every server that holds keys; none before the first `learn` of a Cluster."""
+
+    def place(self, key: str) -> Place:
+        """Who holds a key or channel, as far as is known; raises `Unavailable` when nobody is known to."""
+
+    def connection(self, place: Place) -> AbstractConnection:
+        """A connection to a server, not yet connected."""
+
+    async def learn(self) -> None:
+        """Find out anew which servers there are; raises `Unavailable`, and then all is as it was."""
+
+    async def aclose(self) -> None:
+        """Leave no connection behind."""
+
+
+class OneServer:
+    """All keys on one server. With sentinels too it has one place: they are asked at each connection."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url)
+        self._place = Place("", 0)
+        self.places = frozenset({self._place})
+
+    def place(self, key: str) -> Place:
+        """The only one."""
+        return self._place
+
+    def connection(self, place: Place) -> AbstractConnection:
+        """A connection to it."""
+        return self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call, no-any-return]
+
+    async def learn(self) -> None:
+        """There is nothing to learn."""
+
+    async def aclose(self) -> None:
+        """Leave no connection behind."""
+        await self._client.aclose()
