@@ -18,6 +18,7 @@ from relay.agent.outlet import Switch
 from relay.agent.requests import Requests, fitting
 from relay.agent.sessions import Sessions
 from relay.agent.verdict import Leave, Park, Return, judge
+from relay.client.addresses import usable
 from relay.client.dial import AGENT_PATH, BackOff, Closed, Shed, Socket, open_socket
 from relay.client.profile import Enrolment, Profile
 from relay.errors import Exit, Invalid, LimitReached, RelayError
@@ -218,7 +219,8 @@ class Agent:
         back_off = BackOff(random=self._surroundings.random)
         for _ in range(MOVE_ATTEMPTS):
             try:
-                link = await self._connect([node for node in nodes if node != old.node])
+                others = usable(nodes, self._identity.enrolment.url)
+                link = await self._connect([node for node in others if node != old.node])
             except RelayError as error:
                 structlog.get_logger().warning("cannot move yet", why=error.message)
                 await self._surroundings.clock.sleep(back_off.after(error))

@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from relay.client.addresses import usable
 from relay.client.profile import Enrolment, Profile
 from relay.errors import RelayError
 from relay.rules.messages import AgentWelcome
@@ -23,7 +24,7 @@ class Identity:
 
     def welcomed(self, welcome: AgentWelcome) -> None:
         """Learn the generation and where else the cluster listens; `save` must follow."""
-        nodes = tuple(welcome.nodes[:KNOWN_NODES]) or self.enrolment.nodes
+        nodes = tuple(usable(welcome.nodes, self.enrolment.url)[:KNOWN_NODES]) or self.enrolment.nodes
         self.enrolment = self.enrolment._replace(generation=welcome.generation, nodes=nodes)
 
     async def save(self) -> None:

@@ -6,11 +6,11 @@ import os
 import sys
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from relay.cli.place import note
+from relay.client.addresses import usable
 from relay.client.profile import Login, Profile, canonical_url, config_folder, split_urls
 from relay.client.rest import Rest
 from relay.errors import AuthorizationPending, BadToken, Invalid, Misconfigured, SlowDown, Unavailable
@@ -35,7 +35,7 @@ def command(url: str | None, token_stdin: bool) -> None:
     active = kept if any(each["id"] == kept for each in workspaces) else None
     if active is None and len(workspaces) == 1:
         active = workspaces[0]["id"]
-    nodes = tuple(_addresses(me.get("nodes", [])))
+    nodes = tuple(usable(map(str, me.get("nodes", [])), urls[0]))
     profile.save_login(Login(urls[0], token, me["user"]["name"], active, nodes))
     click.echo(f"signed in at {urls[0]} as {escape(me['user']['name'])}")
     if active is None and workspaces:
@@ -102,7 +102,3 @@ def _urls(url: str | None, profile: Profile) -> list[str]:
     if current is None:
         raise Misconfigured("say which relay: relay login --url https://relay.example.com")
     return [current]
-
-
-def _addresses(nodes: list[Any]) -> list[str]:
-    return [canonical_url(str(node)) for node in nodes if urlsplit(str(node)).hostname]

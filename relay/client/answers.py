@@ -13,17 +13,12 @@ from relay.errors import RelayError
 IDEMPOTENT = frozenset({"GET", "HEAD", "DELETE", "PUT"})  # asking a second node does no harm
 ANSWER_SECONDS = 35.0  # the machine's 30 seconds, and the way there and back
 CONNECT_SECONDS = 3.0  # for one node, before the next one is tried
+PROBLEM_TYPE = "application/problem+json"  # how a node answers, and a proxy's login page or firewall does not
 _PROBLEM_FIELDS = frozenset({"type", "title", "status", "detail", "instance"})
-_BY_STATUS: dict[int, type[RelayError]] = {
-    401: errors.BadToken,
-    403: errors.Forbidden,
-    404: errors.NotFound,
-    413: errors.TooBig,
-    429: errors.LimitReached,
-}
+_BY_STATUS: dict[int, type[RelayError]] = {413: errors.TooBig, 429: errors.LimitReached}  # whoever says so is right
 
 
-def read(status: int, content: bytes) -> Any:
+def read(status: int, content: bytes, media_type: str | None) -> Any:
     """The JSON of a good answer, None when it has no body; raises what a bad one says."""
     if status == 204 or (status < 300 and not content):
         return None
@@ -33,17 +28,23 @@ def read(status: int, content: bytes) -> Any:
         body = None
     if status < 300 and body is not None:
         return body
-    raise problem(status, body)
+    raise problem(status, body, ours=is_problem(media_type))
 
 
-def problem(status: int, body: Any) -> RelayError:
-    """The error in a problem document; an answer that is none came from something that is not a relay."""
-    if isinstance(body, dict) and "code" in body:
+def is_problem(media_type: str | None) -> bool:
+    """Whether a `Content-Type` is that of our problem documents."""
+    return (media_type or "").partition(";")[0].strip().lower() == PROBLEM_TYPE
+
+
+def problem(status: int, body: Any, *, ours: bool) -> RelayError:
+    """The error in a problem document. Anything else came from what stands before the relay and says nothing about our
+    credential: it may be mended tomorrow, so whoever can wait tries again."""
+    if ours and isinstance(body, dict) and "code" in body:
         told = {name: value for name, value in body.items() if name not in _PROBLEM_FIELDS}
         told.setdefault("message", body.get("detail") or body.get("title") or body["code"])
         return errors.from_body(told)
     if status in _BY_STATUS:
-        return _BY_STATUS[status](f"the relay answered {status}")
+        return _BY_STATUS[status](f"the answer was {status}")
     return errors.Unavailable(f"what answered is not a relay, or is in trouble: status {status}")
 
 

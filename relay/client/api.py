@@ -47,7 +47,7 @@ class Api:
                 continue
             if answers.elsewhere(method, answer.status_code) and index + 1 < len(order):
                 continue
-            return answers.read(answer.status_code, answer.content)
+            return answers.read(answer.status_code, answer.content, answer.headers.get("content-type"))
         raise Unavailable("no node of the relay can be reached: " + "; ".join(failures or ["no address is known"]))
 
     async def get(self, path: str, **query: object) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from relay.client import dial
+from relay.client.addresses import usable
 from relay.client.dial import BackOff, Closed, ClosedForGood, Deadlines, Shed, Socket
 from relay.client.listeners import Listeners
 from relay.client.pending import Pending
@@ -57,6 +58,7 @@ class Connection:
         self.client = options.client or secrets.token_urlsafe(12)
         self.welcome: messages.BrowserWelcome | None = None
         self.nodes: list[str] = list(urls)
+        self._given = next(iter(urls), "")
         self.listeners = Listeners()
         self._token = token
         self._options = options
@@ -243,7 +245,8 @@ class Connection:
     def _admitted(self, socket: Socket, welcome: messages.BrowserWelcome) -> None:
         self._socket = socket
         self.welcome = welcome
-        self.nodes = list(dict.fromkeys([*welcome.nodes, *self.nodes]))[: dial.NODES_KEPT]
+        told = usable(welcome.nodes, self._given)
+        self.nodes = list(dict.fromkeys([*told, *self.nodes]))[: dial.NODES_KEPT]
         self._outbox.clear()
         self._ready.set()
         for listener in self.listeners.all():

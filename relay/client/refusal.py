@@ -9,18 +9,17 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from relay import errors
+from relay.client.answers import is_problem
 from relay.errors import RelayError
 
 SHED_MOST_SECONDS = 60.0  # a node asks for 30 at most; what stands before it must not send us away for hours
 _FINAL_STATUSES = frozenset({400, 401, 403, 404, 410, 426})  # another node would say the same
-_PROBLEM_TYPE = "application/problem+json"  # how a node answers, and a proxy's login page or firewall does not
 
 
 def final_word(response: Response) -> RelayError | None:
     """What a node said for good, or None if another node, or the same one later, may say otherwise. Only a node's own
     word counts: an agent ends for it, and a proxy that refuses today may be mended tomorrow."""
-    content = _first(response.headers, "Content-Type").partition(";")[0].strip()
-    if response.status_code not in _FINAL_STATUSES or content != _PROBLEM_TYPE:
+    if response.status_code not in _FINAL_STATUSES or not is_problem(_first(response.headers, "Content-Type")):
         return None
     try:
         body = json.loads(response.body or b"")

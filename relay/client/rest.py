@@ -64,7 +64,7 @@ class Rest:
                     connection.close()
             if answers.elsewhere(method, answer.status) and index + 1 < len(order):
                 continue
-            return answers.read(answer.status, content)
+            return answers.read(answer.status, content, answer.getheader("content-type"))
         raise Unavailable("no node of the relay can be reached: " + "; ".join(failures or ["no address is known"]))
 
     def _headers(self, payload: bytes | None) -> dict[str, str]:

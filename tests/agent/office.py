@@ -19,6 +19,7 @@ class Office:
         self.paths: list[str] = []
         self.tokens: list[str] = []
         self.bodies: list[dict[str, Any]] = []
+        self.proxied = False
         self.server: asyncio.Server | None = None
 
     @property
@@ -26,6 +27,10 @@ class Office:
         """Where it listens."""
         assert self.server is not None
         return f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    def media_type(self, status: int) -> bytes:
+        """What an answer is, as the relay says it, unless a proxy answers in its place."""
+        return b"application/problem+json" if status >= 400 and not self.proxied else b"application/json"
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request on one connection."""
@@ -38,8 +43,8 @@ class Office:
         status, content = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         payload = json.dumps(content).encode()
         writer.write(
-            b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
-            % (status, len(payload), payload)
+            b"HTTP/1.1 %d X\r\ncontent-type: %s\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
+            % (status, self.media_type(status), len(payload), payload)
         )
         writer.close()
         await writer.wait_closed()

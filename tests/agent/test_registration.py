@@ -134,6 +134,13 @@ async def test_a_relay_in_trouble_is_waited_for(desk: Desk) -> None:
     assert len(desk.clock.slept) == 3
 
 
+async def test_a_proxy_that_refuses_is_waited_for_and_not_taken_for_the_relay(desk: Desk) -> None:
+    """A machine must not give up for good because somebody's firewall asks for a sign-in this afternoon."""
+    desk.office.proxied = True
+    desk.office.answers = [(401, {"code": "bad-token"}), (403, {}), (201, MACHINE)]
+    assert (await desk.register()).machine_token == "rly_mach_x"
+
+
 async def test_a_revoked_installation_is_remembered_as_one(desk: Desk) -> None:
     desk.office.answers = [(410, {"code": "machine-revoked", "detail": "revoked"})]
     with pytest.raises(MachineRevoked, match="--register-again"):

@@ -14,7 +14,7 @@ import pytest
 from relay.client import answers
 from relay.client.api import api
 from relay.client.rest import Rest
-from relay.errors import Ambiguous, BadToken, Conflict, RelayError, Unavailable
+from relay.errors import Ambiguous, BadToken, Conflict, LimitReached, RelayError, Unavailable
 
 NOBODY = "http://127.0.0.1:9"
 Request = Callable[..., Awaitable[Any]]
@@ -41,7 +41,11 @@ class Node:
             self.received = await reader.readexactly(int(self.headers.get("content-length", 0)))
             self.asked.append((first.split()[0], first.split()[1]))
             if not self.drop:
-                answer = f"HTTP/1.1 {self.status} X\r\nContent-Length: {len(self.body)}\r\nConnection: close\r\n\r\n"
+                kind = "application/problem+json" if self.status >= 400 else "application/json"
+                answer = (
+                    f"HTTP/1.1 {self.status} X\r\nContent-Length: {len(self.body)}\r\nContent-Type: {kind}\r\n"
+                    "Connection: close\r\n\r\n"
+                )
                 writer.write(answer.encode() + self.body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -157,14 +161,25 @@ async def test_lists_are_read_to_their_end() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (401, None, BadToken),
+        (401, {"code": "bad-token"}, BadToken),
         (418, {"code": "tea"}, RelayError),
         (409, {"code": "conflict", "message": "m"}, Conflict),
         (500, "text", Unavailable),
     ],
 )
 def test_every_bad_answer_is_an_error(status: int, body: Any, error: type[RelayError]) -> None:
-    assert type(answers.problem(status, body)) is error
+    assert type(answers.problem(status, body, ours=True)) is error
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, Unavailable), (403, Unavailable), (404, Unavailable), (429, LimitReached)]
+)
+@pytest.mark.parametrize("content", [b"", b"<html>sign in</html>", b'{"code": "bad-token", "message": "m"}'])
+def test_what_a_proxy_refuses_says_nothing_about_our_credential(
+    status: int, error: type[RelayError], content: bytes
+) -> None:
+    with pytest.raises(error):
+        answers.read(status, content, "application/json")
 
 
 def test_a_silent_node_is_given_up_in_time() -> None:
