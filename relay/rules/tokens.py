@@ -22,13 +22,15 @@ SECRET_ID_BYTES = 4
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE = len(_ALPHABET)
-_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
-_GROUP = 10  # digits at a time: 62**10 fits 64 bits
+_CHARACTERS = _ALPHABET.encode()
+_DIGITS = bytes.maketrans(_CHARACTERS, bytes(range(_BASE)))  # each character's value
+_BYTE_BITS = 8
 _MACHINE_PREFIX = "rly_mach_"
 _CLAIMS = struct.Struct(">4s16s16sI")  # secret id, workspace, machine, token version
 _MAC_BYTES = 32
 _MACHINE_BYTES = _CLAIMS.size + _MAC_BYTES
 _MACHINE_CHARACTERS = 97  # 62^97 is the first power above 256^72
+_JOINABLE = 128  # characters that `_number` reads at most: the power of two above a machine token's
 _HASH_PURPOSE = b"relay token hash\0"  # keeps a stored hash from ever being a signature
 _SIGN_PURPOSE = b"relay machine token\0"
 
@@ -36,18 +38,21 @@ _SIGN_PURPOSE = b"relay machine token\0"
 class Secret:
     """One secret of the cluster; never shown, known to the outside by the first eight digits of its hash."""
 
-    __slots__ = ("_value", "id")
+    __slots__ = ("_keyed", "id")
 
     def __init__(self, value: str) -> None:
-        self._value = _bytes(value)
-        self.id = hashlib.sha256(self._value).hexdigest()[: 2 * SECRET_ID_BYTES]
+        secret = _bytes(value)
+        self._keyed = hmac.new(secret, digestmod="sha256")  # copied for each message: half the cost of a new one
+        self.id = hashlib.sha256(secret).hexdigest()[: 2 * SECRET_ID_BYTES]
 
     def __repr__(self) -> str:
         return f"Secret({self.id})"
 
     def mac(self, purpose: bytes, message: bytes) -> bytes:
         """HMAC-SHA-256 of a message for one purpose."""
-        return hmac.digest(self._value, purpose + message, "sha256")
+        keyed = self._keyed.copy()
+        keyed.update(purpose + message)
+        return keyed.digest()
 
 
 class Secrets:
@@ -161,14 +166,26 @@ def _base62(value: int, characters: int) -> str:
     return "".join(reversed(written))
 
 
+def _joins() -> tuple[tuple[int, int, int], ...]:
+    """What `_number` does in each step: (which lanes are even, how wide a lane is in bits, what an odd lane counts)."""
+    steps, bits, worth = [], _BYTE_BITS, _BASE
+    while bits < _JOINABLE * _BYTE_BITS:
+        lane = (1 << bits) - 1
+        even = sum(lane << at for at in range(0, _JOINABLE * _BYTE_BITS, 2 * bits))
+        steps.append((even, bits, worth))
+        bits, worth = 2 * bits, worth * worth
+    return tuple(steps)
+
+
+_JOINS = _joins()
+
+
 def _number(text: str) -> int:
-    value = 0
-    for start in range(0, len(text), _GROUP):  # by groups that fit a machine word: whole numbers that long are slow
-        group = text[start : start + _GROUP]
-        number = 0
-        for character in group:
-            number = number * _BASE + _VALUES[character]
-        value = value * _BASE ** len(group) + number
+    """What characters of the alphabet stand for. Neighbors are joined, all pairs at once, into lanes of twice the
+    width, until one is left: seven steps, where a loop would take a hundred."""
+    value = int.from_bytes(text.encode().translate(_DIGITS))
+    for even, bits, worth in _JOINS:
+        value = (value & even) + (value >> bits & even) * worth
     return value
 
 
@@ -180,7 +197,8 @@ def _uncheck(text: str, prefix: str, characters: int) -> str:
     """The body between prefix and check characters; raises `BadToken` if the length, alphabet or check is wrong."""
     if len(text) != len(prefix) + characters + CHECK_CHARACTERS or not text[len(prefix) :].isascii():
         raise BadToken("this token is cut short or damaged")
-    checked = text[:-CHECK_CHARACTERS]
-    if _checked(checked) != text or not _VALUES.keys() >= set(checked[len(prefix) :]):
+    written, check = text[:-CHECK_CHARACTERS], text[-CHECK_CHARACTERS:]
+    foreign = text[len(prefix) :].encode().translate(None, _CHARACTERS)
+    if foreign or _number(check) != zlib.crc32(written.encode()):
         raise BadToken("this token is damaged")
-    return checked[len(prefix) :]
+    return written[len(prefix) :]
