@@ -34,9 +34,9 @@ class Resp:
         end = self._buffer.find(_END, self._at)
         if end < 0:
             return False
-        kind = self._buffer[self._at : self._at + 1]
+        kind = bytes(self._buffer[self._at : self._at + 1])
         after, inside = end + len(_END), 0
-        if kind in (b"$", b"=", b"!", b"*", b"~", b">", b"%", b"|"):
+        if kind in _BULK + _LISTS + _MAP + _ATTRIBUTE:
             count = max(int(self._buffer[self._at + 1 : end]), -1)
             if kind in _BULK and count >= 0:
                 after += count + len(_END)

@@ -185,25 +185,35 @@ class Cluster:
     def start(self, nodes: int = 2, sweepers: int = 2, settings: Mapping[str, str] | None = None) -> None:
         """Start everything and found the cluster; returns when all nodes are ready. `settings` are for its nodes."""
         ports = free_ports(2 * nodes)
-        self.urls = [f"http://127.0.0.1:{port}" for port in ports[:nodes]]
+        self.urls = [self.address(port) for port in ports[:nodes]]
         self.metrics = {url: f"http://127.0.0.1:{port}" for url, port in zip(self.urls, ports[nodes:], strict=True)}
-        for number, url in enumerate(self.urls, 1):
+        for number, (url, port) in enumerate(zip(self.urls, ports, strict=False), 1):
             own = {
-                "RELAY_PORT": str(urlsplit(url).port),
+                "RELAY_PORT": str(port),
                 "RELAY_PUBLIC_URL": url,
                 "RELAY_METRICS_PORT": str(urlsplit(self.metrics[url]).port),
             }
-            environment = self._environment() | own | dict(settings or {})
-            self.nodes.append(Part(f"node-{number}", self.folder, ["relay.cli", "node"], environment))
+            name = f"node-{number}"
+            environment = self._environment(name) | own | dict(settings or {})
+            self.nodes.append(Part(name, self.folder, ["relay.cli", "node"], environment))
         for number in range(1, sweepers + 1):
-            self.sweepers.append(Part(f"sweeper-{number}", self.folder, ["workers", "sweeper"], self._environment()))
+            name = f"sweeper-{number}"
+            self.sweepers.append(Part(name, self.folder, ["workers", "sweeper"], self._environment(name)))
         for url in self.urls:
             self.wait_ready(url)
         self.owner_token = self._found()
 
-    def _environment(self) -> dict[str, str]:
+    def address(self, port: int) -> str:
+        """Where others reach the node that listens on this port; a harness may stand in between."""
+        return f"http://127.0.0.1:{port}"
+
+    def redis_url(self, part: str) -> str:
+        """Where this part finds Redis; a harness may stand in between."""
+        return self.valkey.url
+
+    def _environment(self, part: str) -> dict[str, str]:
         return {
-            "RELAY_REDIS_URL": self.valkey.url,
+            "RELAY_REDIS_URL": self.redis_url(part),
             "RELAY_DATABASE_URL": self.database_url,
             "RELAY_SECRET": SECRET,
             "RELAY_ALLOWED_ORIGINS": ",".join(self.urls),
@@ -212,7 +222,7 @@ class Cluster:
         }
 
     def _found(self) -> str:
-        environment = clean_environment() | self._environment() | {"RELAY_PUBLIC_URL": self.urls[0]}
+        environment = clean_environment() | self._environment("bootstrap") | {"RELAY_PUBLIC_URL": self.urls[0]}
         done = subprocess.run(
             [sys.executable, "-m", "relay.cli", "admin", "bootstrap"], env=environment, capture_output=True, text=True
         )
