@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
-from relay.errors import LimitReached, NotFound
+from relay.errors import LimitReached, NotFound, Unavailable
 from relay.node import hops
 from relay.node.calls import Calls
 from relay.node.hub import Attachment, Browser, Hub, Reason
@@ -86,15 +87,19 @@ class Attachments:
         attachment = self._numbering.pop(hop.call, None)
         if attachment is None:
             return  # given up long ago; the agent's node forgets it when no interest list names it
-        attachment.number = hop.attachment
-        if self._wanted(attachment) and attachment.key not in attachment.browser.attachments:
-            away = self._hub.away_of(ids.raw(attachment.machine), attachment.session, sender, hop.generation)
-            away.audience.pending[hop.attachment] = attachment
-            attachment.browser.attachments[attachment.key] = attachment
-            self._calls.answer(hop.call, {})
-        else:
+        attachment.number, attachment.generation = hop.attachment, hop.generation
+        if not self._wanted(attachment) or attachment.key in attachment.browser.attachments:
             self._leave_there(attachment, dropped=False)
             self._calls.refuse(hop.call, NotFound("no such machine"))
+            return
+        away = self._hub.away_of(ids.raw(attachment.machine), attachment.session, sender, hop.generation)
+        if away is None:
+            self._leave_there(attachment, dropped=False)
+            self._calls.refuse(hop.call, Unavailable("the machine has moved to another node"))
+            return
+        away.audience.pending[hop.attachment] = attachment
+        attachment.browser.attachments[attachment.key] = attachment
+        self._calls.answer(hop.call, {})
 
     def told(self, sender: str, hop: hops.TellHop | hops.TellAllHop) -> None:
         """An agent of another node speaks to one attachment here, or to all of a session."""
@@ -136,25 +141,24 @@ class Attachments:
 
     def _leave_there(self, attachment: Attachment, *, dropped: bool) -> None:
         assert attachment.home is not None
-        ask = attachment.ask
-        hop = hops.DetachHop(machine=ask.machine, session=ask.session, attachment=attachment.number, dropped=dropped)
-        self._lanes.send_hop(attachment.home, hop)
+        self._lanes.send_hop(attachment.home, hops.DetachHop(**_named(attachment), dropped=dropped))
 
     def take(self, attachment: Attachment) -> None:
         """This attachment takes the keyboard."""
         if attachment.home is None:
             self._sessions.take(attachment.machine, attachment.session, attachment.number, None)
             return
-        ask = attachment.ask
-        hop = hops.TakeHop(machine=ask.machine, session=ask.session, attachment=attachment.number)
-        self._lanes.send_hop(attachment.home, hop)
+        self._lanes.send_hop(attachment.home, hops.TakeHop(**_named(attachment)))
 
     def machine_gone(self, sender: str, hop: hops.MachineGoneHop) -> None:
         """An agent of another node left, and with it all attachments to it."""
-        self._dismiss(
-            [k for k, away in self._hub.away.items() if k[0] == ids.raw(hop.machine) and away.home == sender],
-            "machine-revoked" if hop.revoked else "machine-gone",
-        )
+        raw = ids.raw(hop.machine)
+        gone = [
+            key
+            for key, away in self._hub.away.items()
+            if key[0] == raw and away.home == sender and away.generation == hop.generation
+        ]
+        self._dismiss(gone, "machine-revoked" if hop.revoked else "machine-gone")
 
     def cut(self, sender: str, hop: hops.CutHop) -> None:
         """Frames of a session on another node are missing, and that node let go of all attachments here."""
@@ -180,7 +184,9 @@ class Attachments:
     def unknown(self, sender: str, hop: hops.UnknownAttachmentHop) -> None:
         """The agent's node does not have an attachment that we hold."""
         away = self._hub.away.get((ids.raw(hop.machine), ids.raw(hop.session)))
-        attachment = away.audience.leave(hop.attachment) if away is not None and away.home == sender else None
+        if away is None or away.home != sender or hop.generation not in (None, away.generation):
+            return
+        attachment = away.audience.leave(hop.attachment)
         if attachment is not None:
             attachment.end("gap")
             self._tidy(ids.raw(hop.machine), ids.raw(hop.session))
@@ -200,10 +206,23 @@ class Attachments:
 
     def repeat_interest(self) -> None:
         """Tell each of those nodes, in parts, which attachments live here."""
-        lists: dict[str, list[tuple[str, str, int]]] = {}
+        lists: dict[str, list[tuple[tuple[str, str, int], int | None]]] = {}
         for (machine, session), away in self._hub.away.items():
             for attachment in away.audience.all():
-                lists.setdefault(away.home, []).append((ids.text(machine), ids.text(session), attachment.number))
+                named = (ids.text(machine), ids.text(session), attachment.number)
+                lists.setdefault(away.home, []).append((named, away.generation))
         for home, entries in lists.items():
             for start in range(0, len(entries), INTEREST_PART):
-                self._lanes.send_hop(home, hops.InterestHop(attachments=entries[start : start + INTEREST_PART]))
+                part = entries[start : start + INTEREST_PART]
+                hop = hops.InterestHop(attachments=[each for each, _ in part], generations=[fence for _, fence in part])
+                self._lanes.send_hop(home, hop)
+
+
+def _named(attachment: Attachment) -> dict[str, Any]:
+    """What names an attachment to the node of its agent."""
+    return {
+        "machine": attachment.machine,
+        "generation": attachment.generation,
+        "session": attachment.ask.session,
+        "attachment": attachment.number,
+    }

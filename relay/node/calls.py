@@ -85,6 +85,11 @@ class Calls:
         """The nodes whose answers are waited for."""
         return {call.boot for call in self._calls.values()}
 
+    def boots_with_questions(self) -> set[str]:
+        """Those of them that said that they have the question, and have been asked each second since to say anything:
+        one that does not is lost."""
+        return {call.boot for call in self._calls.values() if call.taken.done() and not call.answered.done()}
+
     def node_lost(self, boot: str) -> None:
         """Fail every question to a node whose answers may be lost."""
         for number, call in list(self._calls.items()):

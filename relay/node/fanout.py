@@ -128,19 +128,22 @@ class Fanout:
             )
             return
         if attachment.home is not None:
-            self._lanes.send_input(attachment.home, ids.raw(attachment.machine), frame)
+            self._lanes.send_input(attachment.home, ids.raw(attachment.machine), attachment.generation, frame)
             return
         agent = self._hub.agents.get(attachment.machine)
         if agent is not None:
             self._to_agent(agent, frame)
 
-    def input_from_lane(self, sender: str, machine: bytes, frame: bytes) -> None:
-        """Pass a frame of another node's browser to an agent here, if that node holds the attachment."""
+    def input_from_lane(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
+        """Pass a frame of another node's browser to an agent here, if that node holds the attachment on this very
+        connection of the agent: numbers begin anew on the next one, where another browser may have this one's."""
         agent = self._hub.agents.get(ids.text(machine))
+        if agent is None or agent.generation != generation:
+            return
         header = Header._make(frames.HEADER.unpack_from(frame))
-        route = agent.sessions.get(header.session) if agent is not None else None
+        route = agent.sessions.get(header.session)
         holder = route.holders.get(header.attachment) if route is not None else None
-        if agent is not None and holder is not None and holder.boot == sender:
+        if holder is not None and holder.boot == sender:
             self._to_agent(agent, frame)
 
     def _to_agent(self, agent: Agent, frame: bytes) -> None:

@@ -51,6 +51,7 @@ class DetachHop(Hop, tag="detach", kw_only=True):
     """An attachment of mine left."""
 
     machine: str
+    generation: int | None = None  # None, here and below: of a node one version behind, which named none
     session: str
     attachment: int
     dropped: bool = False
@@ -60,6 +61,7 @@ class TakeHop(Hop, tag="take", kw_only=True):
     """An attachment of mine takes the keyboard."""
 
     machine: str
+    generation: int | None = None
     session: str
     attachment: int
 
@@ -84,6 +86,7 @@ class UnknownAttachmentHop(Hop, tag="unknown-attachment", kw_only=True):
     """You listed an attachment that I do not have; its browser must attach again."""
 
     machine: str
+    generation: int | None = None
     session: str
     attachment: int
 
@@ -152,9 +155,11 @@ class CutHop(Hop, tag="cut", kw_only=True):
 
 
 class InterestHop(Hop, tag="interest", kw_only=True):
-    """These attachments of mine to agents of yours are alive: (machine, session, attachment) each."""
+    """These attachments of mine to agents of yours are alive: (machine, session, attachment) each, and in the same order
+    the generation of the connection that each was made on."""
 
     attachments: list[tuple[str, str, int]]
+    generations: list[int | None] = []  # noqa: RUF012 - msgspec copies it
 
 
 AnyHop = (

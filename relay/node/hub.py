@@ -158,7 +158,7 @@ class Route:
 class Attachment:
     """One browser on one session. `number` is 0 until the agent's node gave one."""
 
-    __slots__ = ("ask", "browser", "cancelled", "home", "machine", "number", "session", "workspace")
+    __slots__ = ("ask", "browser", "cancelled", "generation", "home", "machine", "number", "session", "workspace")
 
     def __init__(self, browser: Browser, workspace: str, ask: m.Attach) -> None:
         self.browser = browser
@@ -168,6 +168,7 @@ class Attachment:
         self.ask = ask
         self.number = 0
         self.home: str | None = None  # the agent's node, None while unknown or when it is this one
+        self.generation = 0  # of the agent's connection that gave the number, when that is on another node
         self.cancelled = False  # its access went while it was asking
 
     @property
@@ -249,9 +250,12 @@ class Hub:
             yield from list(browser.asking)
             yield from list(browser.attachments.values())
 
-    def away_of(self, machine: bytes, session: bytes, home: str, generation: int) -> Away:
-        """The entry of a session on another node, made when the first browser here attaches to it."""
+    def away_of(self, machine: bytes, session: bytes, home: str, generation: int) -> Away | None:
+        """The entry of a session on another node, made when the first browser here attaches to it. None for a
+        connection of its agent that a newer one, known here already, has replaced."""
         found = self.away.get((machine, session))
+        if found is not None and found.generation > generation:
+            return None
         if found is not None and found.home == home and found.generation == generation:
             return found
         if found is not None:

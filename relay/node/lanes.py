@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 from typing import Protocol
 
@@ -37,8 +38,8 @@ class Receiver(Protocol):
     ) -> None:
         """Frames of an agent on the sending node, ready for the sockets of a session's attachments here."""
 
-    def input_arrived(self, sender: str, machine: bytes, frame: bytes) -> None:
-        """A frame of a browser on the sending node."""
+    def input_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
+        """A frame of a browser on the sending node, for the agent connection that its attachment was made on."""
 
     def hop_arrived(self, sender: str, hop: hops.AnyHop) -> None:
         """A message of the sending node."""
@@ -93,9 +94,9 @@ class Lanes:
         if boot not in self._dirty:
             self._soon(boot)
 
-    def send_input(self, boot: str, machine: bytes, frame: bytes) -> None:
+    def send_input(self, boot: str, machine: bytes, generation: int, frame: bytes) -> None:
         """A browser's frame for an agent of another node, with its header; too much of a session is cut as above."""
-        entry = lanes.entry(EntryKind.INPUT, machine, frame)
+        entry = lanes.entry(EntryKind.INPUT, lanes.INPUT.pack(machine, generation), frame)
         lane = self._room(boot, len(entry))
         session = frames.HEADER.unpack_from(frame)[4]
         if (machine, session) in lane.cut or not lane.flight.admit(machine + session, len(entry)):
@@ -229,6 +230,11 @@ class Lanes:
                 self._broken(boot)
         self._expected = boots
 
+    def silent_seconds(self, boot: str, now: float) -> float:
+        """For how long that node has not been heard; since the beginning of time if it never was."""
+        back = self._incoming.get(boot)
+        return now - back.heard if back is not None else math.inf
+
     def break_all(self) -> None:
         """Report every sender: this node was deaf, and what came meanwhile is lost."""
         for boot in list(self._incoming):
@@ -304,7 +310,8 @@ class Lanes:
     def _deliver_other(self, sender: str, kind: int, body: bytes) -> None:
         assert self.receiver is not None
         if kind == EntryKind.INPUT:
-            self.receiver.input_arrived(sender, body[: lanes.MACHINE_BYTES], body[lanes.MACHINE_BYTES :])
+            machine, generation = lanes.INPUT.unpack_from(body)
+            self.receiver.input_arrived(sender, machine, generation, body[lanes.INPUT.size :])
         elif kind == EntryKind.HOP:
             self.receiver.hop_arrived(sender, hops.decode(body))
         elif kind != EntryKind.ASK:

@@ -23,6 +23,8 @@ from relay.rules.presence import Record
 from relay.rules.timing import REVOKE_WAIT_SECONDS
 
 CLOSED_EARLY = 1_000  # revoked machines whose count is remembered; whoever revokes asks within seconds
+# A node that has a question is asked each second to speak, and does so at once: within two seconds its death is known.
+CALL_LATE_SECONDS = 1.5
 UNASKED = 0  # as the number of a call: nobody waits for its answer, for calls count from 1
 Locate = Callable[[str, str], Awaitable[Record | None]]  # (workspace, machine) as Redis knows it
 
@@ -185,9 +187,9 @@ class Router:
         """Frames of an agent on another node."""
         self.fanout.from_lane(sender, machine, generation, session, attachment, ready)
 
-    def input_arrived(self, sender: str, machine: bytes, frame: bytes) -> None:
+    def input_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
         """A frame of a browser on another node."""
-        self.fanout.input_from_lane(sender, machine, frame)
+        self.fanout.input_from_lane(sender, machine, generation, frame)
 
     def lane_broken(self, sender: str) -> None:
         """Something of that node was lost: attachments to its agents start again, and it does the same with ours."""
@@ -209,10 +211,9 @@ class Router:
             case hops.NumberedHop():
                 self.attachments.numbered(sender, hop)
             case hops.DetachHop():
-                raw = ids.raw(hop.session)
-                self.sessions.left(hop.machine, raw, hop.attachment, sender, dropped=hop.dropped)
+                self.sessions.left_from(sender, hop)
             case hops.TakeHop():
-                self.sessions.take(hop.machine, ids.raw(hop.session), hop.attachment, sender)
+                self.sessions.take_from(sender, hop)
             case hops.TellHop() | hops.TellAllHop():
                 self.attachments.told(sender, hop)
             case hops.UnknownAttachmentHop():
@@ -249,6 +250,9 @@ class Router:
         """Keep lanes alive where there is interest, notice silent ones, let go of what nobody claims."""
         homes, watchers = self.attachments.homes(), self.sessions.watchers()
         asked = self._calls.boots()
+        for boot in self._calls.boots_with_questions():
+            if self._lanes.silent_seconds(boot, now) > CALL_LATE_SECONDS:
+                self._calls.node_lost(boot)
         self._lanes.keep_alive(homes | watchers, asked)
         self._lanes.check_late(homes | watchers | asked, now)
         if repeat_interest:

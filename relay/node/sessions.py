@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import NamedTuple
 
 from relay.errors import Conflict, LimitReached, NotFound, RelayError, Unavailable
@@ -161,6 +162,21 @@ class Sessions:
         if agent is not None and route is not None and holder is not None and holder.boot == boot:
             agent.send(m.Take(session=route.described.id, attachment=number))
 
+    def left_from(self, sender: str, hop: hops.DetachHop) -> None:
+        """An attachment of another node left, if it was on the connection that the agent still has: numbers begin
+        anew on the next one."""
+        if self._current(hop.machine, hop.generation):
+            self.left(hop.machine, ids.raw(hop.session), hop.attachment, sender, dropped=hop.dropped)
+
+    def take_from(self, sender: str, hop: hops.TakeHop) -> None:
+        """The same for one that takes the keyboard."""
+        if self._current(hop.machine, hop.generation):
+            self.take(hop.machine, ids.raw(hop.session), hop.attachment, sender)
+
+    def _current(self, machine: str, generation: int | None) -> bool:
+        agent = self._hub.agents.get(machine)
+        return agent is not None and generation in (None, agent.generation)
+
     def cut(self, boot: str, machine: str, session: bytes) -> None:
         """Another node did not take what was under way to it of a session: let go of its attachments and tell it, in
         order behind the frames that it still gets."""
@@ -187,14 +203,16 @@ class Sessions:
     def interested(self, sender: str, hop: hops.InterestHop) -> None:
         """Another node repeats which attachments it still has; those that we lack must be made again."""
         now = asyncio.get_running_loop().time()
-        for machine, session, number in hop.attachments:
-            agent = self._hub.agents.get(machine)
+        for (machine, session, number), generation in zip_longest(hop.attachments, hop.generations):
+            agent = self._hub.agents.get(machine) if self._current(machine, generation) else None
             route = agent.sessions.get(ids.raw(session)) if agent is not None else None
             holder = route.holders.get(number) if route is not None else None
             if holder is not None and holder.boot == sender:
                 holder.seen = now
             else:
-                lost = hops.UnknownAttachmentHop(machine=machine, session=session, attachment=number)
+                lost = hops.UnknownAttachmentHop(
+                    machine=machine, generation=generation, session=session, attachment=number
+                )
                 self._lanes.send_hop(sender, lost)
 
     def forget_silent(self, now: float) -> None:

@@ -108,3 +108,16 @@ async def test_a_machine_may_take_its_time_on_a_node_that_lives(between: Between
         assert not answer.done()
         between.far.router.requests.answered(agent, m.Answer(ref=ref, result={"fine": True}))
         assert await answer == {"fine": True}
+
+
+async def test_a_question_whose_node_dies_after_it_took_it_fails_within_two_seconds(between: Between) -> None:
+    agent = between.far.agent()
+    async with asking(between.near, agent) as answer:
+        await asked(agent)
+        await between.second()
+        between.still = between.far
+        for _ in range(2):
+            assert not answer.done()
+            await between.second()
+        with pytest.raises(Unavailable, match="was lost"):
+            await answer

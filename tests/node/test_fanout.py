@@ -139,6 +139,7 @@ async def test_what_came_from_another_node_in_one_tick_is_one_write() -> None:
     number = stage.watch(session, route, outlet)
     machine, raw = ids.raw(MACHINE), ids.raw(session)
     away = stage.hub.away_of(machine, raw, NODE, FENCE.generation)
+    assert away is not None
     away.audience.group = route.audience.group
     for ready in (b"one", b"two"):
         stage.fanout.from_lane(NODE, machine, FENCE.generation, raw, EVERYBODY, ready)
@@ -155,7 +156,9 @@ async def test_what_an_older_connection_of_the_machine_sent_is_dropped() -> None
     session, route = stage.session()
     stage.watch(session, route, outlet)
     machine, raw = ids.raw(MACHINE), ids.raw(session)
-    stage.hub.away_of(machine, raw, NODE, FENCE.generation).audience.group = route.audience.group
+    away = stage.hub.away_of(machine, raw, NODE, FENCE.generation)
+    assert away is not None
+    away.audience.group = route.audience.group
     stage.fanout.from_lane(NODE, machine, FENCE.generation - 1, raw, EVERYBODY, b"old")
     stage.fanout.from_lane(str(uuid4()), machine, FENCE.generation, raw, EVERYBODY, b"stranger")
     stage.fanout.flush()

@@ -37,7 +37,7 @@ class Ear:
         """Note the frames."""
         self.heard.append(ready)
 
-    def input_arrived(self, sender: str, machine: bytes, frame: bytes) -> None:
+    def input_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
         """Nobody types here."""
 
     def hop_arrived(self, sender: str, hop: hops.AnyHop) -> None:
