@@ -83,7 +83,9 @@ class Node:
         shown = Shown(unix_ms, self.infos.changed)
         self.router = Router(self.boot, self.hub, self.lanes, self.presence.locate, shown, self.meters)
         self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys))
-        self.authenticator = Authenticator(registry.credentials, Secrets.parse(settings.secret), unix_ms)
+        self.authenticator = Authenticator(
+            registry.credentials, Secrets.parse(settings.secret), unix_ms, self.tail.vouched
+        )
         self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
         self.tail.listen(self._changes, self._fresh_start)
         self.parts = self._parts(registry, redis)
@@ -100,6 +102,8 @@ class Node:
         watch("relay_gc_pause_seconds", "The latest full garbage collection", lambda: self.pauses.latest_seconds)
         watch("relay_gc_longest_pause_seconds", "The longest one so far", lambda: self.pauses.longest_seconds)
         watch("relay_changes_number", "The change of access that this node has acted on", lambda: self.tail.number)
+        watch("relay_changes_age_seconds", "Since this node last knew every change", lambda: self.tail.age_seconds())
+        watch("relay_registry_away", "1 while the registry does not answer", lambda: float(self.tail.away()))
 
     def _parts(self, registry: Registry, redis: Redis) -> Parts:
         return Parts(
@@ -120,6 +124,7 @@ class Node:
             randomness=secrets.token_bytes,
             changed=self._changed,
             readiness=self.readiness,
+            impaired=self.impaired,
             alive=self.membership.alive,
             nodes=self.membership.urls,
         )
@@ -159,7 +164,10 @@ class Node:
         return upto
 
     async def _changed(self) -> None:
-        await self.tail.catch_up()
+        try:
+            await self.tail.look()
+        except RelayError as error:  # the change is stored all the same, and the next look finds it
+            structlog.get_logger().warning("a change is not read yet", why=error.message)
         try:
             self.bus.publish(self.keys.changes_bell, b"", control=True)
         except RelayError as error:
@@ -176,6 +184,7 @@ class Node:
 
     def _fresh_start(self) -> None:
         self.authenticator.clear()
+        self.mirror.missed()
         self.feeds.again()
         self.reactions.missed()
 
@@ -193,6 +202,10 @@ class Node:
             "lease-lapsed": self.membership.lapsed,
         }
         return [reason for reason, holds in reasons.items() if holds]
+
+    def impaired(self) -> list[str]:
+        """What does not work here now, although newcomers are welcome."""
+        return ["registry-away"] if self.tail.away() else []
 
     # --- running -----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from relay.errors import NotFound, Unavailable
+from relay.errors import NotFound, RegistryUnavailable
 from relay.node.changes import Tail
 from relay.node.sight import candidates
 from relay.node.view import View, span
@@ -20,7 +20,6 @@ from relay.store import Presence
 WORKSPACES = 256  # views kept; the least recently used goes first
 ROWS_AGAIN = 500  # rows read again one by one; beyond it the whole workspace is read
 FEW = 500  # machines whose presence is read at every question: about 5 ms
-STALE_ROWS_SECONDS = 30.0  # without its database a node answers from memory, but not for ever
 
 
 class Directory:
@@ -95,7 +94,7 @@ class Directory:
         question, however fast the table grows."""
         rows = await self._registry.machines.list([workspace])
         former = await self._registry.machines.former(workspace, self._unix_ms())
-        await view.load(rows, former, asyncio.get_running_loop().time())
+        await view.load(rows, former)
 
     async def _load_again(self, workspace: str, view: View) -> None:
         asked = dict(view.stale)  # stays marked until the rows are here: nobody may take the old ones for current
@@ -105,14 +104,12 @@ class Directory:
         view.put(settled, {id: rows[id] for id in settled if id in rows})
         for id in settled:
             del view.stale[id]
-        view.rows_at = asyncio.get_running_loop().time()
 
     async def _catch_up(self) -> None:
         try:
             await self._tail.catch_up()
-        except Unavailable:  # answer from memory what can be answered from memory
-            now = asyncio.get_running_loop().time()
-            if not any(now - view.rows_at < STALE_ROWS_SECONDS for view in self._views.values()):
+        except RegistryUnavailable:  # answer from memory what can be answered from memory
+            if not self._tail.vouched():
                 raise
 
     async def _read_presence(self, workspace: str, view: View) -> None:
@@ -175,7 +172,11 @@ class Directory:
 
     async def row(self, workspace: str, machine: str) -> Registered:
         """What the registry keeps of a machine, from memory if it can; raises `NotFound`, for revoked ones too."""
-        view = await self._rows(workspace)
+        view = self._views.get(workspace)
+        if view is None or not view.loaded or machine in view.stale or machine not in view.rows:
+            view = await self._rows(workspace)
+        else:
+            self._views.move_to_end(workspace)
         if machine not in view.rows:
             raise NotFound("there is nothing here that you may see")
         return view.rows[machine]

@@ -11,6 +11,9 @@ from relay.errors import RelayError
 from relay.registry import Change, Registry
 from relay.store import Keys, Revocations
 
+RETRY_SECONDS = 1.0  # while Redis or the registry does not answer
+WAITING = 10_000  # changes kept meanwhile; with more than that, the shards that lack some are loaded whole
+
 
 class Mirror:
     """Follows the tail shard by shard, and loads a shard whole when Redis lost it."""
@@ -21,6 +24,7 @@ class Mirror:
         self._keys = keys
         self._loading: dict[int, asyncio.Lock] = {}
         self._waiting: list[Change] = []
+        self._everything = False
         self._rung = asyncio.Event()
 
     def changed(self, changes: Sequence[Change]) -> None:
@@ -28,17 +32,29 @@ class Mirror:
         self._waiting += changes
         self._rung.set()
 
+    def missed(self) -> None:
+        """Changes were missed, or their numbers given to others: the mirror may hold less than it says."""
+        self._everything = True
+        self._rung.set()
+
     async def run(self) -> None:
-        """Follow until cancelled. What Redis did not take is not told again: the shards that lack it are loaded by the
-        next handshake that needs them."""
+        """Follow until cancelled. What Redis did not take is told again, for another node that cannot reach the
+        registry may let in who is not in the mirror."""
         while True:
             await self._rung.wait()
             self._rung.clear()
             waiting, self._waiting = self._waiting, []
+            everything, self._everything = self._everything, False
             try:
-                await self.follow(waiting[0].number - 1, waiting)
+                if everything:
+                    await self._load_everything()
+                if waiting:
+                    await self.follow(waiting[0].number - 1, waiting)
             except RelayError as error:
                 structlog.get_logger().warning("the mirror of revocations waits", why=error.message)
+                self._waiting = [*waiting, *self._waiting][-WAITING:]
+                self._everything = self._everything or everything
+                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._rung.set)
 
     def shard(self, workspace: str) -> int:
         """The shard of a workspace."""
@@ -50,15 +66,25 @@ class Mirror:
             have = await self._revocations.upto(shard)
             if have is not None and have >= upto:
                 return
-            found: list[str] = []
-            since = 0
-            while True:
-                page = await self._machines.revoked(since)
-                found += [m.id for m in page.machines if self._keys.shard(m.workspace) == shard]
-                since = page.upto
-                if not page.more:
-                    break
-            await self._revocations.load(shard, found, max(since, upto))
+            found, known = await self._revoked()
+            await self._revocations.load(shard, found.get(shard, []), max(known, upto))
+
+    async def _load_everything(self) -> None:
+        found, known = await self._revoked()
+        for shard in self._keys.shards:
+            await self._revocations.load(shard, found.get(shard, []), known)
+
+    async def _revoked(self) -> tuple[dict[int, list[str]], int]:
+        """Everybody who is revoked by shard, and up to which change."""
+        found: dict[int, list[str]] = {}
+        since = 0
+        while True:
+            page = await self._machines.revoked(since)
+            for each in page.machines:
+                found.setdefault(self._keys.shard(each.workspace), []).append(each.id)
+            since = page.upto
+            if not page.more:
+                return found, since
 
     async def follow(self, since: int, changes: Sequence[Change]) -> None:
         """Add what a run of changes revoked; incomplete shards wait for the next handshake that needs them."""

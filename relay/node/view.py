@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from operator import length_hint
 
@@ -27,7 +26,6 @@ class View:
         self.rows: dict[str, Registered] = {}
         self.former: dict[str, tuple[str, ...]] = {}
         self.loaded = False  # before that there are no rows
-        self.rows_at = -math.inf  # when rows were read, monotonic seconds
         self.loading = asyncio.Lock()  # of rows
         self.dropped = False  # a change concerned all rows: whoever still holds this view may not show it
         self.stale: dict[str, object] = {}  # machines whose rows must be read again, by the mark of a change
@@ -51,7 +49,7 @@ class View:
         may have fallen behind, and what it says of who may see the machine is then no longer true."""
         return not self.dropped and machine not in self.stale
 
-    async def load(self, rows: Sequence[Registered], former: dict[str, tuple[str, ...]], read_at: float) -> None:
+    async def load(self, rows: Sequence[Registered], former: dict[str, tuple[str, ...]]) -> None:
         """Take the first rows, and order them by parts: ten thousand at once would hold the loop."""
         found: dict[str, Registered] = {}
         places: list[str] = []
@@ -66,7 +64,7 @@ class View:
             await asyncio.sleep(0)
             order += _ids(places[start : start + PLACED_AT_ONCE])
         self.rows, self._places, self._order = found, places, order
-        self.former, self.rows_at, self.loaded = former, read_at, True
+        self.former, self.loaded = former, True
 
     def by_name(self) -> list[str]:
         """The ids of all machines in the order of a list."""

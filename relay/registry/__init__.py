@@ -12,18 +12,18 @@ The shape, for those who call it:
     registry.links        create_sign_in, create_invitation, invitations, withdraw, use_sign_in, accept, clean
     registry.machines     register, settle, get, get_many, list, former, rename, relabel, set_visibility,
                           set_hostname, revoke, revoked, mark, believed_online, clean
-    registry.changes      since, latest, clean
+    registry.changes      since, latest, head, clean
     registry.audit        page
     await registry.close()
 
 Times come in as `now_ms`, tokens only as their hashes. Whoever changes access is an `Actor`; the change, its row in
-`changes` and its row in the audit trail are one transaction. A database that does not answer raises `Unavailable`, an
-id that is not there `NotFound`, a contradiction `Conflict` or `NameTaken`. Who *may* do something is decided before
-(`rules/access.py`); here is only checked what must hold inside the transaction.
+`changes` and its row in the audit trail are one transaction. A database that does not answer raises
+`RegistryUnavailable`, an id that is not there `NotFound`, a contradiction `Conflict` or `NameTaken`. Who *may* do
+something is decided before (`rules/access.py`); here is only checked what must hold inside the transaction.
 """
 
 from relay.registry.audit import SYSTEM, Actor, AuditPage, Entry
-from relay.registry.changes import Change
+from relay.registry.changes import Change, Head
 from relay.registry.credentials import Credential, NewSignIn
 from relay.registry.keys import Key, KeyRevoked
 from relay.registry.links import Invitation, SignedIn
@@ -46,6 +46,7 @@ __all__ = [
     "Credential",
     "Entry",
     "Founded",
+    "Head",
     "Invitation",
     "IsOnline",
     "Key",

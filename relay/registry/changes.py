@@ -29,6 +29,19 @@ class Change(Struct, frozen=True, kw_only=True):
     workspace: str | None
     subject: str
     detail: dict[str, Any]
+    at_ms: int = 0
+
+    @property
+    def mark(self) -> str:
+        """What tells this change from another that got its number, in a registry that lost its newest."""
+        return _mark(self.at_ms, self.kind, self.subject)
+
+
+class Head(Struct, frozen=True):
+    """The last number that was given out, and the mark of its change; None before the first, or if it was cleaned."""
+
+    number: int
+    mark: str | None
 
 
 class Changes:
@@ -44,6 +57,17 @@ class Changes:
         assert row is not None, "the counter is made with the schema"
         return int(row.value)
 
+    async def head(self) -> Head:
+        """The end of the table, in one look."""
+        wanted = (
+            select(counters.c.value, changes.c.at_ms, changes.c.kind, changes.c.subject)
+            .outerjoin(changes, changes.c.number == counters.c.value)
+            .where(counters.c.name == COUNTER)
+        )
+        row = await self._database.row(wanted)
+        assert row is not None, "the counter is made with the schema"
+        return Head(int(row.value), None if row.at_ms is None else _mark(row.at_ms, row.kind, row.subject))
+
     async def since(self, number: int, limit: int = 1_000) -> list[Change]:
         """Changes after `number` in order, at most `limit`."""
         wanted = select(changes).where(changes.c.number > number).order_by(changes.c.number).limit(limit)
@@ -55,6 +79,7 @@ class Changes:
                 workspace=row.workspace,
                 subject=row.subject,
                 detail=msgspec.json.decode(row.detail),
+                at_ms=row.at_ms,
             )
             for row in rows
         ]
@@ -62,3 +87,7 @@ class Changes:
     async def clean(self, before_ms: int) -> int:
         """Forget changes from before `before_ms`; the answer is how many. Keep days: a tail is seconds behind."""
         return await self._database.erase(delete(changes).where(changes.c.at_ms < before_ms))
+
+
+def _mark(at_ms: int, kind: str, subject: str) -> str:
+    return f"{at_ms} {kind} {subject}"

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from relay.errors import BadToken
+from relay.errors import BadToken, RegistryUnavailable
 from relay.rules import tokens
 from relay.rules.access import Identity
 from relay.rules.tokens import Secrets
@@ -15,6 +15,7 @@ COOKIE = "relay_session"
 BEARER = "bearer "
 REMEMBERED = 10_000  # identities; about 10 MiB, and more people than one node serves at once
 REMEMBERED_MS = 60_000  # how late an expiry may be noticed; everything else is told by the tail of changes
+OUTAGE_MS = 300_000  # so much later while the registry is away: a failover takes minutes, and people are at work
 CREDENTIALS = frozenset({"team", "pat", "cli", "web"})  # kinds of token that say who is asking
 
 
@@ -35,10 +36,17 @@ class Remembered(NamedTuple):
 class Authenticator:
     """Turns a token into an `Identity`, asking the registry only for tokens that it has not seen lately."""
 
-    def __init__(self, credentials: Credentials, secrets: Secrets, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        secrets: Secrets,
+        clock: Callable[[], int],
+        vouched: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._credentials = credentials
         self._secrets = secrets
         self._clock = clock
+        self._vouched = vouched  # whether what is remembered may stand in for a registry that is away
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
         self._changes = 0  # what was looked up before a change is not remembered after it
 
@@ -87,7 +95,13 @@ class Authenticator:
             self._remembered.move_to_end(key)
             return found.identity
         changes = self._changes
-        identity = await self._credentials.find(hashes, now_ms)
+        try:
+            identity = await self._credentials.find(hashes, now_ms)
+        except RegistryUnavailable:
+            found = self._remembered.get(key)
+            if found is None or now_ms >= found.until_ms + OUTAGE_MS or not self._vouched():
+                raise
+            return found.identity
         if identity is None:
             self._remembered.pop(key, None)
             raise BadToken("this token is unknown, ended or expired")

@@ -16,10 +16,15 @@ class Healthy(Answer):
 
 
 class Ready(Answer):
-    """Whether this node takes new peers, and if not, why."""
+    """Whether this node takes new peers, and if not, why; and what does not work although it does.
+
+    A node whose registry is away stays ready: it is away for all nodes or nearly, so that turning this one's peers away
+    would leave them with nobody, and its agents, open sockets and lists do without. Writes answer 503 meanwhile.
+    """
 
     ready: bool
     reasons: list[str]
+    impaired: list[str]
 
 
 async def healthz(ask: Ask) -> Response:
@@ -30,7 +35,7 @@ async def healthz(ask: Ask) -> Response:
 async def readyz(ask: Ask) -> Response:
     """503 takes the node out of its balancer; sockets that it has stay."""
     reasons = ask.parts.readiness()
-    body = msgspec.json.encode(Ready(ready=not reasons, reasons=reasons))
+    body = msgspec.json.encode(Ready(ready=not reasons, reasons=reasons, impaired=ask.parts.impaired()))
     return Response(body, 503 if reasons else 200, {"cache-control": "no-store"}, JSON)
 
 

@@ -37,5 +37,6 @@ class Parts:
     randomness: Callable[[int], bytes]  # so many unguessable bytes
     changed: Callable[[], Awaitable[None]]  # after a write: this node reads its changes now and rings for the others
     readiness: Callable[[], list[str]]  # why this node should get no new peers; empty means ready
+    impaired: Callable[[], list[str]]  # what does not work here, and is no reason to go elsewhere
     alive: Callable[[Iterable[str]], set[str]]  # boot ids of nodes that may live, given those listed in Redis
     nodes: Callable[[], list[str]]  # URLs where the cluster listens now, this node's included

@@ -11,7 +11,7 @@ import msgspec
 
 from relay.node.changes import Tail
 from relay.node.directory import Directory
-from relay.registry import Change
+from relay.registry import Change, Head
 from relay.rules.machine import Registered
 from relay.rules.presence import Info, Record
 from relay.store import Readout, Since
@@ -107,11 +107,13 @@ class _Changes:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    async def latest(self) -> int:
-        return len(self._fleet.table)
+    async def head(self) -> Head:
+        table = self._fleet.table
+        return Head(len(table), table[-1].mark if table else None)
 
     async def since(self, number: int, limit: int) -> list[Change]:
-        return self._fleet.table[number : number + limit]
+        start = max(0, number)
+        return self._fleet.table[start : start + limit]
 
 
 class _Presence:
