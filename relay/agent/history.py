@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from relay.client.private_files import make_folder, open_own
 from relay.errors import Misconfigured
 from relay.rules import frames, limits
 from relay.rules import messages as m
@@ -80,9 +81,8 @@ class History:
 
     def _open(self, now: float) -> int:
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite gives its side files the mode of this one.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            make_folder(self._path.parent)
+            os.close(open_own(self._path))  # SQLite gives its side files the mode of this one
             database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")  # losing the last seconds to a power cut is fine here

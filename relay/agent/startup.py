@@ -24,6 +24,7 @@ from relay.agent.outlet import Switch
 from relay.agent.registration import Registration, Wish, must_register
 from relay.agent.sessions import Host, Sessions
 from relay.agent.verdict import Leave
+from relay.client.private_files import make_folder, open_own
 from relay.client.profile import Enrolment, Profile, config_folder, split_urls
 from relay.errors import Conflict, Exit, Misconfigured
 
@@ -91,8 +92,11 @@ async def serve_until_stopped(place: Place, wish: Wish) -> Leave:
 def only_agent(path: Path) -> Iterator[None]:
     """Be the only agent of this installation for this cluster: two with one identity would push each other out for
     ever. Raises `Conflict` if one runs already."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        make_folder(path.parent)
+        lock = open_own(path)
+    except OSError as error:
+        raise Misconfigured(f"{path} cannot be used: {error.strerror}") from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from relay.client.private_files import make_folder, open_own, read_own, replace_file
 from relay.errors import Misconfigured
 
 CREDENTIALS = "credentials.json"
@@ -163,7 +164,7 @@ class Profile:
     def _read(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         try:
-            data = json.loads(path.read_bytes())
+            data = json.loads(read_own(path))
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -178,8 +179,8 @@ class Profile:
     def _change(self, name: str) -> Iterator[dict[str, Any]]:
         """Lock, read, let the caller change, and replace: two commands at once lose nothing of each other's."""
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            make_folder(self.folder)
+            lock = open_own(self.folder / ".lock")
         except OSError as error:
             raise Misconfigured(f"{self.folder} cannot be written: {error.strerror}") from None
         try:
@@ -191,26 +192,6 @@ class Profile:
                 replace_file(self.folder / name, json.dumps(data, indent=2).encode() + b"\n")
         finally:
             os.close(lock)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file whole, mode 0600, on disk before it is seen; raises `Misconfigured` if the folder refuses."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Misconfigured(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _login(url: str, entry: dict[str, Any]) -> Login:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from relay.client.profile import replace_file
+from relay.client.private_files import FOLDER_MODE, make_folder, open_own, replace_file
 from relay.errors import Misconfigured
 
 SECRET_BYTES = 32  # 43 characters of base64
@@ -36,9 +36,11 @@ class DataFolder:
     def held(self) -> Iterator[None]:
         """Make the folder and hold it for one `relay dev`; raises `Misconfigured` if that cannot be."""
         try:
-            for part in (self.path, self.logs, self.engine, self.agent):
-                part.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            make_folder(self.path)
+            for part in (self.logs, self.engine, self.agent):
+                make_folder(part)
+                part.chmod(FOLDER_MODE)  # --data may name a folder that is open to others; what we keep in it is not
+            lock = open_own(self.path / "lock")
         except OSError as error:
             raise self._unusable(error) from None
         try:

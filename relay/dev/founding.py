@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from relay.client.profile import Login, Profile, canonical_url, replace_file
+from relay.client.private_files import replace_file
+from relay.client.profile import Login, Profile, canonical_url
 from relay.errors import Conflict
 from relay.registry.audit import SYSTEM
 from relay.registry.credentials import NewSignIn

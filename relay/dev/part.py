@@ -136,7 +136,7 @@ class Running:
     def _opened(self) -> IO[bytes]:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
-        return open(self.log, "ab", buffering=0)
+        return os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab", buffering=0)
 
     async def _copy(self, name: str, file: IO[bytes]) -> None:
         prefix = f"{name} | ".encode()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from relay.client.profile import replace_file
+from relay.client.private_files import replace_file
 
 NAME_COLUMNS = 9  # the longest name of a part and a space
 

@@ -1,0 +1,1 @@
+"""Tests what an attacker would try, one file a subject."""
