@@ -95,7 +95,8 @@ class Call:
 
     def all_errors(self) -> tuple[type[RelayError], ...]:
         """The errors of this call and those that come with what it takes."""
-        found: list[type[RelayError]] = [*self.errors, errors.UnknownHost, errors.Unavailable, RelayError]
+        found: list[type[RelayError]] = [*self.errors, errors.UnknownHost, RelayError]
+        found += [errors.Unavailable, errors.RegistryUnavailable]
         if self.asker != "anybody":
             found.append(errors.BadToken)
         if self.asker == "person" or self.method in WRITES:

@@ -214,6 +214,7 @@ export class Attachment {
         this.#away();
         break;
       case "unavailable":
+      case "registry-unavailable":
       case "timed-out":
       case "internal":
       case "limit-reached":
