@@ -45,7 +45,7 @@ export class App {
         this.#ask(
           { type: "subscribe", workspace },
           () => undefined,
-          () => undefined,
+          (problem) => this.machines.refused(workspace, problem),
         ),
       (machine, id) => this.desk.machineChanged(machine, id),
     );

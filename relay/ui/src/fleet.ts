@@ -1,11 +1,15 @@
 /** Owns the machines of the chosen workspace as the socket tells them: a snapshot, then changes without a hole. */
 
-import type { Machine, ToBrowser } from "./protocol.ts";
+import type { Machine, Problem, ToBrowser } from "./protocol.ts";
 import { Store } from "./store.ts";
 
 const REDRAW_MS = 120; // a restarting fleet changes thousands of rows; nobody reads faster than this
 
 const SETTLED_MS = 35_000; // by then every machine that is there has reported back
+
+const AGAIN_MS = 4_000; // after the relay could not say what there is; with jitter, for many pages ask
+
+const FINAL = new Set(["not-found", "forbidden", "invalid", "limit-reached"]); // asking again would not help
 
 export interface Fleet {
   workspace: string;
@@ -27,6 +31,7 @@ export class Machines {
   #seq = -1; // -1: a snapshot is due, changes mean nothing before it
   #coming: Machine[] = []; // parts of a snapshot that is not whole yet
   #timer: ReturnType<typeof setTimeout> | null = null;
+  #again: ReturnType<typeof setTimeout> | undefined;
   #settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(resubscribe: (workspace: string) => void, changed: (machine: Machine | null, id: string) => void) {
@@ -49,6 +54,18 @@ export class Machines {
     this.#seq = -1;
     this.#coming = [];
     if (this.store.value.workspace) this.#resubscribe(this.store.value.workspace);
+  }
+
+  /** The relay could not answer, because its registry or its memory is away, say: it is asked again. */
+  refused(workspace: string, problem: Problem): void {
+    if (FINAL.has(problem.code)) return;
+    clearTimeout(this.#again);
+    this.#again = setTimeout(
+      () => {
+        if (workspace && workspace === this.store.value.workspace && this.#seq === -1) this.#resubscribe(workspace);
+      },
+      AGAIN_MS * (0.5 + Math.random() / 2),
+    );
   }
 
   find(id: string): Machine | undefined {

@@ -85,3 +85,20 @@ test("a relay that lost its memory is asked again once its machines had time to 
   mock.timers.tick(10_000);
   assert.equal(asked.length, 2);
 });
+
+test("a list that the relay cannot give is asked for again until it comes, and no longer", () => {
+  const { machines, asked } = setUp();
+  const away = { code: "registry-unavailable", message: "the registry does not answer" };
+  machines.refused(WORKSPACE, away);
+  mock.timers.tick(4_000);
+  assert.deepEqual(asked, [WORKSPACE, WORKSPACE]);
+  machines.refused(WORKSPACE, away);
+  snapshot(machines, [machine("a")]);
+  mock.timers.tick(4_000);
+  assert.deepEqual(asked, [WORKSPACE, WORKSPACE]);
+  machines.online();
+  machines.refused(WORKSPACE, { code: "not-found", message: "there is nothing here" });
+  machines.refused("another", away);
+  mock.timers.tick(4_000);
+  assert.deepEqual(asked, [WORKSPACE, WORKSPACE, WORKSPACE]);
+});
