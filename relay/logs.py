@@ -6,8 +6,12 @@ import logging
 import sys
 
 import structlog
+from structlog.typing import EventDict
 
+from relay.rules.quoting import escape, escape_lines
 from relay.settings import Settings
+
+_OF_LINES = frozenset({"exception", "stack", "traceback"})  # several lines by nature
 
 
 def configure_logs(settings: Settings) -> None:
@@ -20,9 +24,31 @@ def configure_logs(settings: Settings) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer(colors=False) if text else structlog.processors.JSONRenderer(),
+            *(
+                [_harmless, structlog.dev.ConsoleRenderer(colors=False)]
+                if text
+                else [structlog.processors.JSONRenderer()]
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Harmless("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _Harmless(logging.Formatter):
+    """What libraries log, which may repeat what a peer sent."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or the lines of a traceback."""
+        return escape_lines(super().format(record))
+
+
+def _harmless(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Let nothing that a peer chose begin a line of its own or steer the terminal of whoever reads the log."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = (escape_lines if name in _OF_LINES else escape)(value)
+    return event

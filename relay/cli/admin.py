@@ -25,6 +25,7 @@ def bootstrap(workspace: str | None, owner: str | None) -> None:
 
 async def _bootstrap(workspace: str | None, owner: str | None) -> None:
     from relay.dev.founding import Founder
+    from relay.rules.quoting import escape
     from relay.settings import load
 
     settings = load()
@@ -34,5 +35,5 @@ async def _bootstrap(workspace: str | None, owner: str | None) -> None:
         link = await founder.sign_in_link(settings.public_url, founded)
     finally:
         await founder.close()
-    click.echo(f"workspace {founded.workspace.name}, owner {founded.owner.name}", err=True)
+    click.echo(escape(f"workspace {founded.workspace.name}, owner {founded.owner.name}"), err=True)
     click.echo(link)

@@ -29,10 +29,9 @@ def create(name: str, expires_in_days: int | None, as_json: bool) -> None:
     if as_json:
         print_json(key=made)
     else:
-        click.echo(
-            f"key {escape(made['name'])} ({made['id']}); this is the only time that its token is shown:", err=True
-        )
-        click.echo(made["token"])
+        told = f"key {made['name']} ({made['id']}); this is the only time that its token is shown:"
+        click.echo(escape(told), err=True)
+        click.echo(escape(made["token"]))
 
 
 @command.command(name="list")

@@ -29,7 +29,7 @@ def show(machine: str, as_json: bool, workspace: str | None) -> None:
         print_json(machine=found)
         return
     for name, value in found.items():
-        click.echo(f"{name}: {escape(_text(value))}")
+        click.echo(escape(f"{name}: {_text(value)}"))
 
 
 @command.command(name="rename")
@@ -52,7 +52,7 @@ def visibility(machine: str, visibility: str, workspace: str | None) -> None:
     place, found = _find(machine, workspace)
     body = {"visibility": visibility.upper()}
     changed = place.rest().request("PATCH", f"/api/machines/{found['id']}/visibility", body=body)
-    click.echo(f"{escape(found['name'])} is {changed['visibility']} now")
+    click.echo(escape(f"{found['name']} is {changed['visibility']} now"))
 
 
 @command.command(name="kick")

@@ -42,8 +42,8 @@ def invite(name: str | None, role: str) -> None:
     place = find_place()
     body = {"role": role, **({"name": name} if name else {})}
     made = place.rest().request("POST", f"/api/workspaces/{active_workspace(place)}/invitations", body=body)
-    click.echo(f"works once, until {made['expiresAt']}:", err=True)
-    click.echo(made["url"])
+    click.echo(escape(f"works once, until {made['expiresAt']}:"), err=True)
+    click.echo(escape(made["url"]))
 
 
 @command.command(name="role")

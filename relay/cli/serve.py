@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from relay.rules.quoting import escape
+from relay.rules.quoting import escape, escape_lines
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -62,7 +62,11 @@ def _log_for_people() -> None:
         trouble = event.pop("exception", None)
         what, when = event.pop("event"), event.pop("at")
         details = "  ".join(f"{key}={escape(str(value))}" for key, value in event.items() if value is not None)
-        return f"{when}  {escape(what)}" + (f"  {details}" if details else "") + (f"\n{trouble}" if trouble else "")
+        return (
+            f"{when}  {escape(what)}"
+            + (f"  {details}" if details else "")
+            + (f"\n{escape_lines(trouble)}" if trouble else "")
+        )
 
     structlog.configure(
         processors=[

@@ -12,13 +12,14 @@ from pathlib import Path
 import click
 
 from relay.client.private_files import replace_file
+from relay.rules.quoting import escape
 
 NAME_COLUMNS = 9  # the longest name of a part and a space
 
 
 def say(name: str, sentence: str) -> None:
     """One line about one part."""
-    click.echo(f"{name:<{NAME_COLUMNS}} {sentence}")
+    click.echo(f"{name:<{NAME_COLUMNS}} {escape(sentence)}")
 
 
 def signed_in(person: str, url: str, current: str) -> None:

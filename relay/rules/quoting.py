@@ -10,6 +10,12 @@ def escape(text: str) -> str:
     return "".join(seen if seen.isprintable() else seen.encode("unicode_escape").decode("ascii") for seen in text)
 
 
+def escape_lines(text: str) -> str:
+    """The same for a text of several lines, such as a traceback: its line ends are left, and all lines but the first
+    begin with a space, so that none of them looks like an entry of its own in a log."""
+    return "\n ".join(map(escape, text.split("\n")))
+
+
 def quote(text: str) -> str:
     """The escaped text between double quotes, with its own quotes and backslashes marked."""
     marked = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,6 +1,6 @@
 import pytest
 
-from relay.rules.quoting import escape, quote
+from relay.rules.quoting import escape, escape_lines, quote
 
 
 def test_plain_words_stay_as_they_are() -> None:
@@ -23,6 +23,10 @@ def test_plain_words_stay_as_they_are() -> None:
 def test_what_would_steer_a_terminal_is_written_as_its_escape(odd: str, shown: str) -> None:
     assert escape(odd) == shown
     assert quote(odd).encode() == f'"{shown}"'.encode()
+
+
+def test_a_text_of_several_lines_keeps_them_and_begins_none_in_an_entrys_place() -> None:
+    assert escape_lines("Traceback:\nroot: \x1b[1mfaked") == "Traceback:\n root: \\x1b[1mfaked"
 
 
 def test_a_quote_inside_does_not_end_the_quotation() -> None:
