@@ -6,21 +6,26 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 
 import structlog
 from redis.exceptions import RedisError
 
-from relay.errors import LimitReached, Unavailable
+from relay.errors import LimitReached, RelayError, Unavailable
 from relay.rules.limits import MIB
-from relay.rules.timing import DEAF_SECONDS, PROBE_SECONDS
-from relay.store.connection import connect
+from relay.store.branch import Branch
 from relay.store.keys import Keys
+from relay.store.servers import Place
+from relay.store.slots import servers
 from relay.store.wire import Wire
 
 Callback = Callable[[bytes], None]
-BUS_BYTES = 8 * MIB  # what may wait for Redis to read: more than one node's windows, so that it takes a slow Redis
+BUS_BYTES = 8 * MIB  # what may wait for one server to read: more than a node's windows, so that it takes a slow Redis
 BUS_CONTROL_BYTES = 1 * MIB  # on top for messages that nobody sends again, such as the end of a revoked connection
 BACK_OFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)  # Redis restarts in less than a second; with jitter, one per node
+ROUTES = 2_000  # channels whose server is remembered, far more than a cluster has nodes; then all are looked up anew
+PROBES = 100_000  # names tried for a channel that a server holds: enough for one with a single slot
 
 
 def _nothing() -> None:
@@ -28,10 +33,12 @@ def _nothing() -> None:
 
 
 class Bus:
-    """One connection for both directions, kept by `run`. `publish`, `subscribe` and callbacks never await.
+    """One connection for both directions to each server that holds channels, kept by `run`: one, or the primaries of a
+    Cluster. All to one channel goes over one connection, so it keeps its order. `publish`, `subscribe` and callbacks
+    never await.
 
-    `on_lost` is called when the connection breaks: messages of others are being missed from some moment before.
-    `on_restored` is called when it is back *and* every channel is confirmed again: read your letters now.
+    `on_lost` is called when a connection breaks: messages of others are being missed from some moment before.
+    `on_restored` is called when all are back *and* every channel is confirmed again: read your letters now.
     """
 
     def __init__(
@@ -44,37 +51,47 @@ class Bus:
     ) -> None:
         self.on_lost = on_lost
         self.on_restored = on_restored
-        self.round_trip_seconds: float | None = None  # of the latest probe that came back
-        self.losses = 0  # how often a working connection broke
-        self._url = url
+        self.losses = 0  # how often a bus that worked lost a connection
+        self._servers = servers(url)
+        self._keys = keys
         self._limit_bytes = limit_bytes
-        self._callbacks: dict[bytes, Callback] = {}
-        self._probe = keys.probe(secrets.token_hex(8)).encode()
-        self._wire: Wire | None = None
-        self._heard = float("-inf")  # when the last probe came back, by the loop's clock
-        self._restored = asyncio.Event()  # connected, with every channel confirmed and a probe heard
+        self._callbacks: dict[bytes, Callback] = {}  # those of the branches' own voices among them
+        self._branches: dict[Place, Branch] = {}
+        self._tasks: dict[Branch, asyncio.Task[None]] = {}
+        self._routes: dict[str, Branch] = {}  # where channels were published to, so that nobody computes it again
+        self._failed: asyncio.Future[None]  # for as long as it runs
+        self._token = secrets.token_hex(8)
+        self._restored = asyncio.Event()  # connected, with every channel confirmed and every voice heard
         self._progress = asyncio.Event()  # set and replaced whenever a channel is confirmed
 
     @property
     def connected(self) -> bool:
-        """Whether messages can be published now."""
-        return self._wire is not None
+        """Whether messages can be published now, whatever their channel."""
+        return bool(self._branches) and all(branch.wire is not None for branch in self._branches.values())
 
     @property
     def deaf(self) -> bool:
-        """Whether the bus has not heard its own voice for 5 s (or never yet): the node is not ready."""
-        return asyncio.get_running_loop().time() - self._heard > DEAF_SECONDS
+        """Whether the bus has not heard its own voice from each server for 5 s, or never yet: the node is unready."""
+        now = asyncio.get_running_loop().time()
+        return not self._branches or any(branch.deaf(now) for branch in self._branches.values())
+
+    @property
+    def round_trip_seconds(self) -> float | None:
+        """Of the latest probes that came back, the slowest."""
+        found = [branch.round_trip_seconds for branch in self._branches.values()]
+        return max((each for each in found if each is not None), default=None)
 
     @property
     def waiting_bytes(self) -> int:
         """How much has been published and not yet taken by the operating system."""
-        return self._wire.waiting_bytes if self._wire is not None else 0
+        return sum(branch.wire.waiting_bytes for branch in self._branches.values() if branch.wire is not None)
 
     def publish(self, channel: str, data: bytes, *, control: bool = False) -> None:
         """Send at the end of this loop tick, in order, in one write with all others of the tick; raises `Unavailable`
         when not connected and `LimitReached` when too much waits, later for control messages than for others. Whether
         anybody listens is not known."""
-        wire = self._wire
+        branch = self._routes.get(channel) or self._route(channel)
+        wire = branch.wire
         if wire is None:
             raise Unavailable("the bus between nodes is not connected")
         limit = self._limit_bytes + BUS_CONTROL_BYTES if control else self._limit_bytes
@@ -88,19 +105,22 @@ class Bus:
         name = channel.encode()
         known = name in self._callbacks
         self._callbacks[name] = callback
-        if not known and self._wire is not None:
-            self._wire.subscribe([name])
+        if not known and (branch := self._branch(channel)) is not None:
+            branch.join(name)
 
     def unsubscribe(self, channel: str) -> None:
         """Stop; unknown channels are fine."""
         name = channel.encode()
-        if self._callbacks.pop(name, None) is not None and self._wire is not None:
-            self._wire.unsubscribe([name])
+        if self._callbacks.pop(name, None) is not None and (branch := self._branch(channel)) is not None:
+            branch.leave(name)
 
     async def confirmed(self, channel: str) -> None:
         """Wait until Redis confirmed the subscription: what is published from here on is heard (while connected)."""
         name = channel.encode()
-        while self._wire is None or name not in self._wire.confirmed:
+        while True:
+            branch = self._branch(channel)
+            if branch is not None and branch.wire is not None and name in branch.wire.confirmed:
+                return
             await self._progress.wait()
 
     async def ready(self) -> None:
@@ -109,56 +129,109 @@ class Bus:
 
     async def run(self) -> None:
         """Connect, serve, reconnect, for ever; ends only by being cancelled, and then leaves no connection."""
-        client = connect(self._url)
+        self._failed = asyncio.get_running_loop().create_future()
+        try:
+            attempt = 0
+            while not self._branches:
+                await self._look()
+                if not self._branches:
+                    await _back_off(attempt)
+                    attempt += 1
+            await self._failed
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._branches.clear()
+            self._routes.clear()
+            await self._servers.aclose()
+
+    # --- branches ----------------------------------------------------------------------------------------------
+
+    def _branch(self, channel: str) -> Branch | None:
+        try:
+            return self._branches.get(self._servers.place(channel))
+        except Unavailable:  # nobody is known to hold it; whoever does is joined when that is known
+            return None
+
+    def _route(self, channel: str) -> Branch:
+        branch = self._branch(channel)
+        if branch is None:
+            raise Unavailable("the bus between nodes is not connected")
+        if len(self._routes) >= ROUTES:
+            self._routes.clear()
+        self._routes[channel] = branch
+        return branch
+
+    async def _look(self) -> None:
+        """Find out which servers hold channels now, and have a branch for each."""
+        try:
+            await self._servers.learn()
+        except RelayError as error:
+            structlog.get_logger().warning("the bus cannot reach Redis", why=error.message)
+        places = self._servers.places
+        for place in self._branches.keys() - places:
+            self._fell(self._branches.pop(place))
+        for place in places - self._branches.keys():
+            heard = asyncio.get_running_loop().time() if self.losses else float("-inf")
+            branch = self._branches[place] = Branch(place, heard, self._check_restored)
+            task = self._tasks[branch] = asyncio.create_task(self._keep(branch))
+            task.add_done_callback(partial(self._ended, branch))
+        self._routes.clear()
+        voices = {branch.probe for branch in self._branches.values()}
+        carried: dict[Branch | None, set[bytes]] = {}
+        for name in self._callbacks.keys() - voices:
+            carried.setdefault(self._branch(name.decode()), set()).add(name)
+        for branch in self._branches.values():
+            branch.carry(carried.get(branch, set()))
+
+    def _fell(self, branch: Branch) -> None:
+        """A server holds no channels any more."""
+        self._callbacks.pop(branch.probe, None)
+        if (task := self._tasks[branch]) is not asyncio.current_task():
+            task.cancel()
+
+    def _ended(self, branch: Branch, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(branch, None)
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+            self._failed.set_exception(error)  # a mistake of ours: `run` ends with it
+
+    async def _keep(self, branch: Branch) -> None:
+        """Connect to one server again and again, for as long as it holds channels."""
         attempt = 0
-        try:
-            while True:
+        while self._branches.get(branch.place) is branch:
+            try:
+                self._give_voice(branch)
+                wire = await Wire.open(self._servers.connection(branch.place), self._deliver)
+            except (RedisError, OSError, TimeoutError, RelayError) as error:
+                structlog.get_logger().warning("the bus cannot reach Redis", why=str(error))
+            else:
+                wire.on_confirmed = self._confirmed
                 try:
-                    connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-                    wire = await Wire.open(connection, self._deliver)
-                except (RedisError, OSError, TimeoutError) as error:
-                    structlog.get_logger().warning("the bus cannot reach Redis", why=str(error))
-                else:
-                    if await self._serve(wire):
-                        attempt = 0
-                pause = BACK_OFF_SECONDS[min(attempt, len(BACK_OFF_SECONDS) - 1)]
-                attempt += 1
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads nodes, keeps no secret
-        finally:
-            await client.aclose()
+                    worked = await branch.serve(wire)
+                finally:
+                    self._lost()
+                attempt = 0 if worked else attempt
+            await _back_off(attempt)
+            attempt += 1
+            await self._look()
 
-    async def _serve(self, wire: Wire) -> bool:
-        """Use one connection until it breaks; whether it ever worked."""
-        self._wire = wire
-        wire.on_confirmed = self._confirmed
-        worked = False
-        try:
-            wire.subscribe([self._probe, *self._callbacks])
-            opened = asyncio.get_running_loop().time()
-            while not wire.lost.done():
-                self._speak(wire)
-                await asyncio.wait([wire.lost], timeout=PROBE_SECONDS)
-                worked = worked or self._restored.is_set()
-                if asyncio.get_running_loop().time() - max(self._heard, opened) > DEAF_SECONDS:
-                    structlog.get_logger().warning("the bus does not hear itself and starts anew")
-                    break
-        finally:
-            wire.abort()
-            self._wire = None
-            if self._restored.is_set():
-                self._restored.clear()
-                self.losses += 1
-                self._tell(self.on_lost)
-        return worked
+    def _give_voice(self, branch: Branch) -> None:
+        """A channel of its own that this server holds now; raises `Unavailable` when it holds none."""
+        self._callbacks.pop(branch.probe, None)
+        for number in count():
+            probe = self._keys.probe(f"{self._token}:{number}")
+            if self._branch(probe) is branch:
+                break
+            if number == PROBES:
+                raise Unavailable(f"{branch.place.host}:{branch.place.port} holds no channels")
+        branch.probe = probe.encode()
+        self._callbacks[branch.probe] = branch.hear
 
-    def _speak(self, wire: Wire) -> None:
-        """Publish the time on the bus's own channel."""
-        wire.publish(self._probe, repr(asyncio.get_running_loop().time()).encode())
+    # --- what happens on them ----------------------------------------------------------------------------------
 
     def _deliver(self, channel: bytes, data: bytes) -> None:
-        if channel == self._probe:
-            self._hear(float(data))
-            return
         callback = self._callbacks.get(channel)
         if callback is None:
             return  # unsubscribed a moment ago
@@ -167,25 +240,30 @@ class Bus:
         except Exception:
             structlog.get_logger().exception("a message from the bus could not be handled")
 
-    def _hear(self, said: float) -> None:
-        self._heard = asyncio.get_running_loop().time()
-        self.round_trip_seconds = self._heard - said
-        self._check_restored()
-
     def _confirmed(self) -> None:
         progress, self._progress = self._progress, asyncio.Event()
         progress.set()
 
     def _check_restored(self) -> None:
-        wire = self._wire
-        if self._restored.is_set() or wire is None or not wire.confirmed.issuperset(self._callbacks):
+        if self._restored.is_set() or not all(branch.whole for branch in self._branches.values()):
             return
         self._restored.set()
         if self.losses:
             self._tell(self.on_restored)
+
+    def _lost(self) -> None:
+        if self._restored.is_set():
+            self._restored.clear()
+            self.losses += 1
+            self._tell(self.on_lost)
 
     def _tell(self, listener: Callable[[], None]) -> None:
         try:
             listener()
         except Exception:
             structlog.get_logger().exception("a listener of the bus failed")
+
+
+async def _back_off(attempt: int) -> None:
+    pause = BACK_OFF_SECONDS[min(attempt, len(BACK_OFF_SECONDS) - 1)]
+    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads nodes, keeps no secret

@@ -14,7 +14,7 @@ from redis.exceptions import MovedError, ResponseError
 
 from relay.errors import Misconfigured, Unavailable
 from relay.store.connection import ANSWER_SECONDS, addresses, cancellable, connect
-from relay.store.servers import Place
+from relay.store.servers import OneServer, Place, Servers
 
 SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}  # and that of each of its servers
 PORT = 6379  # of a server whose address does not say
@@ -149,6 +149,11 @@ class Slots:
 def is_cluster(url: str) -> bool:
     """Whether a URL names a Redis Cluster."""
     return url.partition("://")[0] in SCHEMES
+
+
+def servers(url: str) -> Servers:
+    """Those of a URL; raises `Misconfigured`."""
+    return Slots(url) if is_cluster(url) else OneServer(url)
 
 
 def _place(server: Sequence[Any], asked: Place) -> Place | None:

@@ -13,8 +13,6 @@ from redis.asyncio.connection import AbstractConnection
 
 from relay.store.connection import hand_over
 
-CHANNELS_AT_ONCE = 500  # per subscribe command
-
 # redis-py's own pub/sub costs an await per message (6-10 µs) and reconnects without a word. So redis-py opens the
 # connection, with all it knows of addresses, sentinels, TLS and passwords, and then hands its socket over to this
 # class, which reads pushes with hiredis directly (0.4 µs a message). Sharded pub/sub (SPUBLISH, SSUBSCRIBE) works on a
@@ -105,17 +103,18 @@ class Wire(asyncio.Protocol):
                     del self._asked[channel]
                     self.confirmed.add(channel)
                     self.on_confirmed()
+            case [b"sunsubscribe", channel, _] if channel in self.confirmed:
+                self._refused(RuntimeError(f"{channel.decode()} has moved to another server"))
             case _:
-                pass  # the end of a subscription, or something that nobody asked for
+                pass  # the end of a subscription that was let go, or something that nobody asked for
 
     def _refused(self, error: Exception) -> None:
         structlog.get_logger().warning("the bus was refused and starts anew", why=str(error))
         self.abort()
 
     def _command(self, name: bytes, words: list[bytes]) -> None:
-        for start in range(0, len(words), CHANNELS_AT_ONCE):
-            command = (name, *words[start : start + CHANNELS_AT_ONCE])
-            self._send(hiredis.pack_command(command))  # type: ignore[arg-type]
+        for word in words:  # each alone: a Cluster takes several in one command only if they share a slot
+            self._send(hiredis.pack_command((name, word)))  # type: ignore[arg-type]
 
     def _send(self, *pieces: bytes) -> None:
         if self._transport is None:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from relay.errors import LimitReached, Unavailable
 from relay.store import Bus, Keys
+from relay.store.branch import Branch
 from relay.store.bus import BUS_CONTROL_BYTES
 from relay.store.connection import ask
 from relay.store.wire import Wire
@@ -39,6 +40,12 @@ class Story:
         self.restored.set()
 
 
+def only_branch(bus: Bus) -> Branch:
+    """What a bus on one server has of it."""
+    (branch,) = bus._branches.values()
+    return branch
+
+
 async def test_messages_of_one_sender_arrive_in_order_and_whole(valkey: Valkey, keys: Keys) -> None:
     sent = [b"%d " % number + bytes(number % 7) * 1_000 for number in range(500)] + [
         b"",
@@ -59,11 +66,12 @@ async def test_all_that_is_published_in_one_tick_leaves_in_one_write(valkey: Val
         for _ in range(100):
             bus.publish(keys.inbox("nobody"), b"x")
         assert bus.waiting_bytes > 100
-        assert bus._wire is not None
-        assert bus._wire._transport is not None
-        assert bus._wire._transport.get_write_buffer_size() == 0
+        wire = only_branch(bus).wire
+        assert wire is not None
+        assert wire._transport is not None
+        assert wire._transport.get_write_buffer_size() == 0
         await asyncio.sleep(0)
-        assert bus._wire._out == []
+        assert wire._out == []
 
 
 async def test_a_bus_hears_its_own_voice(valkey: Valkey, keys: Keys) -> None:
@@ -115,8 +123,8 @@ async def test_a_server_that_stands_still_without_closing_is_noticed(
     keys: Keys, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A half-open connection raises nothing by itself: only the bus's own voice tells."""
-    monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.05)
-    monkeypatch.setattr("relay.store.bus.DEAF_SECONDS", 0.3)
+    monkeypatch.setattr("relay.store.branch.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("relay.store.branch.DEAF_SECONDS", 0.3)
     story = Story()
     async with listening(valkey.url, keys) as bus:
         story.attach(bus)
@@ -178,20 +186,21 @@ async def test_an_unsubscribed_channel_is_quiet_and_may_be_asked_for_again_at_on
 async def test_restored_means_that_also_the_latest_channel_is_confirmed(
     valkey: Valkey, keys: Keys, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("relay.store.branch.PROBE_SECONDS", 0.05)
     restored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     async with listening(valkey.url, keys) as bus:
-        speak, late = bus._speak, keys.inbox("late")
+        branch, late = only_branch(bus), keys.inbox("late")
+        speak = branch.speak
 
         def speak_and_subscribe(wire: Wire) -> None:
             speak(wire)
             bus.subscribe(late, Inbox().hear)  # behind the first probe of the new connection
 
         def note() -> None:
-            assert bus._wire is not None
-            restored.set_result(late.encode() in bus._wire.confirmed)
+            assert branch.wire is not None
+            restored.set_result(late.encode() in branch.wire.confirmed)
 
-        bus.on_lost = lambda: monkeypatch.setattr(bus, "_speak", speak_and_subscribe)
+        bus.on_lost = lambda: monkeypatch.setattr(branch, "speak", speak_and_subscribe)
         bus.on_restored = note
         await ask(redis, "CLIENT", "KILL", "TYPE", "pubsub")
         assert await asyncio.wait_for(restored, WAIT_SECONDS)
@@ -230,7 +239,6 @@ async def test_a_callback_that_fails_harms_nobody_else(valkey: Valkey, keys: Key
 
 
 async def test_many_channels_come_back_after_a_loss(valkey: Valkey, keys: Keys, redis: Redis) -> None:
-    """More than fit into one subscribe command."""
     story, inbox = Story(), Inbox()
     async with listening(valkey.url, keys) as bus:
         story.attach(bus)

@@ -1,0 +1,193 @@
+"""Checks that all of the store works on a Redis Cluster, and heals when a primary dies, hangs or gives slots away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from relay.errors import Misconfigured, Unavailable
+from relay.rules.presence import Fence
+from relay.store import Bus, DeviceCodes, Keys, Lost, Memory, Rate, Rates, Tickets, agree, open_memory
+from relay.store.memory import ask_all
+from tests.store.cluster import Cluster, machine_id
+from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
+from tests.support.redis_cluster import RedisCluster, redis_cluster
+
+pytestmark = pytest.mark.xdist_group("redis-cluster")
+HEALED_SECONDS = 15.0  # what is promised of a failover
+
+
+@pytest.fixture(scope="module")
+def _servers() -> Iterator[RedisCluster]:
+    with redis_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def servers(_servers: RedisCluster) -> Iterator[RedisCluster]:
+    """The six servers; whole again after each test."""
+    yield _servers
+    _servers.wait(_servers.whole)
+
+
+@pytest_asyncio.fixture
+async def memory(servers: RedisCluster) -> AsyncIterator[Memory]:
+    """A client of the Cluster."""
+    client = open_memory(servers.url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def cluster(memory: Memory) -> Cluster:
+    """Nodes, machines and sweepers on the Cluster, under a prefix of their own."""
+    return Cluster(memory, Keys(f"test-{machine_id()[:8]}"))
+
+
+async def test_machines_live_and_are_swept_as_on_one_server(cluster: Cluster) -> None:
+    await cluster.settle()
+    machine, other = machine_id(), machine_id()
+    fence = await cluster.welcome(machine)
+    assert await cluster.flush((machine, fence)) == []
+    assert (await cluster.record(machine)).fence == fence
+    assert [lost.reason for lost in await cluster.flush((other, fence))] == ["unknown"]
+    assert await cluster.reannounce((other, fence)) == []
+    assert await cluster.presence.goodbye(cluster.workspace, machine, fence)
+    assert [claimed.machine for claimed in await cluster.tell()] != []
+    assert set((await cluster.presence.read(cluster.workspace)).records) == {machine, other}
+
+
+async def test_what_shares_no_slot_works_too(cluster: Cluster, memory: Memory) -> None:
+    keys = cluster.keys
+    await agree(memory, keys, {"BEAT_SECONDS": 10.0})
+    with pytest.raises(Misconfigured, match="BEAT_SECONDS"):
+        await agree(memory, keys, {"BEAT_SECONDS": 11.0})
+    for number in range(20):
+        await cluster.lease(f"node-{number}")
+    assert len(await cluster.leases.live()) == 20
+    await cluster.leases.release("node-7")
+    assert len(await cluster.leases.live()) == 19
+    tickets = Tickets(memory, keys)
+    await tickets.issue("rly_tick_x", "somebody")
+    assert [await tickets.redeem("rly_tick_x") for _ in range(2)] == ["somebody", None]
+    assert await Rates(memory, keys).take(Rate("sign-in", 1, 0.1), "a") == 0.0
+    codes = DeviceCodes(memory, keys)
+    assert await codes.begin("device", "CODE")
+    assert not await codes.begin("other", "CODE")
+    assert await codes.approve("CODE", "person")
+
+
+async def test_a_shard_is_read_with_the_clock_of_its_own_server(cluster: Cluster, memory: Memory) -> None:
+    for shard in range(12):
+        key = cluster.keys.of(shard, "marker")
+        answers = await ask_all(memory, [("TIME",), ("HGET", key, "nothing"), ("ECHO", "x")][:2])
+        assert len(answers[0]) == 2
+        assert answers[1] is None
+
+
+async def test_a_message_reaches_its_channel_on_whichever_primary_it_is(servers: RedisCluster) -> None:
+    keys, inbox = Keys("test"), Inbox()
+    sent = [b"%d" % number for number in range(300)]
+    async with listening(servers.url, keys) as sender, listening(servers.url, keys) as receiver:
+        assert len(receiver._branches) == 3
+        for number in range(30):
+            receiver.subscribe(keys.inbox(str(number)), inbox.hear)
+        for number in range(30):
+            await receiver.confirmed(keys.inbox(str(number)))
+        for number, message in enumerate(sent):
+            sender.publish(keys.inbox(str(number % 30)), message)
+        heard = await inbox.until(lambda messages: len(messages) == len(sent))
+        for number in range(30):
+            mine = [int(message) for message in heard if int(message) % 30 == number]
+            assert mine == sorted(mine)
+
+
+async def test_a_script_rings_over_the_bus(servers: RedisCluster, cluster: Cluster) -> None:
+    bells = Inbox()
+    async with listening(servers.url, cluster.keys) as bus:
+        bus.subscribe(cluster.keys.events(cluster.shard), bells.hear)
+        await bus.confirmed(cluster.keys.events(cluster.shard))
+        await cluster.settle()
+        await cluster.welcome(machine_id())
+        await bells.until(lambda messages: len(messages) == 1)
+
+
+class Story:
+    """A machine on a Cluster, and a bus that listens for its events; what happens to both while a primary is gone."""
+
+    def __init__(self, servers: RedisCluster, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.restored = asyncio.Event()
+        self.bus = Bus(servers.url, cluster.keys, on_restored=self.restored.set)
+        self.inbox = Inbox()
+        self.channel = cluster.keys.events(cluster.shard)
+
+    async def begin(self) -> None:
+        """The machine says hello and the bus listens."""
+        await asyncio.wait_for(self.bus.ready(), WAIT_SECONDS)
+        self.bus.subscribe(self.channel, self.inbox.hear)
+        await self.bus.confirmed(self.channel)
+        await self.cluster.settle()
+        self.machine = machine_id()
+        self.fence = await self.cluster.welcome(self.machine)
+        await self.inbox.until(lambda messages: len(messages) == 1)
+
+    async def healed(self) -> float:
+        """Wait until beats are taken and the bus is whole; how many seconds it took."""
+        since = time.monotonic()
+        lost = await _once_answering(self.cluster, self.machine, self.fence)
+        if lost:  # replication is asynchronous: the hello may not have arrived
+            assert [each.reason for each in lost] == ["unknown"]
+            await self.cluster.revocations.load(self.cluster.shard, [], 0)
+            assert await self.cluster.reannounce((self.machine, self.fence)) == []
+        await asyncio.wait_for(self.restored.wait(), WAIT_SECONDS * 2)
+        took = time.monotonic() - since
+        self.bus.publish(self.channel, b"again")
+        await self.inbox.until(lambda messages: messages[-1] == b"again")
+        assert (await self.cluster.record(self.machine)).fence == self.fence
+        assert not self.bus.deaf
+        return took
+
+
+async def _once_answering(cluster: Cluster, machine: str, fence: Fence) -> list[Lost]:
+    async with asyncio.timeout(WAIT_SECONDS * 2):
+        while True:
+            try:
+                return await cluster.flush((machine, fence))
+            except Unavailable:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_killed_primary_is_replaced_within_seconds(servers: RedisCluster, cluster: Cluster) -> None:
+    story = Story(servers, cluster)
+    async with running(story.bus):
+        await story.begin()
+        primary = servers.owner(story.channel)
+        primary.kill()
+        try:
+            took = await story.healed()
+        finally:
+            primary.start()
+        print(f"healed after {took:.1f} s")
+        assert took <= HEALED_SECONDS
+
+
+async def test_a_primary_that_hangs_is_replaced_and_not_believed_when_it_is_back(
+    servers: RedisCluster, cluster: Cluster
+) -> None:
+    story = Story(servers, cluster)
+    async with running(story.bus):
+        await story.begin()
+        primary = servers.owner(story.channel)
+        primary.freeze()
+        try:
+            took = await story.healed()
+        finally:
+            primary.thaw()
+        print(f"healed after {took:.1f} s")
+        assert took <= HEALED_SECONDS
+        assert await cluster.flush((story.machine, story.fence)) == []
