@@ -16,18 +16,18 @@ from relay.store.records import encode_info
 from relay.store.script import Argument, Commands
 from relay.store.shard import LEAVING, ShardScript, shard_keys
 
-# Makes atomic: comparing the fence and bringing the deadline forward, never back. A connection drops once.
+# Makes atomic: comparing the fence, or its connection alone, and bringing the deadline forward, never back. A
+# connection drops once.
 _DROP = ShardScript(f"""
-local machine, workspace, fence, age = unpack(ARGV)
-local value = redis.call('HGET', FENCES, machine)
-local stored = parse(value)
-if not stored or stored.fence ~= fence then return 0 end
-if value ~= fence then return 1 end
+local machine, workspace, owner, age = unpack(ARGV)
+local stored = parse(redis.call('HGET', FENCES, machine))
+if not stored or (stored.fence ~= owner and stored.connection ~= owner) then return 0 end
+if stored.reason then return 1 end
 local now = clock()
 local heard = (tonumber(redis.call('ZSCORE', DEADLINES, machine)) or now) - OFFLINE_MS
 if age ~= '' then heard = math.max(heard, now - age) end
 local deadline = math.min(now + DROPPED_MS, heard + OFFLINE_MS)
-redis.call('HSET', FENCES, machine, parted(fence, '{LEAVING}', heard, deadline))
+redis.call('HSET', FENCES, machine, parted(stored.fence, '{LEAVING}', heard, deadline))
 if redis.call('ZADD', DEADLINES, int(deadline), machine) == 1 then keep(DEADLINES) end
 ring(now, {{[workspace] = {{machine}}}})
 return 1
@@ -102,6 +102,11 @@ class Presence:
         nothing on it. Whether this fence still owned the machine."""
         age: Argument = "" if age_ms is None else age_ms
         return bool(await self._run(_DROP, workspace, machine, workspace, fence.text, age))
+
+    async def abandon(self, workspace: str, machine: str, connection: str) -> bool:
+        """The same for a connection whose hello nobody waits for any more, so that its fence is not known. To be called
+        after the hello on the same node: commands to one server keep their order."""
+        return bool(await self._run(_DROP, workspace, machine, workspace, connection, ""))
 
     async def goodbye(self, workspace: str, machine: str, fence: Fence) -> bool:
         """The agent left on purpose: offline now, and beats on this connection count no more. Whether this fence still

@@ -33,7 +33,8 @@ async def agent_conversation(doors: Doors, websocket: WebSocket, socket: Carrier
 class AgentConversation:
     """One agent connection: `hello` until it said who it is, `admitting` while Redis is asked, then `admitted`."""
 
-    __slots__ = ("_agent", "_deadline", "_doors", "_loop", "_rehosting", "_removes", "_socket", "_state", "_token")
+    __slots__ = ("_agent", "_announcing", "_deadline", "_doors", "_loop", "_rehosting", "_removes", "_socket", "_state",
+                 "_token")  # fmt: skip
 
     def __init__(self, doors: Doors, socket: Carrier, token: MachineToken) -> None:
         self._doors = doors
@@ -43,6 +44,7 @@ class AgentConversation:
         self._state: Literal["hello", "admitting", "admitted"] = "hello"
         self._deadline = expect_hello(socket)
         self._agent: Agent | None = None
+        self._announcing = ""  # the connection id in a hello that Redis has not answered
         self._removes = False  # it said goodbye for good
         self._rehosting = False
 
@@ -188,7 +190,7 @@ class AgentConversation:
     async def _announce(self, agent: Agent, info: Info) -> Admitted:
         """Take the machine; raises what a refusal means to the agent."""
         doors = self._doors
-        connection = str(uuid4())
+        connection = self._announcing = str(uuid4())
         for attempt in range(2):
             upto = doors.tail.number
             answer = await doors.parts.presence.announce(
@@ -204,8 +206,10 @@ class AgentConversation:
                 )
             )
             if isinstance(answer, Admitted):
+                self._announcing = ""
                 return answer
             if answer.reason != "mirror-behind" or attempt:
+                self._announcing = ""
                 raise _refusal(answer)
             await doors.mirror.load(doors.mirror.shard(agent.workspace), upto)
         raise AssertionError("the second attempt is answered or refused")
@@ -278,12 +282,15 @@ class AgentConversation:
             return
         revoked = self._socket.closing is Close.MACHINE_REVOKED
         doors.router.agent_left(agent, revoked=revoked)
-        if agent.fence is not None and not revoked:
-            doors.carriage.errands.start(self._part(agent, agent.fence, seen_to_drop=code != Close.NO_PONG))
+        if (agent.fence is not None or self._announcing) and not revoked:
+            doors.carriage.errands.start(self._part(agent, seen_to_drop=code != Close.NO_PONG))
 
-    async def _part(self, agent: Agent, fence: Fence, *, seen_to_drop: bool) -> None:
+    async def _part(self, agent: Agent, *, seen_to_drop: bool) -> None:
         try:
-            await self._let_go(agent, fence, seen_to_drop)
+            if agent.fence is not None:
+                await self._let_go(agent, agent.fence, seen_to_drop)
+            elif not self._doors.membership.draining:  # Redis may have taken the hello, and shows the machine for 90 s
+                await self._doors.parts.presence.abandon(agent.workspace, agent.machine, self._announcing)
             if self._removes:  # most close right behind their goodbye, and that ends what the connection was doing
                 await self._remove(agent)
         except RelayError as error:

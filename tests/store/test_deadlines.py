@@ -113,6 +113,19 @@ async def test_a_socket_drops_once(moving: Cluster) -> None:
     assert await moving.record(machine) == record
 
 
+async def test_a_hello_that_nobody_waits_for_is_a_dropped_socket_and_somebody_elses_is_not(moving: Cluster) -> None:
+    await moving.settle()
+    machine = machine_id()
+    fence = await moving.welcome(machine)
+    await moving.tell()
+    assert not await moving.presence.abandon(moving.workspace, machine, "another")
+    assert (await moving.record(machine)).connected
+    assert await moving.presence.abandon(moving.workspace, machine, fence.connection)
+    assert not (await moving.record(machine)).connected
+    await moving.later(11)
+    assert await _reasons(moving) == {machine: "dropped"}
+
+
 async def test_a_machine_that_returns_within_its_grace_never_was_offline(moving: Cluster) -> None:
     await moving.settle()
     machine = machine_id()
