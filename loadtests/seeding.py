@@ -18,7 +18,7 @@ from relay.registry.tables import machines
 from relay.rules import timing
 from relay.rules.names import fold, name_scope
 from relay.rules.presence import Fence, Info
-from relay.store import Beat, Keys, Presence, Reannouncement, Revocations, connect
+from relay.store import Beat, Keys, Presence, Reannouncement, Revocations, open_memory
 
 ROWS_AT_ONCE = 1_000
 PREFIX = "relay"
@@ -74,7 +74,7 @@ async def kept_alive(
 ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
     """Announce machines and beat for them, as a node that holds their sockets would. Yields what makes so many of them
     say something new of themselves, each time of others."""
-    redis, registry = await connect(redis_url), await Registry.open(database_url)
+    redis, registry = open_memory(redis_url), await Registry.open(database_url)
     keys = Keys(PREFIX)
     presence = Presence(redis, keys)
     generation = time.time_ns() // 1_000_000

@@ -15,7 +15,7 @@ from relay.errors import Misconfigured
 
 PREFIX = "RELAY_"
 SECRET_CHARACTERS = 16  # shorter ones can be guessed offline from one machine token
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "rediss+cluster")
 DATABASE_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
 Words = tuple[str, ...]  # comma separated in the environment
 
@@ -44,7 +44,7 @@ class Settings(BaseModel):
 
     redis_url: str = Field(
         repr=False,
-        description="Redis of the cluster: redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
+        description="Redis of the cluster: redis://, rediss://, unix://, redis+sentinel:// or redis[s]+cluster://",
         json_schema_extra={"unit": "URL", "secret": True},
     )
     database_url: str = Field(

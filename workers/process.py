@@ -15,7 +15,7 @@ from relay.logs import configure_logs
 from relay.registry import Registry, migrate
 from relay.rules import timing
 from relay.settings import Settings
-from relay.store import Claims, Keys, Leases, Presence, agree, connect
+from relay.store import Claims, Keys, Leases, Presence, agree, open_memory
 from workers.cleaner import Cleaner
 from workers.sweeper import Sweeper
 
@@ -59,7 +59,7 @@ async def _until_signalled(settings: Settings) -> None:
 
 
 async def _work(settings: Settings, stack: AsyncExitStack) -> None:
-    redis = connect(settings.redis_url)
+    redis = open_memory(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     keys = Keys(settings.redis_prefix)
     while True:

@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -35,8 +36,9 @@ RETRIES = 1  # a pooled connection may have died with the server before; a secon
 SENTINEL_PORT = 26379
 
 # What Redis answers when it is fine that we asked, but it cannot do it now: full, read-only after a failover, busy
-# with a script, not persisting, without enough replicas. redis-py has classes for some and takes their first word off.
-_NOT_NOW_CLASSES = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
+# with a script, not persisting, without enough replicas, giving a slot away. redis-py has classes for some and takes
+# their first word off.
+_NOT_NOW_CLASSES = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)  # and MovedError
 _NOT_NOW_WORDS = ("BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
 
 

@@ -1,4 +1,4 @@
-"""Asks Redis over one connection: the commands of one event-loop tick leave in one write, each gets its answer."""
+"""Asks each server over one connection: the commands of one loop tick leave in one write, each gets its answer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 import hiredis
 from redis._parsers import BaseParser
 from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import MovedError, ReadOnlyError
+from redis.exceptions import TimeoutError as NoAnswer
 
 from relay.errors import Unavailable
 from relay.rules.limits import PIPELINED_COMMANDS
-from relay.store.connection import ANSWER_SECONDS, connect, hand_over
+from relay.store.connection import ANSWER_SECONDS, hand_over
+from relay.store.servers import Place
+from relay.store.sharded import key_of
+from relay.store.slots import servers
 
 ATTEMPTS = 2  # a connection may have died with the server before; a second failure is news
 
@@ -118,9 +122,9 @@ class Pipeline:
 
     def __init__(self, url: str) -> None:
         self.limited: Callable[[str], None] = lambda limit: None  # set once, by the node that counts its limits
-        self._client = connect(url)
-        self._line: Line | None = None
-        self._connecting: asyncio.Future[Line] | None = None  # an attempt, shared by all who need it
+        self._servers = servers(url)
+        self._lines: dict[Place, Line] = {}
+        self._connecting: dict[Place, asyncio.Future[Line]] = {}  # attempts, each shared by all who need it
         self._waiting = 0
 
     async def execute_command(self, *words: Any) -> Any:
@@ -131,37 +135,45 @@ class Pipeline:
             raise Unavailable("too many questions wait for the relay's memory (Redis)", limit="PIPELINED_COMMANDS")
         self._waiting += 1
         try:
+            if not self._servers.places:
+                await self._servers.learn()
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    line = self._line if self._line is not None and self._line.open else await self._connect()
+                    place = self._servers.place(key_of(words) or "")
+                    line = self._lines.get(place)
+                    if line is None or not line.open:
+                        line = await self._connect(place)
                     return await line.ask(words)
-                except LostConnection:
+                except (LostConnection, MovedError):
+                    await self._servers.learn()
                     if attempt == ATTEMPTS:
                         raise
+                except (NoAnswer, TimeoutError, OSError):
+                    await self._servers.learn()  # for who comes next: perhaps another server has its keys now
+                    raise
         finally:
             self._waiting -= 1
         raise AssertionError("the last attempt returns or raises")
 
-    async def _connect(self) -> Line:
+    async def _connect(self, place: Place) -> Line:
         """A new connection, or the error of the one attempt that everybody waits for."""
-        if self._connecting is not None:
-            return await asyncio.shield(self._connecting)
-        attempt = self._connecting = asyncio.get_running_loop().create_future()
+        if place in self._connecting:
+            return await asyncio.shield(self._connecting[place])
+        attempt = self._connecting[place] = asyncio.get_running_loop().create_future()
         try:
-            connection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-            line = self._line = await Line.connect(connection)
+            line = self._lines[place] = await Line.connect(self._servers.connection(place))
         except BaseException as error:
             left = isinstance(error, asyncio.CancelledError)  # whoever tried has left; the others try once more
             attempt.set_exception(LostConnection("nobody connects any more") if left else error)
             attempt.exception()  # perhaps nobody waits for it
             raise
         finally:
-            self._connecting = None
+            del self._connecting[place]
         attempt.set_result(line)
         return line
 
     async def aclose(self) -> None:
         """Leave no connection behind."""
-        if self._line is not None:
-            self._line.abort()
-        await self._client.aclose()
+        for line in self._lines.values():
+            line.abort()
+        await self._servers.aclose()
