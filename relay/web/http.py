@@ -5,20 +5,52 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
+from relay.node.deadlines import Deadlines
 from relay.rules.limits import HALF_OPEN_CONNECTIONS, HEAD_BYTES, HEADERS_PER_REQUEST, KIB
-from relay.web.upgrade import Handshake, Headers, Refusal, last_answer
+from relay.web.opening import Headers
+from relay.web.upgrade import SPEC_VERSION, Handshake, Refusal, last_answer
 
-REQUEST_READ_SECONDS = 10.0  # from a connection, or a request's first byte, to its last byte
-SPEC_VERSION = "2.4"  # of ASGI for WebSockets: the one in which a send to a peer that left raises OSError
+REQUEST_READ_SECONDS = 10.0  # from a connection to its first byte, and from a request's first byte to its last
 PIECE_BYTES = 1 * KIB  # read at once: what the parser keeps to itself is known as exactly; most requests are one
 
 Limited = Callable[[str], None]  # counts that a limit was met
+
+
+class Unfinished(Protocol):
+    """A connection whose request is not whole."""
+
+    def give_up(self, limit: str) -> None:
+        """End it, for this limit."""
+
+    def too_late(self) -> None:
+        """See `Waited`."""
+
+
+class Patience:
+    """How long the connections of one server are waited for, and how many at a time."""
+
+    def __init__(self, limited: Limited) -> None:
+        self.limited = limited
+        self._unfinished: Deadlines[Unfinished] = Deadlines(REQUEST_READ_SECONDS)
+
+    def begin(self, connection: Unfinished) -> None:
+        """A request of this connection is to be whole in time; if too many are waited for, the oldest is not."""
+        self._unfinished.begin(connection)
+        if len(self._unfinished) > HALF_OPEN_CONNECTIONS:
+            # An honest request is whole within milliseconds, so the one that waits longest is the least honest.
+            self._unfinished.oldest.give_up("HALF_OPEN_CONNECTIONS")
+
+    def end(self, connection: Unfinished) -> None:
+        """It is whole, or will never be."""
+        self._unfinished.end(connection)
 
 
 class Http(HttpToolsProtocol):
@@ -26,38 +58,30 @@ class Http(HttpToolsProtocol):
     unfinished at once, that nothing is written into an answer, and that bytes behind an upgrade belong to the
     WebSocket."""
 
-    limited: Limited  # set on a subclass for each server, for uvicorn makes the objects
-    unfinished: dict[Http, None]  # likewise; the oldest first
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], patience: Patience
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        self._patience = patience
+        self._kept_bytes = 0  # of this request's line and headers
+        self._held_bytes = 0  # given to the parser since it last handed something over: half a header, perhaps
+        self._parting = False  # no more is read, and the connection ends with the answers that are under way
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock on the first request."""
         super().connection_made(transport)
-        self._deadline: asyncio.TimerHandle | None = None
-        self._kept_bytes = 0  # of this request's line and headers
-        self._held_bytes = 0  # given to the parser since it last handed something over: half a header, perhaps
-        self._parting = False  # no more is read, and the connection ends with the answers that are under way
-        self._expect()
+        self._patience.begin(self)
 
     # --- limits ------------------------------------------------------------------------------------------------
 
-    def _expect(self) -> None:
-        if self._deadline is not None:
-            return
-        self._deadline = self.loop.call_later(REQUEST_READ_SECONDS, self._too_slow, "REQUEST_READ_SECONDS")
-        self.unfinished[self] = None
-        if len(self.unfinished) > HALF_OPEN_CONNECTIONS:
-            # An honest request is whole within milliseconds, so the one that waits longest is the least honest.
-            next(iter(self.unfinished))._too_slow("HALF_OPEN_CONNECTIONS")
+    def give_up(self, limit: str) -> None:
+        """See `Unfinished`."""
+        self._patience.limited(limit)
+        self._refuse(too_slow())
 
-    def _whole(self) -> None:
-        self.unfinished.pop(self, None)
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _too_slow(self, limit: str) -> None:
-        self.limited(limit)
-        self._refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request was not whole in time."))
+    def too_late(self) -> None:
+        """See `Waited`."""
+        self.give_up("REQUEST_READ_SECONDS")
 
     def _keep(self, size: int) -> None:
         self._held_bytes = 0
@@ -66,13 +90,13 @@ class Http(HttpToolsProtocol):
             raise self._too_large("HEAD_BYTES")
 
     def _too_large(self, limit: str) -> Refusal:
-        self.limited(limit)
+        self._patience.limited(limit)
         return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of this request is too large.")
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer the request that is being read with this and close, but never in place of an answer that is due
         before, nor into one that has begun."""
-        self._whole()
+        self._patience.end(self)
         cycle = self.cycle
         if cycle is not None and cycle.scope is self.scope and cycle.more_body:  # half of this one is handed over
             if self.pipeline:  # to nobody yet: it is the last of those that wait
@@ -107,7 +131,7 @@ class Http(HttpToolsProtocol):
         """Start the clock on each request."""
         super().on_message_begin()
         self._kept_bytes = self._held_bytes = 0
-        self._expect()
+        self._patience.begin(self)
 
     def on_url(self, url: bytes) -> None:
         """One piece of it; there may be many."""
@@ -141,14 +165,14 @@ class Http(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Stop the clock."""
         self._held_bytes = 0
-        self._whole()
+        self._patience.end(self)
         super().on_message_complete()
 
     # --- what the event loop calls -----------------------------------------------------------------------------
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
-        self._whole()
+        self._patience.end(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -176,7 +200,7 @@ class Http(HttpToolsProtocol):
     # --- upgrades ----------------------------------------------------------------------------------------------
 
     def _upgrade(self, behind: bytes) -> None:
-        self._whole()
+        self._patience.end(self)
         ours = self._should_upgrade()
         if not ours and not behind:
             return  # an offer that nobody takes up; the request itself is under way
@@ -215,6 +239,11 @@ class Http(HttpToolsProtocol):
             "raw_path": (self.root_path + path).encode(),
             "query_string": url.query or b"",
         }
+
+
+def too_slow() -> Refusal:
+    """What is said to whoever keeps us waiting."""
+    return Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request was not whole in time.")
 
 
 def _announces_body(headers: Headers) -> bool:

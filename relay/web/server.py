@@ -9,7 +9,8 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from relay.web.http import Http, Limited
+from relay.web.door import Door
+from relay.web.http import Limited, Patience
 from relay.web.upgrade import Handshake
 
 HTTP_GRACE_SECONDS = 5  # for answers under way after the drain
@@ -39,12 +40,12 @@ class DrainingServer(uvicorn.Server):
 
 def configure(app: Starlette, host: str, port: int, limited: Limited) -> uvicorn.Config:
     """How every listener of ours is set up; `limited` counts the connections that pay for a limit."""
-    own: dict[str, Any] = {"limited": staticmethod(limited), "unfinished": {}}
+    own: dict[str, Any] = {"__slots__": (), "patience": Patience(limited)}
     return uvicorn.Config(
         app,
         host=host,
         port=port,
-        http=type("OwnHttp", (Http,), own),
+        http=type("OwnDoor", (Door,), own),
         ws=Handshake,
         access_log=False,  # it would print query strings
         log_config=None,

@@ -15,14 +15,15 @@ from starlette.websockets import WebSocketDisconnect
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from relay.web.opening import Headers
+
 TAKE_OVER = "relay.takeover"  # as an ASGI extension: a function that takes an asyncio.Protocol, once, after the accept
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 VERSION = b"13"  # RFC 6455, section 4.1
 KEY_BYTES = 16  # likewise
+SPEC_VERSION = "2.4"  # of ASGI for WebSockets: the one in which a send to a peer that left raises OSError
 FORBIDDEN = 403  # what ASGI makes of a close before the accept
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class Refusal(Exception):
