@@ -18,23 +18,6 @@ BROWSER = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate; a\r\n\r\n"
 )
 ODD = [b"\r", b"\n", b"\r\n", b" ", b"\t", b":", b"\0", b"\x7f", b"\xe9", b",", b"%", b"#", b"?", b"GET ", b"A: b"]
-    b"\r",
-    b"\n",
-    b"\r\n",
-    b" ",
-    b"\t",
-    b":",
-    b"\0",
-    b"\x7f",
-    b"\xe9",
-    b",",
-    b"%",
-    b"#",
-    b"?",
-    b"GET ",
-    b"1",
-    b"A: b",
-]
 
 
 class Parsed:
