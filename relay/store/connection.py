@@ -59,9 +59,8 @@ def connect(url: str) -> Redis:
     if scheme == "redis+sentinel":
         return Redis.from_pool(_sentinel_pool(url))
     if scheme not in {"redis", "rediss", "unix"}:
-        raise Misconfigured(
-            f"RELAY_REDIS_URL: {scheme or 'no'} scheme; expected redis://, rediss://, unix:// or redis+sentinel://"
-        )
+        expected = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+        raise Misconfigured(f"RELAY_REDIS_URL: {scheme or 'no'} scheme; expected {expected}")
     try:
         pool = BlockingConnectionPool.from_url(
             url, max_connections=CONNECTIONS, timeout=POOL_WAIT_SECONDS, **_connection_options()

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from relay.errors import Misconfigured, Unavailable
-from relay.store import Keys, Presence, connect
+from relay.store import Keys, Presence, connect, open_memory
 from relay.store.connection import CONNECTIONS, ask
 from relay.store.script import Call, Script, run_all
 from tests.support.valkey import Valkey
@@ -23,10 +23,13 @@ from tests.support.valkey import Valkey
         "unix:///tmp/nobody.sock",
         "redis+sentinel://127.0.0.1:1,[::1]:1/master",
         "redis+sentinel://user:secret@localhost/master/3",
+        "redis+cluster://127.0.0.1:1,[::1]:1",
+        "redis+cluster://user:secret@localhost:1,127.0.0.1:1/0",
+        "rediss+cluster://127.0.0.1:1?ssl_cert_reqs=none",
     ],
 )
 async def test_the_schemes_of_the_contract_are_understood(url: str) -> None:
-    client = connect(url)
+    client = open_memory(url)
     with pytest.raises(Unavailable):
         await ask(client, "PING")
     await client.aclose()
@@ -35,7 +38,11 @@ async def test_the_schemes_of_the_contract_are_understood(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "redis+cluster://127.0.0.1:1",
+        "redis+cluster://",
+        "redis+cluster://127.0.0.1:port",
+        "redis+cluster://127.0.0.1:1,127.0.0.1:99999",
+        "redis+cluster://127.0.0.1:1/2",
+        "redis+cluster://127.0.0.1:1?socket_timeout=soon",
         "http://127.0.0.1",
         "127.0.0.1:6379",
         "redis://127.0.0.1:port",
@@ -46,7 +53,7 @@ async def test_the_schemes_of_the_contract_are_understood(url: str) -> None:
 )
 def test_other_urls_are_refused_with_a_sentence(url: str) -> None:
     with pytest.raises(Misconfigured, match="RELAY_REDIS_URL"):
-        connect(url)
+        open_memory(url)
 
 
 async def test_a_redis_that_does_not_answer_is_unavailable(tmp_path: Path, keys: Keys) -> None:

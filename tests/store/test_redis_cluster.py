@@ -8,14 +8,21 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from redis import Redis as BlockingRedis
+from redis.exceptions import NoPermissionError
 
 from relay.errors import Misconfigured, Unavailable
 from relay.rules.presence import Fence
 from relay.store import Bus, DeviceCodes, Keys, Lost, Memory, Rate, Rates, Tickets, agree, open_memory
+from relay.store.connection import ask
 from relay.store.memory import ask_all
+from relay.store.servers import Place
+from relay.store.slots import Slots
 from tests.store.cluster import Cluster, machine_id
 from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
+from tests.support.ports import free_ports
 from tests.support.redis_cluster import RedisCluster, redis_cluster
+from tests.support.valkey import Valkey
 
 pytestmark = pytest.mark.xdist_group("redis-cluster")
 HEALED_SECONDS = 15.0  # what is promised of a failover
@@ -160,6 +167,75 @@ async def _once_answering(cluster: Cluster, machine: str, fence: Fence) -> list[
                 return await cluster.flush((machine, fence))
             except Unavailable:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_login_in_the_url_is_used_at_every_server(servers: RedisCluster) -> None:
+    for server in servers.servers:
+        server.ask("ACL", "SETUSER", "relay", "on", ">s3cret:", "~*", "&*", "+@all", "-acl")
+    url = servers.url.replace("//", "//relay:s3cret%3A@")
+    client = open_memory(url)
+    keys = Keys("test")
+    for shard in range(9):
+        assert await ask(client, "GET", keys.of(shard, "upto")) is None
+    with pytest.raises(NoPermissionError):
+        await ask(client, "ACL", "WHOAMI")
+    async with listening(url, keys) as bus:
+        assert not bus.deaf
+    await client.aclose()
+
+
+async def test_a_server_that_is_no_cluster_is_a_mistake_in_the_settings(valkey: Valkey) -> None:
+    (port,) = free_ports(1)
+    client = open_memory(f"redis+cluster://127.0.0.1:{port}")
+    with BlockingRedis(unix_socket_path=str(valkey.socket)) as blocking:
+        blocking.config_set("port", port)
+        try:
+            with pytest.raises(Misconfigured, match="no Redis Cluster"):
+                await ask(client, "GET", "x")
+        finally:
+            blocking.config_set("port", 0)
+    await client.aclose()
+
+
+async def test_a_thousand_commands_that_fail_at_once_ask_for_the_map_once(servers: RedisCluster) -> None:
+    slots = Slots(servers.url)
+    asked = 0
+    ask_for_map = slots._ask
+
+    async def count(place: Place) -> object:
+        nonlocal asked
+        asked += 1
+        return await ask_for_map(place)
+
+    slots._ask = count  # type: ignore[method-assign]
+    await asyncio.gather(*(slots.learn() for _ in range(1_000)))
+    await slots.learn()
+    assert asked == 1
+    assert len(slots.places) == 3
+    await slots.aclose()
+
+
+async def test_a_server_that_hangs_keeps_nobody_from_the_map(servers: RedisCluster) -> None:
+    hanging = servers.servers[-1]
+    hanging.freeze()
+    try:
+        for _ in range(4):
+            slots = Slots(f"redis+cluster://127.0.0.1:{hanging.port},127.0.0.1:{servers.servers[0].port}")
+            async with asyncio.timeout(2.0):
+                await slots.learn()
+            await slots.aclose()
+    finally:
+        hanging.thaw()
+
+
+async def test_a_slot_that_is_given_away_is_followed(servers: RedisCluster, cluster: Cluster) -> None:
+    story = Story(servers, cluster)
+    async with running(story.bus):
+        await story.begin()
+        taker = await asyncio.to_thread(servers.give_away, story.channel)
+        assert await story.healed() <= HEALED_SECONDS
+        assert servers.owner(story.channel) is taker
+        assert story.bus.losses == 1
 
 
 async def test_a_killed_primary_is_replaced_within_seconds(servers: RedisCluster, cluster: Cluster) -> None:

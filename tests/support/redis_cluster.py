@@ -69,6 +69,11 @@ class Server:
         """What the Cluster calls it."""
         return str(self.ask("CLUSTER", "MYID"))
 
+    @property
+    def primary(self) -> bool:
+        """Whether it holds slots of its own and does not follow another."""
+        return ["role:master"] in self.lines("INFO", "replication")
+
     def ask(self, *words: str | int) -> object:
         """One command and its answer."""
         with BlockingRedis(port=self.port, decode_responses=True, socket_timeout=1.0) as client:
@@ -134,6 +139,18 @@ class RedisCluster:
         votes = [port for server in self.servers for port in self._owners(server, slot)]
         port = max(votes, key=votes.count)
         return next(server for server in self.servers if server.port == port)
+
+    def give_away(self, key: str) -> Server:
+        """Move a key's slot, with all that is in it, to another primary as operators do; the new owner."""
+        slot, giver = key_slot(key.encode()), self.owner(key)
+        taker = next(each for each in self.servers if each.primary and each is not giver)
+        taker.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", giver.id)
+        giver.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", taker.id)
+        while names := giver.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            giver.ask("MIGRATE", "127.0.0.1", taker.port, "", 0, 5_000, "KEYS", *names)  # type: ignore[misc]
+        for server in (taker, giver):
+            server.ask("CLUSTER", "SETSLOT", slot, "NODE", taker.id)
+        return taker
 
     def _owners(self, server: Server, slot: int) -> list[int]:
         try:
