@@ -28,6 +28,7 @@ from relay.node.lanes import Lanes
 from relay.node.membership import Membership
 from relay.node.meters import Meters
 from relay.node.mirror import Mirror
+from relay.node.moves import Moves
 from relay.node.pauses import Pauses
 from relay.node.reactions import Reactions
 from relay.node.router import Router
@@ -35,6 +36,7 @@ from relay.node.sessions import Shown
 from relay.node.socket import FAREWELL_SECONDS
 from relay.registry import Change, Registry, migrate
 from relay.rules import timing
+from relay.rules.presence import Record
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
 from relay.store import Bus, DeviceCodes, Keys, Leases, Pipeline, Presence, Rates, Revocations, Tickets, agree, connect
@@ -81,7 +83,8 @@ class Node:
         self.beats = Beats(self.boot, self.hub, self.presence, info_of, self._load_mirror, self.meters)
         self.lanes = Lanes(self.boot, self._publish, asyncio.get_running_loop(), self.meters)
         shown = Shown(unix_ms, self.infos.changed)
-        self.router = Router(self.boot, self.hub, self.lanes, self.presence.locate, shown, self.meters)
+        self.moves = Moves(self.hub, self.presence.locate)
+        self.router = Router(self.boot, self.hub, self.lanes, self._locate, shown, self.meters)
         self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys))
         self.authenticator = Authenticator(
             registry.credentials, Secrets.parse(settings.secret), unix_ms, self.tail.vouched
@@ -156,7 +159,15 @@ class Node:
         self.bus.publish(self.keys.inbox(other), data, control=control)
 
     def _listen(self, workspace: str) -> None:
-        self.bus.subscribe(self.keys.events(self.keys.shard(workspace)), self.feeds.rung)
+        self.bus.subscribe(self.keys.events(self.keys.shard(workspace)), self._bell_rang)
+
+    def _bell_rang(self, message: bytes) -> None:
+        self.feeds.rung(message)
+        self.moves.rung(message)
+
+    async def _locate(self, workspace: str, machine: str) -> Record | None:
+        self._listen(workspace)  # whoever asks where a machine is wants to know when it moves
+        return await self.presence.locate(workspace, machine)
 
     async def _load_mirror(self, workspace: str) -> int:
         upto = self.tail.number
@@ -227,7 +238,7 @@ class Node:
         self.bus.subscribe(self.keys.changes_bell, self.tail.ring)
         parts = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
-            self.reactions,
+            self.reactions, self.moves,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for work in (self.bus.run, *(part.run for part in parts), self._tick):
