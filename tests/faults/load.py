@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -32,6 +32,7 @@ from tests.support.cluster import Team
 
 WAIT_SECONDS = 30.0  # for anything that a scenario waits for; what is promised sooner is asserted there
 DEADLINES = Deadlines(open=3.0, ping=3.0, pong=4.0)  # browsers notice a node that froze within a scenario's patience
+LOOK_SECONDS = 0.2  # between two lists, which cost the nodes something
 REVOKED_SECONDS = 5.0  # after a revocation was answered nobody is told any more that the machine is connected
 
 
@@ -101,8 +102,7 @@ class Load:
 
     async def begin(self, stack: AsyncExitStack) -> None:
         """Connect browsers and watchers, open sessions, and wait until everybody sees something."""
-        found = {machine["name"]: machine["id"] for machine in self.team.machines()}
-        ids = [found[name] for name in sorted(self.machines.nodes())]
+        ids = await self._all_connected()
         self.lives = [Life(id, time.monotonic()) for id in ids]
         for number in range(self.plan.browsers):
             self.connections.append(await stack.enter_async_context(self.browser(f"person-{number}")))
@@ -112,12 +112,30 @@ class Load:
         for index, machine in enumerate(ids * self.plan.sessions):
             await self._talk(stack, index, machine)
         await self.catches_up()
+        for viewer in self.viewers:  # only now: until a program has set its terminal up, that shows what is typed
+            if viewer.attachment.driver and self.plan.types:
+                random = Random(f"{self.seed} {viewer.name} {viewer.talk.who}")
+                self.typing.append(asyncio.create_task(viewer.type_on(random)))
 
-    def browser(self, label: str) -> AbstractAsyncContextManager[Connection]:
-        """A browser that begins on a node of its own."""
-        first = self.cluster.urls[(len(self.connections) + len(self.watchers)) % len(self.cluster.urls)]
+    async def _all_connected(self) -> list[str]:
+        """Wait until every machine has come back from what was done before; their ids."""
+        names = sorted(self.machines.nodes())
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                found = {machine["name"]: machine for machine in self.team.machines()}
+                if all(found[name]["connected"] and found[name]["state"] == "live" for name in names):
+                    return [found[name]["id"] for name in names]
+                await asyncio.sleep(LOOK_SECONDS)
+
+    @asynccontextmanager
+    async def browser(self, label: str) -> AsyncIterator[Connection]:
+        """A browser that begins on a node of its own and knows all others."""
+        urls = self.cluster.urls
+        first = urls[(len(self.connections) + len(self.watchers)) % len(urls)]
         options = Options(label=label, first_seconds=WAIT_SECONDS, deadlines=DEADLINES, random=self.random)
-        return connected([first], self.team.owner.token, options)
+        async with connected([first], self.team.owner.token, options) as connection:
+            connection.nodes = list(dict.fromkeys([*connection.nodes, *urls]))
+            yield connection
 
     async def _talk(self, stack: AsyncExitStack, index: int, machine: str) -> None:
         who = f"s{self.seed}-{index}"
@@ -127,12 +145,8 @@ class Load:
         for place in range(min(2, len(self.connections))):
             connection = self.connections[(index + place) % len(self.connections)]
             name = f"b{(index + place) % len(self.connections)}"
-            viewer = await stack.enter_async_context(
-                viewing(name, connection, talk, drives=place == 0, late=place != 0)
-            )
+            viewer = await stack.enter_async_context(viewing(name, connection, talk, drives=place == 0))
             self.viewers.append(viewer)
-            if place == 0 and self.plan.types:
-                self.typing.append(asyncio.create_task(viewer.type_on(Random(f"{self.seed} {who}"))))
 
     async def open_talk(self, connection: Connection, machine: str, who: str, *, terminal: bool) -> Talk:
         """A session whose program talks."""

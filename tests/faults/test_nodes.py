@@ -8,7 +8,7 @@ from tests.faults.cluster import FaultCluster, Machines
 from tests.faults.load import loaded
 from tests.support.cluster import Team
 
-CAUGHT_UP_SECONDS = 8.0
+CAUGHT_UP_SECONDS = 5.0
 
 
 async def test_a_killed_node_costs_nobody_a_byte(
