@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from relay.errors import Forbidden, MethodNotAllowed, NotFound, RelayError, Unavailable
 from relay.rules.access import Identity
-from relay.web.auth import bearer_token
+from relay.web.auth import COOKIE, bearer_token
 from relay.web.bodies import read_body, read_query
 from relay.web.call import WRITES, Ask, Call, nothing
 from relay.web.measures import Measures
@@ -56,7 +56,9 @@ class Endpoint:
     async def _serve(self, call: Call, request: Request) -> Response:
         parts = self._parts
         if call.method in WRITES:
-            by_cookie = call.asker != "anybody" and bearer_token(request.headers) is None
+            # Also calls that take anybody look at the cookie: whoever is signed in joins a workspace as who they are.
+            asks = call.asker != "anybody" or COOKIE in request.cookies
+            by_cookie = asks and bearer_token(request.headers) is None
             check_write(request.headers, parts.settings.allowed_origins, by_cookie)
         identity = await self._who(call, request)
         query = read_query(request, call.query) if call.query is not None else None

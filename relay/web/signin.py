@@ -56,6 +56,8 @@ async def sign_in(ask: Ask) -> Response:
     token, new = new_sign_in(ask.parts, ask.request, cli=body.cli)
     name = printable(body.name) if body.name is not None else None
     found = await ask.parts.registry.links.use_sign_in(hashes, new, ask.parts.clock(), name)
+    if not body.cli:
+        await _end_former(ask)
     return await signed_in(ask.parts, found, token, cli=body.cli)
 
 
@@ -118,6 +120,19 @@ async def signed_in(parts: Parts, found: SignedIn, token: str, *, cli: bool) -> 
     return response
 
 
+async def _end_former(ask: Ask) -> None:
+    """End the sign-in of the cookie that a new one takes the place of: nobody could sign it out any more."""
+    parts, former = ask.parts, ask.request.cookies.get(COOKIE)
+    if former is None:
+        return
+    try:
+        who = await parts.authenticator.identity({}, {COOKIE: former})
+    except errors.BadToken:
+        return
+    if who.person is not None:
+        await parts.registry.credentials.end(who.credential, who.person, Actor.of(who), parts.clock())
+
+
 async def _secret(ask: Ask, secret: str) -> list[str]:
     await rate.take(ask.parts.rates, rate.SIGN_IN, ask.address)
     if tokens.parse(secret).kind != "link":
@@ -146,6 +161,7 @@ CALLS = (
         body=SignIn,
         errors=(errors.BadToken, errors.Gone, errors.LimitReached),
         asker="anybody",
+        changes=True,
     ),
     Call(
         method="POST",
