@@ -114,19 +114,19 @@ class Database:
         task = asyncio.create_task(transaction if self.sqlite else self._cut(transaction, seconds))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-        with answering():
-            async with asyncio.timeout(seconds):
-                return await asyncio.shield(task)
-
-    async def _cut(self, transaction: Coroutine[Any, Any, T], seconds: float) -> T:
-        """Ends a transaction that gets no answer, and trusts no connection from before: their server is gone without
-        a word, or hangs. SQLite's transactions are left to end by themselves, as they do."""
         try:
             async with asyncio.timeout(seconds):
-                return await transaction
+                return await asyncio.shield(task)
         except TimeoutError:
-            self._trust.broken()
+            self._trust.broken()  # the server is gone without a word, or hangs
             raise RegistryUnavailable(AWAY) from None
+
+    async def _cut(self, transaction: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Ends a transaction that gets no answer, which may take a moment longer. SQLite's transactions are left to end
+        by themselves, as they do."""
+        with answering():
+            async with asyncio.timeout(seconds):
+                return await transaction
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)

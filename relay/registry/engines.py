@@ -87,6 +87,7 @@ def postgresql_engine(url: URL, wait_seconds: float, trust: Trust) -> AsyncEngin
     @event.listens_for(engine.sync_engine, "checkout")
     def check(connection: Any, record: Any, _proxy: object) -> None:
         if connection.driver_connection.is_closed() or not trust.holds(record.info["made_at"]):
+            connection.driver_connection.terminate()  # else it says goodbye, and waits two seconds for an answer
             raise exc.DisconnectionError("this connection is of the past")
 
     return engine

@@ -7,6 +7,7 @@ user and opens every folder above the environment to everybody.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -24,6 +25,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+
+from tests.support.processes import descendants
 
 START_SECONDS = 20.0
 RETRY_SECONDS = 0.02
@@ -76,8 +79,31 @@ class Postgres:
         self._end(signal.SIGINT)
 
     def throw_away(self) -> None:
-        """End it at once, as a power cut would: what is left in the folder is worth nothing."""
+        """End it at once, as a crash would: `start` finds what was on the disk, and nothing that was on its way."""
         self._end(signal.SIGQUIT)
+
+    def freeze(self) -> None:
+        """Leave every connection open and answer nothing, as a host that vanished."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo `freeze`."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, how: signal.Signals) -> None:
+        assert self._process is not None
+        for pid in (self._process.pid, *descendants(self._process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, how)
+
+    def follow(self, primary: Postgres) -> None:
+        """Become a copy of a running server that takes no writes, to be started; `promote` ends that."""
+        target = ("-D", str(self.folder / "data"), "-R", "--no-sync")
+        self._run("pg_basebackup", *target, "-h", str(primary.folder), "-U", "postgres", "-c", "fast")
+
+    def promote(self) -> None:
+        """Take writes from now on."""
+        asyncio.run(self.execute("SELECT pg_promote()"))
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
@@ -87,7 +113,7 @@ class Postgres:
 
     def url(self, database: str) -> str:
         """What a registry is opened with."""
-        return f"postgresql+asyncpg://postgres@/{database}?host={self.folder}"
+        return url_at(self.folder, database)
 
     async def create(self) -> str:
         """A new, empty database; the answer is its name."""
@@ -112,6 +138,11 @@ class Postgres:
         subprocess.run(
             [str(self._binaries / command), *arguments], cwd=self.folder, check=True, capture_output=True, **self._as
         )
+
+
+def url_at(folder: Path, database: str, user: str = "postgres") -> str:
+    """The URL of a database of the server whose socket is in this folder."""
+    return f"postgresql+asyncpg://{user}@/{database}?host={folder}"
 
 
 def _installed() -> Path:
