@@ -21,7 +21,7 @@ from relay.rules.presence import Fence, Info
 from relay.rules.tokens import MachineToken
 from relay.store import Admitted, Announcement, Refused
 from relay.web.auth import bearer_token
-from relay.web.sockets import Doors, expect_hello
+from relay.web.sockets import Doors
 
 
 async def agent_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> AgentConversation:
@@ -33,7 +33,7 @@ async def agent_conversation(doors: Doors, websocket: WebSocket, socket: Carrier
 class AgentConversation:
     """One agent connection: `hello` until it said who it is, `admitting` while Redis is asked, then `admitted`."""
 
-    __slots__ = ("_agent", "_announcing", "_deadline", "_doors", "_loop", "_rehosting", "_removes", "_socket", "_state",
+    __slots__ = ("_agent", "_announcing", "_doors", "_loop", "_rehosting", "_removes", "_socket", "_state",
                  "_token")  # fmt: skip
 
     def __init__(self, doors: Doors, socket: Carrier, token: MachineToken) -> None:
@@ -42,11 +42,15 @@ class AgentConversation:
         self._token = token
         self._loop = asyncio.get_running_loop()
         self._state: Literal["hello", "admitting", "admitted"] = "hello"
-        self._deadline = expect_hello(socket)
+        doors.hellos.begin(self)
         self._agent: Agent | None = None
         self._announcing = ""  # the connection id in a hello that Redis has not answered
         self._removes = False  # it said goodbye for good
         self._rehosting = False
+
+    def too_late(self) -> None:
+        """See `Waited`: it has not said hello."""
+        self._socket.refuse(Invalid("no hello in time"))
 
     # --- what arrives ------------------------------------------------------------------------------------------
 
@@ -114,7 +118,7 @@ class AgentConversation:
 
     def _hello(self, hello: m.AgentHello) -> None:
         self._state = "admitting"
-        self._deadline.cancel()
+        self._doors.hellos.end(self)
         token = self._token
         agent = Agent(self._socket, token.workspace, token.machine, hello, self._loop.time())
         self._agent = agent
@@ -273,7 +277,7 @@ class AgentConversation:
         """Let go of the machine, under this connection's own fence: a newer connection is not touched by it. A machine
         that only stopped answering keeps its deadline, 90 s after it was last heard."""
         agent, doors, token = self._agent, self._doors, self._token
-        self._deadline.cancel()
+        doors.hellos.end(self)
         doors.left("agent", code)
         structlog.get_logger().info(
             "an agent left", machine=token.machine, workspace=token.workspace, code=code, reason=reason

@@ -20,7 +20,7 @@ from relay.rules.limits import PENDING_PER_BROWSER
 from relay.rules.machine import Registered, iso
 from relay.web.auth import COOKIE, bearer_token
 from relay.web.origin import check_listed
-from relay.web.sockets import Doors, expect_hello
+from relay.web.sockets import Doors
 
 
 async def browser_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> BrowserConversation:
@@ -60,13 +60,17 @@ async def _who(doors: Doors, websocket: WebSocket) -> tuple[Identity, str]:
 class BrowserConversation:
     """One browser connection: `hello` first, then requests, each answered under its `ref`."""
 
-    __slots__ = ("_browser", "_deadline", "_doors", "_socket")
+    __slots__ = ("_browser", "_doors", "_socket")
 
     def __init__(self, doors: Doors, socket: Carrier, browser: Browser) -> None:
         self._doors = doors
         self._socket = socket
         self._browser = browser
-        self._deadline = expect_hello(socket)
+        doors.hellos.begin(self)
+
+    def too_late(self) -> None:
+        """See `Waited`: it has not said hello."""
+        self._socket.refuse(Invalid("no hello in time"))
 
     # --- what arrives ------------------------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ class BrowserConversation:
 
     def _hello(self, hello: m.BrowserHello) -> None:
         browser, doors = self._browser, self._doors
-        self._deadline.cancel()
+        doors.hellos.end(self)
         browser.client, browser.label = hello.client, hello.label
         identity = browser.identity
         browser.send(
@@ -217,7 +221,7 @@ class BrowserConversation:
 
     def closed(self, code: int, reason: str) -> None:
         """Let go of everything that this socket held."""
-        self._deadline.cancel()
+        self._doors.hellos.end(self)
         self._doors.left("browser", code)
         structlog.get_logger().info("a browser left", user=self._browser.identity.id, code=code, reason=reason)
         self._doors.feeds.browser_left(self._browser)

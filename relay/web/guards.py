@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.errors import UnknownHost
@@ -29,7 +29,7 @@ class KnownHosts:
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
+        self._hosts = frozenset(host.encode() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes on what is addressed to us."""
@@ -43,7 +43,7 @@ class KnownHosts:
         await problem(UnknownHost("this host name is not one of the cluster's"))(scope, receive, send)
 
     def _knows(self, scope: Scope) -> bool:
-        named = Headers(scope=scope).getlist("host")
+        named = [value for name, value in scope["headers"] if name == b"host"]
         return len(named) == 1 and named[0].lower() in self._hosts
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay.errors import RelayError
 from relay.web import devices, health, keys, machines, me, members, registration, resolve, signin, workspaces
@@ -35,6 +37,23 @@ CALLS: tuple[Call, ...] = (
 )
 
 
+class Site(Starlette):
+    """Starlette, except that a WebSocket goes straight to `sockets`: what the middleware of HTTP does is to complete
+    answers, which a socket has none of, and to go through all of it is a tenth of a handshake."""
+
+    def __init__(self, sockets: ASGIApp, **given: Any) -> None:
+        super().__init__(**given)
+        self._sockets = sockets
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `Starlette`."""
+        if scope["type"] == "websocket":
+            scope["app"] = self
+            await self._sockets(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_web(parts: Parts, *, sockets: Sequence[BaseRoute] = (), page: Sequence[BaseRoute] = ()) -> Starlette:
     """The application: REST, documents and health, the given socket routes, and the page's routes last."""
     settings = parts.settings
@@ -48,8 +67,9 @@ def create_web(parts: Parts, *, sockets: Sequence[BaseRoute] = (), page: Sequenc
         allow_headers=["authorization", "content-type", "if-none-match"],
         expose_headers=["etag", "retry-after"],
     )
-    app = Starlette(
-        routes=[*sockets, *rest, *documents(CALLS, settings.public_url), *page],  # sockets first: they storm
+    app = Site(
+        KnownHosts(Router(sockets, redirect_slashes=False), settings.allowed_hosts),
+        routes=[*rest, *documents(CALLS, settings.public_url), *page],
         middleware=[
             Middleware(SecurityHeaders, secure=settings.secure),
             Middleware(KnownHosts, hosts=settings.allowed_hosts),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from relay import PROTOCOL
-from relay.errors import Close, Invalid, RelayError, UnsupportedVersion
+from relay.errors import Close, RelayError, UnsupportedVersion
 from relay.node.changes import Tail
+from relay.node.deadlines import Deadlines, Waited
 from relay.node.direct import Carriage, DirectSocket
 from relay.node.feeds import Feeds
 from relay.node.hub import Hub
@@ -48,6 +50,7 @@ class Doors:
     meters: Meters
     bucket: Bucket
     carriage: Carriage
+    hellos: Deadlines[Waited] = field(default_factory=lambda: Deadlines(HELLO_SECONDS))  # who has not said it yet
 
     def left(self, role: str, code: int) -> None:
         """One who was let in is gone."""
@@ -90,41 +93,55 @@ Conversation = Callable[[Doors, WebSocket, Carrier], Awaitable[Listener]]  # rai
 
 def routes(doors: Doors, agent: Conversation, browser: Conversation) -> list[BaseRoute]:
     """The two socket routes."""
+    return [
+        WebSocketRoute("/ws/agent", Entrance(doors, "agent", agent)),
+        WebSocketRoute("/ws/browser", Entrance(doors, "browser", browser)),
+    ]
 
-    def route(role: str, conversation: Conversation) -> WebSocketRoute:
-        async def endpoint(websocket: WebSocket) -> None:
-            # Before anything else, for also those who are turned away cost a handshake.
-            wait_seconds = doors.bucket.wait_seconds(asyncio.get_running_loop().time())
-            if wait_seconds:
-                doors.meters.limited("RELAY_HANDSHAKES")
-                headers = {"retry-after": str(math.ceil(wait_seconds))}
-                await websocket.send_denial_response(Response(status_code=503, headers=headers))
-                return
-            refusal = _refusal(doors, websocket)
-            await websocket.accept(subprotocol=PROTOCOL if _speaks(websocket) else None)
-            socket = _carry(doors, websocket)
-            doors.meters.opened(role)
-            doors.bucket.open += 1
-            listener: Listener = Leaving(doors, role)
-            try:
-                if refusal is None:
-                    listener = await conversation(doors, websocket, socket)
-                else:
-                    socket.close(refusal)
-            except RelayError as error:
-                socket.close(error.close)
-            except Exception:
-                structlog.get_logger().exception("nobody could speak with a peer")
-                socket.close(Close.INTERNAL)
-            except asyncio.CancelledError:
-                doors.left(role, Close.INTERNAL)
-                socket.close(Close.INTERNAL)
-                raise
-            await socket.serve(listener)
 
-        return WebSocketRoute(f"/ws/{role}", endpoint)
+class Entrance:
+    """Lets peers of one role in. An ASGI application, for Starlette wraps a function twice before it is called."""
 
-    return [route("agent", agent), route("browser", browser)]
+    def __init__(self, doors: Doors, role: str, conversation: Conversation) -> None:
+        self._doors = doors
+        self._role = role
+        self._conversation = conversation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one handshake, and find out who is to listen to the peer."""
+        doors, websocket = self._doors, WebSocket(scope, receive, send)
+        # Before anything else, for also those who are turned away cost a handshake.
+        wait_seconds = doors.bucket.wait_seconds(asyncio.get_running_loop().time())
+        if wait_seconds:
+            doors.meters.limited("RELAY_HANDSHAKES")
+            headers = {"retry-after": str(math.ceil(wait_seconds))}
+            await websocket.send_denial_response(Response(status_code=503, headers=headers))
+            return
+        refusal = _refusal(doors, websocket)
+        await websocket.accept(subprotocol=PROTOCOL if _speaks(websocket) else None)
+        socket = _carry(doors, websocket)
+        doors.meters.opened(self._role)
+        doors.bucket.open += 1
+        await socket.serve(await self._listener(websocket, socket, refusal))
+
+    async def _listener(
+        self, websocket: WebSocket, socket: DirectSocket | AsgiSocket, refusal: Close | None
+    ) -> Listener:
+        """Who speaks with the peer, or one who waits until it has read why nobody does."""
+        try:
+            if refusal is None:
+                return await self._conversation(self._doors, websocket, socket)
+            socket.close(refusal)
+        except RelayError as error:
+            socket.close(error.close)
+        except Exception:
+            structlog.get_logger().exception("nobody could speak with a peer")
+            socket.close(Close.INTERNAL)
+        except asyncio.CancelledError:
+            self._doors.left(self._role, Close.INTERNAL)
+            socket.close(Close.INTERNAL)
+            raise
+        return Leaving(self._doors, self._role)
 
 
 class Leaving:
@@ -148,11 +165,6 @@ class Leaving:
     def closed(self, code: int, reason: str) -> None:
         """It has read why, or did not wait."""
         self._doors.left(self._role, code)
-
-
-def expect_hello(socket: Carrier) -> asyncio.TimerHandle:
-    """Refuse the peer when its hello is late; to be cancelled when it came or the peer left."""
-    return asyncio.get_running_loop().call_later(HELLO_SECONDS, socket.refuse, Invalid("no hello in time"))
 
 
 def _carry(doors: Doors, websocket: WebSocket) -> DirectSocket | AsgiSocket:
