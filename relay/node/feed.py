@@ -33,4 +33,5 @@ class Watched:
         self.next_change_ms: dict[str, int] = {}
         self.looked: dict[str, object] = {}  # by machine: what its presence said when feeds last compared it
         self.read_all_at = 0.0  # monotonic seconds
-        self.settled = True
+        # Whether silence proved anything when feeds were told; None: some were told by one measure, some by the other.
+        self.settled: bool | None = True

@@ -81,6 +81,9 @@ class Feeds:
 
     async def _snapshot(self, feed: Feed, ref: int | None) -> None:
         view = await self._directory.machines(feed.workspace)
+        watched = self._watched.get(feed.workspace)
+        if watched is not None and view.settled != watched.settled:
+            watched.settled = None
         ids = list(view.by_name())
         parts = [ids[start : start + SNAPSHOT_MACHINES] for start in range(0, len(ids), SNAPSHOT_MACHINES)] or [[]]
         seq = feed.next()
@@ -154,12 +157,16 @@ class Feeds:
                 pass
             else:
                 await asyncio.sleep(GATHER_SECONDS)
-            self._rung.clear()
-            for workspace in list(self._watched):
-                try:
-                    await self._tick(workspace)
-                except RelayError as error:
-                    structlog.get_logger().warning("a feed waits", workspace=workspace, why=error.message)
+            await self.round()
+
+    async def round(self) -> None:
+        """Tell every feed what differs by now; what cannot be read is told in a later round."""
+        self._rung.clear()
+        for workspace in list(self._watched):
+            try:
+                await self._tick(workspace)
+            except RelayError as error:
+                structlog.get_logger().warning("a feed waits", workspace=workspace, why=error.message)
 
     async def _tick(self, workspace: str) -> None:
         watched = self._watched.get(workspace)
@@ -169,15 +176,15 @@ class Feeds:
         now = asyncio.get_running_loop().time()
         try:
             view = await self._directory.lately(workspace)
-            if now - watched.read_all_at >= LAST_SEEN_BATCH_SECONDS:
-                dirty |= await self._read_all(workspace, watched, view)
-                all_read = True
-            else:
-                all_read = False
+            all_read = now - watched.read_all_at >= LAST_SEEN_BATCH_SECONDS or view.settled != watched.settled
+            if not all_read:
                 due = self._due(watched, view)
                 if due | dirty:
                     await self._directory.refresh(workspace, view, list(due | dirty))
                 dirty |= due
+                all_read = view.settled != watched.settled  # or some would be told by another measure than the others
+            if all_read:
+                dirty |= await self._read_all(workspace, watched, view)
         except Exception:
             watched.dirty |= dirty
             raise

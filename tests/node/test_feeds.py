@@ -1,4 +1,4 @@
-"""Shows that nobody is told of a machine that was hidden from them while something else was waited for."""
+"""Shows that nobody is told of a machine that was hidden from them, or left believing what was only a doubt."""
 
 from __future__ import annotations
 
@@ -92,3 +92,37 @@ async def test_a_machine_that_is_hidden_while_a_slow_page_is_waited_for_is_not_t
     assert page.names("machine") == []
     await feeds._tick(ACME)
     assert [told["id"] for told in page.told if told["type"] == "gone"] == [number(1)]
+
+
+@pytest.mark.parametrize("by", ["a change", "a snapshot"])
+async def test_what_was_told_while_silence_proved_nothing_is_told_anew_even_if_nobody_looked_until_it_did(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a node that stood still for a minute or two right after Redis had lost its memory."""
+    fleet, page = Fleet(2, monkeypatch), Page()
+    feeds = Feeds(fleet.directory, lambda workspace: None)
+    browser = Browser(cast(Any, page), STRANGER, "")
+    await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=ACME))
+    await feeds.round()
+    del fleet.records[number(1)]
+    fleet.settled = False
+    if by == "a change":
+        feeds.mark(ACME, [number(1)])
+        await feeds.round()
+    else:
+        await feeds.subscribe(browser, m.Subscribe(ref=2, workspace=ACME))
+    assert states(page)["box-1"] == "degraded"
+    fleet.now += 120
+    fleet.settled = True
+    fleet.beat()
+    await feeds.round()
+    assert states(page) == {"box-0": "live", "box-1": "offline"}
+
+
+def states(page: Page) -> dict[str, str]:
+    """The band of each machine as the page was told it last, by name."""
+    found: dict[str, str] = {}
+    for told in page.told:
+        for machine in [*told.get("machines", []), *([told["machine"]] if "machine" in told else [])]:
+            found[machine["name"]] = machine["state"]
+    return found
