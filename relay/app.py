@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import structlog
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 from starlette.applications import Starlette
 
 from relay.errors import RelayError
@@ -20,6 +19,7 @@ from relay.node.changes import Tail
 from relay.node.direct import Carriage
 from relay.node.directory import Directory
 from relay.node.errands import Errands
+from relay.node.expiries import Expiries
 from relay.node.feeds import Feeds
 from relay.node.hub import Hub
 from relay.node.infos import Infos, info_of
@@ -29,6 +29,9 @@ from relay.node.membership import Membership
 from relay.node.meters import Meters
 from relay.node.mirror import Mirror
 from relay.node.moves import Moves
+from relay.node.offers import Offers
+from relay.node.orders import Orderly
+from relay.node.outage import Outage
 from relay.node.pauses import Pauses
 from relay.node.reactions import Reactions
 from relay.node.router import Router
@@ -39,7 +42,21 @@ from relay.rules import timing
 from relay.rules.presence import Record
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
-from relay.store import Bus, DeviceCodes, Keys, Leases, Pipeline, Presence, Rates, Revocations, Tickets, agree, connect
+from relay.store import (
+    Bus,
+    DeviceCodes,
+    Keys,
+    Leases,
+    Memory,
+    Orders,
+    Pipeline,
+    Presence,
+    Rates,
+    Revocations,
+    Tickets,
+    agree,
+    open_memory,
+)
 from relay.web.agent_socket import agent_conversation
 from relay.web.auth import Authenticator
 from relay.web.browser_socket import browser_conversation
@@ -62,7 +79,7 @@ def unix_ms() -> int:
 class Node:
     """One node's objects over an open registry and Redis. Nothing happens before `run`."""
 
-    def __init__(self, settings: Settings, registry: Registry, redis: Redis, pipeline: Pipeline) -> None:
+    def __init__(self, settings: Settings, registry: Registry, redis: Memory, pipeline: Pipeline) -> None:
         self.settings = settings
         self.boot = str(uuid4())
         self.keys = Keys(settings.redis_prefix)
@@ -85,7 +102,11 @@ class Node:
         shown = Shown(unix_ms, self.infos.changed)
         self.moves = Moves(self.hub, self.presence.locate)
         self.router = Router(self.boot, self.hub, self.lanes, self._locate, shown, self.meters)
-        self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys))
+        self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys), self.hub)
+        self.offers = Offers(self.hub)
+        self.outage = Outage(self._answered_at, self.membership.others, self.offers)
+        self.orderly = Orderly(self.boot, Orders(redis, self.keys), self.offers)
+        self.expiries = Expiries(self.hub, unix_ms)
         self.authenticator = Authenticator(
             registry.credentials, Secrets.parse(settings.secret), unix_ms, self.tail.vouched
         )
@@ -108,7 +129,7 @@ class Node:
         watch("relay_changes_age_seconds", "Since this node last knew every change", lambda: self.tail.age_seconds())
         watch("relay_registry_away", "1 while the registry does not answer", lambda: float(self.tail.away()))
 
-    def _parts(self, registry: Registry, redis: Redis) -> Parts:
+    def _parts(self, registry: Registry, redis: Memory) -> Parts:
         return Parts(
             settings=self.settings,
             registry=registry,
@@ -132,9 +153,9 @@ class Node:
             nodes=self.membership.urls,
         )
 
-    def web(self) -> Starlette:
-        """The application that this node serves."""
-        doors = Doors(
+    def doors(self) -> Doors:
+        """What sockets of this node need."""
+        return Doors(
             boot=self.boot,
             parts=self.parts,
             hub=self.hub,
@@ -148,10 +169,11 @@ class Node:
             bucket=Bucket(self.settings.handshakes, self.settings.sockets),
             carriage=Carriage(self.errands, self.keepalive),
         )
-        page = Page(self.membership.urls)
-        return create_web(
-            self.parts, sockets=routes(doors, agent_conversation, browser_conversation), page=page.routes()
-        )
+
+    def web(self) -> Starlette:
+        """The application that this node serves."""
+        sockets = routes(self.doors(), agent_conversation, browser_conversation)
+        return create_web(self.parts, sockets=sockets, page=Page(self.membership.urls).routes())
 
     # --- what parts tell each other ----------------------------------------------------------------------------
 
@@ -205,12 +227,16 @@ class Node:
         self.tail.ring()
         self.feeds.again()
 
+    def _answered_at(self) -> object:
+        return self.beats.flushed_at, self.membership.renewed_at
+
     def readiness(self) -> list[str]:
         """Why this node should get no newcomers; empty when it should."""
         reasons = {
             "draining": self.membership.draining,
             "bus-deaf": self.bus.deaf,
             "lease-lapsed": self.membership.lapsed,
+            "redis-lost": self.outage.lost,
         }
         return [reason for reason, holds in reasons.items() if holds]
 
@@ -236,9 +262,10 @@ class Node:
         """Do everything that nobody asks for, until cancelled: beats, lease, tail, feeds, lanes."""
         self.bus.subscribe(self.keys.inbox(self.boot), self.lanes.received)
         self.bus.subscribe(self.keys.changes_bell, self.tail.ring)
+        self.bus.subscribe(self.keys.orders_bell(self.boot), self.orderly.rung)
         parts = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
-            self.reactions, self.moves,
+            self.reactions, self.moves, self.offers, self.orderly, self.expiries,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for work in (self.bus.run, *(part.run for part in parts), self._tick):
@@ -250,6 +277,9 @@ class Node:
         while True:
             await asyncio.sleep(timing.LANE_TICK_SECONDS)
             now = loop.time()
+            self.outage.tick()
+            if self.beats.standstill.look(now):
+                structlog.get_logger().warning("this node stood still and goes on")
             due = now - repeated_at >= timing.INTEREST_SECONDS
             if due:
                 repeated_at = now
@@ -274,7 +304,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     await migrate(settings.database_url)
     registry = await Registry.open(settings.database_url)
     try:
-        redis = connect(settings.redis_url)
+        redis = open_memory(settings.redis_url)
         try:
             await agree(redis, Keys(settings.redis_prefix), timing.agreed())
             pipeline = Pipeline(settings.redis_url)

@@ -69,8 +69,15 @@ async def serve_node(settings: Settings) -> None:
 
 
 async def _drain_when_asked(node: Node, drain: Drain, server: DrainingServer) -> None:
-    await server.asked_to_stop.wait()
+    """By a signal, or by an operator from anywhere."""
+    asked = [asyncio.create_task(event.wait()) for event in (server.asked_to_stop, node.orderly.asked_to_drain)]
+    try:
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiting in asked:
+            waiting.cancel()
     await drain.run(node.settings.drain_seconds)
+    await node.orderly.drained()
     server.should_exit = True
 
 

@@ -1,12 +1,20 @@
-"""Commands one node: `relay node`."""
+"""Commands nodes: runs one, lists those of the cluster, and asks them to drain or to share their agents."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
 import click
 
+from relay.cli.table import print_json, print_table
 
-class Documented(click.Command):
-    """A command whose help ends with every variable that its settings know."""
+_JSON = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
+
+
+class Documented(click.Group):
+    """A group whose help ends with every variable that a node's settings know."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         from relay.settings import variables
@@ -18,10 +26,106 @@ class Documented(click.Command):
                     formatter.write_text(variable.meaning)
 
 
-@click.command(name="node", cls=Documented)
-def command() -> None:
-    """Run one stateless node until SIGTERM, which drains it first."""
-    from relay.process import serve
-    from relay.settings import load
+@click.group(name="node", cls=Documented, invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Run one stateless node until SIGTERM, which drains it first; a second SIGTERM hurries.
 
-    serve(load())
+    The commands below speak to the nodes of a cluster through its Redis, with the same variables as a node.
+    """
+    if context.invoked_subcommand is None:
+        from relay.process import serve
+        from relay.settings import load
+
+        serve(load())
+
+
+@command.command(name="list")
+@_JSON
+def list_nodes(as_json: bool) -> None:
+    """List the nodes of the cluster, and how many agents and browsers each holds."""
+    asyncio.run(_list(as_json))
+
+
+@command.command(name="drain")
+@click.argument("node")
+@click.option("--wait/--no-wait", default=True, help="Wait until it has drained and ended.")
+def drain(node: str, wait: bool) -> None:
+    """Ask a node to send its peers elsewhere and to end with exit code 0.
+
+    NODE is its URL, or the beginning of its id, as `relay node list` shows them.
+    """
+    asyncio.run(_drain(node, wait))
+
+
+@command.command(name="rebalance")
+@click.option("--dry-run", is_flag=True, help="Only say which agents would be asked to move.")
+@_JSON
+def rebalance(dry_run: bool, as_json: bool) -> None:
+    """Ask over-full nodes to offer their agents a place on emptier ones; nobody is closed for it."""
+    asyncio.run(_rebalance(dry_run, as_json))
+
+
+async def _list(as_json: bool) -> None:
+    from relay.store.operator import SHORT_CHARACTERS
+
+    async with _operator() as operator:
+        nodes = [_fields(lease) for lease in await operator.nodes()]
+    if as_json:
+        print_json(nodes=nodes)
+        return
+    rows = [
+        (node["id"][:SHORT_CHARACTERS], node["url"], str(node["agents"]), str(node["browsers"]), node["state"])
+        for node in nodes
+    ]
+    print_table(("ID", "URL", "AGENTS", "BROWSERS", "STATE"), rows)
+
+
+async def _drain(node: str, wait: bool) -> None:
+    from relay.store.operator import name
+
+    async with _operator() as operator:
+        found = await operator.find(node)
+        await operator.drain(found)
+        if not wait:
+            click.echo(f"{name(found)} is asked to drain")
+            return
+        async for now in operator.follow(found):
+            click.echo(f"{name(now)} drains: {now.agents} agents and {now.browsers} browsers are left")
+    click.echo(f"{name(found)} has drained")
+
+
+async def _rebalance(dry_run: bool, as_json: bool) -> None:
+    from relay.store.operator import name
+
+    async with _operator() as operator:
+        shares = await operator.rebalance(dry_run=dry_run)
+    if as_json:
+        print_json(moves=[{"from": each.giver.boot, "to": each.taker.boot, "agents": each.agents} for each in shares])
+        return
+    verb = "would be" if dry_run else "are"
+    for giver, taker, agents in shares:
+        click.echo(f"{agents} of {giver.agents} agents of {name(giver)} {verb} asked to move to {name(taker)}")
+    if not shares:
+        click.echo("no node holds many more agents than the others")
+
+
+def _operator() -> AbstractAsyncContextManager[Any]:
+    from relay.settings import load
+    from relay.store.operator import open_operator
+
+    settings = load(secret=False)
+    return open_operator(settings.redis_url, settings.redis_prefix)
+
+
+def _fields(lease: Any) -> dict[str, Any]:
+    from relay.rules.machine import iso
+
+    return {
+        "id": lease.boot,
+        "url": lease.url,
+        "agents": lease.agents,
+        "browsers": lease.browsers,
+        "state": "draining" if lease.draining else "ready",
+        "startedAt": iso(lease.started_ms),
+    }

@@ -10,6 +10,7 @@ import structlog
 from relay.errors import Close, RelayError
 from relay.node.hub import Agent, Hub
 from relay.node.meters import Meters
+from relay.node.standstill import Standstill
 from relay.rules.presence import Info
 from relay.rules.timing import FLUSH_SECONDS
 from relay.store import Beat, Lost, Presence, Reannouncement
@@ -28,6 +29,8 @@ class Beats:
         self._info_of = info_of
         self._load = load
         self._meters = meters
+        self.standstill = Standstill()
+        self._stood = 0  # standstills after which everybody's fence was compared
         self.flushed_at: float | None = None  # monotonic seconds of the last flush that Redis took
 
     async def run(self) -> None:
@@ -40,20 +43,28 @@ class Beats:
             await asyncio.sleep(FLUSH_SECONDS)
 
     async def flush(self) -> None:
-        """Tell Redis about everybody heard since the last flush; raises `Unavailable`, and then nobody is forgotten."""
+        """Tell Redis about everybody heard since the last flush; raises `Unavailable`, and then nobody is forgotten.
+        After a standstill it is everybody, as of when they were heard before: who moved meanwhile is to be let go."""
         now = asyncio.get_running_loop().time()
-        heard = [agent for agent in self._hub.agents.values() if agent.heard > agent.told]
+        self.standstill.look(now)
+        dated, stood = self.standstill.dated, self.standstill.count
+        agents = self._hub.agents.values()
+        heard = [agent for agent in agents if agent.heard > agent.told and dated(agent.heard)]
         beats = [
-            Beat(agent.workspace, agent.machine, agent.fence, int((now - agent.heard) * 1000))
-            for agent in heard
+            Beat(agent.workspace, agent.machine, agent.fence, self._age_ms(agent, now))
+            for agent in (heard if stood == self._stood else agents)
             if agent.fence is not None
         ]
         lost = await self._presence.beat(self._boot, beats)
         for agent in heard:
             agent.told = max(agent.told, min(agent.heard, now))
-        self.flushed_at = now
+        self.flushed_at, self._stood = now, stood
         self._meters.beat(len(beats))
         await self._heal(lost)
+
+    def _age_ms(self, agent: Agent, now: float) -> int:
+        """How long ago a machine was heard for certain."""
+        return int((now - (agent.heard if self.standstill.dated(agent.heard) else agent.told)) * 1000)
 
     async def _heal(self, lost: Sequence[Lost]) -> None:
         unknown: list[Agent] = []
@@ -78,9 +89,7 @@ class Beats:
         upto = min([await self._load(workspace) for workspace in {agent.workspace for agent in agents}])
         now = asyncio.get_running_loop().time()
         back = [
-            Reannouncement(
-                agent.workspace, agent.machine, agent.fence, int((now - agent.heard) * 1000), self._info_of(agent)
-            )
+            Reannouncement(agent.workspace, agent.machine, agent.fence, self._age_ms(agent, now), self._info_of(agent))
             for agent in agents
             if agent.fence is not None
         ]

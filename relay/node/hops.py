@@ -155,11 +155,11 @@ class CutHop(Hop, tag="cut", kw_only=True):
 
 
 class InterestHop(Hop, tag="interest", kw_only=True):
-    """These attachments of mine to agents of yours are alive: (machine, session, attachment) each, and in the same order
-    the generation of the connection that each was made on."""
+    """These attachments of mine to agents of yours are alive: (machine, session, attachment) each, and in the same
+    order the generation of the connection that each was made on."""
 
     attachments: list[tuple[str, str, int]]
-    generations: list[int | None] = []  # noqa: RUF012 - msgspec copies it
+    generations: list[int | None] = []
 
 
 AnyHop = (

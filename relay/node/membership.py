@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import structlog
 
 from relay.errors import RelayError
+from relay.node.hub import Hub
 from relay.rules.timing import LEASE_RENEW_SECONDS, LEASE_SECONDS
 from relay.store import Lease, Leases
 
@@ -15,11 +16,12 @@ from relay.store import Lease, Leases
 class Membership:
     """The cluster as this node sees it, which a Redis that forgets or does not answer does not change at once."""
 
-    def __init__(self, boot: str, url: str, started_ms: int, leases: Leases) -> None:
+    def __init__(self, boot: str, url: str, started_ms: int, leases: Leases, hub: Hub) -> None:
         self._boot = boot
         self._url = url
         self._started_ms = started_ms
         self._leases = leases
+        self._hub = hub
         self._others: dict[str, tuple[Lease, float]] = {}  # with when it was last listed, monotonic seconds
         self._forgotten: dict[str, tuple[Lease, float]] = {}  # those of them that Redis lost, and not by their leave
         self.draining = False
@@ -28,7 +30,7 @@ class Membership:
     async def renew(self) -> None:
         """Renew the lease and read the others'; raises `Unavailable`."""
         before = await self._leases.live()
-        await self._leases.renew(Lease(self._boot, self._url, self._started_ms, self.draining))
+        await self._leases.renew(self._lease())
         now = self.renewed_at = asyncio.get_running_loop().time()
         listed = {lease.boot: (lease, now) for lease in before if lease.boot != self._boot}
         if self._boot not in {lease.boot for lease in before}:
@@ -40,6 +42,16 @@ class Membership:
             if boot not in listed and now - at < LEASE_SECONDS
         }
         self._others = listed | self._forgotten
+
+    def _lease(self) -> Lease:
+        return Lease(
+            boot=self._boot,
+            url=self._url,
+            started_ms=self._started_ms,
+            draining=self.draining,
+            agents=len(self._hub.agents),
+            browsers=len(self._hub.browsers),
+        )
 
     async def run(self) -> None:
         """Renew until cancelled."""

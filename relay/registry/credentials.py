@@ -57,6 +57,7 @@ class Credentials:
                 credentials.c.kind,
                 credentials.c.name,
                 credentials.c.person,
+                credentials.c.expires_ms,
                 people_table.c.name.label("person_name"),
                 members.c.role,
                 workspaces.c.id.label("workspace"),
@@ -189,7 +190,8 @@ def _identity(rows: Sequence[Any]) -> Identity:
     first = rows[0]
     belonging = [row for row in rows if row.workspace is not None]
     workspaces = {row.workspace: row.workspace_name for row in belonging}
+    ends_ms = first.expires_ms
     if first.person is None:
-        return Identity("key", first.id, first.name, first.id, dict.fromkeys(workspaces, "member"), workspaces)
+        return Identity("key", first.id, first.name, first.id, dict.fromkeys(workspaces, "member"), workspaces, ends_ms)
     roles = {row.workspace: row.role for row in belonging}
-    return Identity("person", first.person, first.person_name, first.id, roles, workspaces)
+    return Identity("person", first.person, first.person_name, first.id, roles, workspaces, ends_ms)

@@ -39,6 +39,7 @@ class Identity(Struct, frozen=True):
     credential: str  # id of the sign-in, token or key row
     roles: dict[str, Role]  # by workspace id
     workspaces: dict[str, str]  # names by workspace id
+    expires_ms: int | None = None  # when the credential ends by itself, Unix milliseconds
 
     @property
     def person(self) -> str | None:

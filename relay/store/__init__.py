@@ -9,6 +9,7 @@ from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import SHARDS, Keys
 from relay.store.leases import Lease, Leases, agree
 from relay.store.memory import Memory, open_memory
+from relay.store.orders import AnyOrder, DrainOrder, OfferOrder, Orders
 from relay.store.pipeline import Pipeline
 from relay.store.presence import Presence
 from relay.store.rates import Rate, Rates
@@ -20,18 +21,22 @@ __all__ = [
     "SHARDS",
     "Admitted",
     "Announcement",
+    "AnyOrder",
     "Approved",
     "Beat",
     "Bus",
     "Claimed",
     "Claims",
     "DeviceCodes",
+    "DrainOrder",
     "Ended",
     "Keys",
     "Lease",
     "Leases",
     "Lost",
     "Memory",
+    "OfferOrder",
+    "Orders",
     "Pipeline",
     "Presence",
     "Rate",

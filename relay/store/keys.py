@@ -20,6 +20,7 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{pN}:loading:T    string  how many parts of one long load are in; T is random
     P:leases            zset    boot id -> ms of its last renewal
     P:lease:BOOT        string  JSON of Lease; lives 15 s
+    P:orders:BOOT       hash    kind -> JSON of an order that an operator gave to one node
     P:agreement         hash    name of a timing constant -> the value that all nodes run with
     P:ticket:HASH       string  what a one-time ticket stands for; lives 30 s
     P:device:HASH       hash    one device sign-in: user code, state, person, poll times
@@ -34,6 +35,7 @@ Channels (sharded pub/sub; a message is the doorbell, a key above is the letter)
 
     P:inbox:BOOT        batches for one node
     P:{pN}:events       JSON {"workspace": id, "machines": [id, ...]}: read these again
+    P:order-bell:BOOT   there is an order for this node
     P:changes           the table of changes has grown
     P:probe:T           one node's own voice, each second
 """
@@ -93,6 +95,14 @@ class Keys:
     def lease(self, boot: str) -> str:
         """One node's lease."""
         return f"{self.prefix}:lease:{boot}"
+
+    def orders(self, boot: str) -> str:
+        """What an operator asked of one node."""
+        return f"{self.prefix}:orders:{boot}"
+
+    def orders_bell(self, boot: str) -> str:
+        """The channel that tells that node to look."""
+        return f"{self.prefix}:order-bell:{boot}"
 
     def ticket(self, secret: str) -> str:
         """What a ticket stands for."""

@@ -56,6 +56,8 @@ class Lease(Struct, frozen=True):
     url: str
     started_ms: int
     draining: bool = False
+    agents: int = 0  # connected when the lease was renewed; a node one version behind does not say
+    browsers: int = 0
 
 
 class Leases:

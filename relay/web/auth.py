@@ -14,7 +14,7 @@ from relay.rules.tokens import Secrets
 COOKIE = "relay_session"
 BEARER = "bearer "
 REMEMBERED = 10_000  # identities; about 10 MiB, and more people than one node serves at once
-REMEMBERED_MS = 60_000  # how late an expiry may be noticed; everything else is told by the tail of changes
+REMEMBERED_MS = 60_000  # all that matters is told by the tail of changes, and an expiry is remembered with it
 OUTAGE_MS = 300_000  # so much later while the registry is away: a failover takes minutes, and people are at work
 CREDENTIALS = frozenset({"team", "pat", "cli", "web"})  # kinds of token that say who is asking
 
@@ -93,7 +93,7 @@ class Authenticator:
         found = self._remembered.get(key)
         if found is not None and now_ms < found.until_ms:
             self._remembered.move_to_end(key)
-            return found.identity
+            return _current(found.identity, now_ms)
         changes = self._changes
         try:
             identity = await self._credentials.find(hashes, now_ms)
@@ -101,7 +101,7 @@ class Authenticator:
             found = self._remembered.get(key)
             if found is None or now_ms >= found.until_ms + OUTAGE_MS or not self._vouched():
                 raise
-            return found.identity
+            return _current(found.identity, now_ms)
         if identity is None:
             self._remembered.pop(key, None)
             raise BadToken("this token is unknown, ended or expired")
@@ -112,6 +112,12 @@ class Authenticator:
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
         return identity
+
+
+def _current(identity: Identity, now_ms: int) -> Identity:
+    if identity.expires_ms is not None and identity.expires_ms <= now_ms:
+        raise BadToken("this token is unknown, ended or expired")
+    return identity
 
 
 def bearer_token(headers: Mapping[str, str]) -> str | None:

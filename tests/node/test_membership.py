@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from relay.node.hub import Hub
 from relay.node.membership import Membership
 from relay.store import Lease
 
@@ -36,7 +37,7 @@ def leases() -> Leases:
 @pytest.fixture
 async def here(leases: Leases) -> Membership:
     """A node that has seen the other one listed."""
-    membership = Membership(HERE.boot, HERE.url, HERE.started_ms, cast(Any, leases))
+    membership = Membership(HERE.boot, HERE.url, HERE.started_ms, cast(Any, leases), Hub())
     leases.listed = [HERE, THERE]
     await membership.renew()
     return membership

@@ -23,6 +23,7 @@ async def test_a_sign_in_finds_the_person_with_all_workspaces_and_roles(acme: Ac
         credential,
         {acme.id: "owner", other.id: "owner"},
         {acme.id: "acme", other.id: "other"},
+        expires_ms=acme.now_ms + DAY_MS,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from relay.rules.presence import Fence, Info
 from relay.rules.timing import LEASE_SECONDS, REDIS_KEPT_SECONDS, TICKET_SECONDS
-from relay.store import DeviceCodes, Keys, Rate, Rates, Tickets, agree, connect
+from relay.store import DeviceCodes, DrainOrder, Keys, Orders, Rate, Rates, Tickets, agree, connect
 from relay.store.shard import PROLONGED_SECONDS
 from tests.store.cluster import NODE, OTHER_NODE, Cluster, machine_id
 from tests.support.valkey import Valkey
@@ -47,6 +47,7 @@ async def _a_full_story(cluster: Cluster) -> None:
     await cluster.claims.retire([cluster.shard], 500)
     await cluster.presence.read(workspace)
     await cluster.leases.live()
+    await Orders(redis, keys).give(NODE, DrainOrder(id="1"))
     tickets, devices, rates = Tickets(redis, keys), DeviceCodes(redis, keys), Rates(redis, keys)
     await tickets.issue("rly_tick_1", "p1")
     await tickets.issue("rly_tick_2", "p1")

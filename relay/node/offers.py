@@ -1,0 +1,67 @@
+"""Asks agents to move to other nodes by themselves, spread out, and closes none of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+import structlog
+
+from relay.node.hub import Agent, Hub
+from relay.node.pace import Pace, Step, spread
+from relay.rules import messages as m
+
+OFFER_SECONDS = 30.0  # in which agents are asked one after the other: ten thousand of them are then 330 hellos a second
+EACH_SECONDS = 0.1  # for each agent, where they are so few that it takes less
+
+
+class Offers:
+    """Offers to move. Whoever finds no welcome elsewhere stays."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._plan: list[tuple[float, Step]] = []
+        self._everybody = False
+        self._rung = asyncio.Event()
+
+    def share(self, to: Mapping[str, int]) -> None:
+        """Ask so many agents, whichever, to move to each of these addresses."""
+        agents = random.sample(list(self._hub.agents.values()), len(self._hub.agents))
+        for url, count in to.items():
+            some, agents = agents[:count], agents[count:]
+            structlog.get_logger().info("agents are asked to move", agents=len(some), to=url)
+            self._begin(some, [url], self._ask)
+
+    def everybody(self, nodes: list[str]) -> None:
+        """Ask all agents to move to any of these addresses."""
+        structlog.get_logger().info("agents are asked to move", agents=len(self._hub.agents), to=nodes)
+        self._everybody = True
+        self._begin(self._hub.agents.values(), nodes, self._ask_unless_withdrawn)
+
+    def withdraw(self) -> None:
+        """Of everybody ask nobody else: the reason is gone."""
+        self._everybody = False
+
+    def _begin(self, agents: Iterable[Agent], nodes: list[str], ask: Callable[[Agent, list[str]], None]) -> None:
+        asked = list(agents)
+        moments = spread(asked, min(OFFER_SECONDS, len(asked) * EACH_SECONDS))
+        self._plan += [(at, partial(ask, agent, nodes)) for at, agent in moments]
+        self._rung.set()
+
+    def _ask_unless_withdrawn(self, agent: Agent, nodes: list[str]) -> None:
+        if self._everybody:
+            self._ask(agent, nodes)
+
+    def _ask(self, agent: Agent, nodes: list[str]) -> None:
+        if self._hub.agents.get(agent.machine) is agent:  # else it has moved already
+            agent.send(m.Move(nodes=nodes, within_seconds=OFFER_SECONDS))
+
+    async def run(self) -> None:
+        """Ask whoever is to be asked, each at its moment, until cancelled."""
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            plan, self._plan = self._plan, []
+            await Pace().walk(plan)

@@ -1,0 +1,171 @@
+"""Shows which agents are asked to move, by an operator's order or for want of Redis, and that none is closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+
+from relay.errors import Unavailable
+from relay.node.hub import Agent, Hub
+from relay.node.offers import Offers
+from relay.node.orders import Orderly
+from relay.node.outage import TICKS, Outage
+from relay.rules.timing import REDIS_LOST_SECONDS
+from relay.store import AnyOrder, DrainOrder, OfferOrder
+from tests.node.two_nodes import WAIT_SECONDS, Peer
+
+BOOT = "boot"
+
+
+class Orders:
+    """What Redis holds for one node."""
+
+    def __init__(self) -> None:
+        self.held: list[AnyOrder] = []
+        self.answers = True
+        self.read = asyncio.Event()
+
+    async def given(self, boot: str) -> list[AnyOrder]:
+        """As it stands."""
+        assert boot == BOOT
+        self.read.set()
+        if not self.answers:
+            raise Unavailable("no Redis")
+        return list(self.held)
+
+    async def done(self, boot: str, order: AnyOrder) -> None:
+        """One less, if Redis answers."""
+        if not self.answers:
+            raise Unavailable("no Redis")
+        self.held.remove(order)
+
+
+class Scene:
+    """A node with ten agents."""
+
+    def __init__(self) -> None:
+        self.hub = Hub()
+        self.peers = []
+        for _ in range(10):
+            machine, peer = str(uuid4()), Peer()
+            self.hub.agents[machine] = Agent(peer, "w", machine, cast(Any, None), 0.0)
+            self.peers.append(peer)
+        self.offers = Offers(self.hub)
+        self.orders = Orders()
+        self.orderly = Orderly(BOOT, cast(Any, self.orders), self.offers)
+        self.answered_at = 0
+        self.others = ["http://b", "http://c"]
+        self.outage = Outage(lambda: self.answered_at, lambda: self.others, self.offers)
+
+    async def asked(self) -> Counter[str]:
+        """Let everybody be asked who is to be; how many agents were sent where."""
+        running = asyncio.create_task(self.offers.run())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        running.cancel()
+        return Counter(" ".join(told["nodes"]) for peer in self.peers for told in peer.heard("move"))
+
+    def seconds(self, count: int) -> None:
+        """Time passes in which this node is awake."""
+        for _ in range(count):
+            self.outage.tick()
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """Nothing was asked yet; what is to be spread takes no time."""
+    monkeypatch.setattr("relay.node.offers.OFFER_SECONDS", 0.0)
+    return Scene()
+
+
+async def test_so_many_agents_as_were_ordered_are_asked_each_to_one_place(scene: Scene) -> None:
+    scene.orders.held = [OfferOrder(id="1", to={"http://b": 3, "http://c": 2})]
+    await scene.orderly.look()
+    assert await scene.asked() == {"http://b": 3, "http://c": 2}
+    assert max(len(peer.heard("move")) for peer in scene.peers) == 1
+    assert scene.orders.held == []
+
+
+async def test_an_order_is_carried_out_once_even_if_it_cannot_be_taken_off_the_list(scene: Scene) -> None:
+    order = OfferOrder(id="1", to={"http://b": 1})
+    scene.orders.held = [order]
+    await scene.orderly.look()
+    scene.orders.held = [order]
+    await scene.orderly.look()
+    assert await scene.asked() == {"http://b": 1}
+    scene.orders.held = [OfferOrder(id="2", to={"http://b": 1})]
+    await scene.orderly.look()
+    assert await scene.asked() == {"http://b": 2}
+
+
+async def test_more_than_there_are_is_everybody(scene: Scene) -> None:
+    scene.orders.held = [OfferOrder(id="1", to={"http://b": 8, "http://c": 8})]
+    await scene.orderly.look()
+    assert await scene.asked() == {"http://b": 8, "http://c": 2}
+
+
+async def test_an_order_to_drain_stays_listed_until_the_node_has_drained(scene: Scene) -> None:
+    scene.orders.held = [DrainOrder(id="1")]
+    await scene.orderly.look()
+    assert scene.orderly.asked_to_drain.is_set()
+    assert len(scene.orders.held) == 1
+    await scene.orderly.drained()
+    assert scene.orders.held == []
+    scene.orders.answers = False
+    await scene.orderly.drained()  # nobody can be told, and the process ends all the same
+
+
+async def test_a_ring_is_heard_at_once_and_a_redis_that_is_away_is_asked_again(scene: Scene) -> None:
+    scene.orders.answers = False
+    running = asyncio.create_task(scene.orderly.run())
+    async with asyncio.timeout(WAIT_SECONDS):
+        await scene.orders.read.wait()
+        scene.orders.answers, scene.orders.held = True, [DrainOrder(id="1")]
+        scene.orderly.rung()
+        await scene.orderly.asked_to_drain.wait()
+    running.cancel()
+
+
+async def test_without_redis_for_too_long_everybody_is_asked_once_to_move_anywhere(scene: Scene) -> None:
+    scene.seconds(1 + int(REDIS_LOST_SECONDS) - 1)
+    assert not scene.outage.lost
+    assert await scene.asked() == {}
+    scene.seconds(1)
+    assert scene.outage.lost
+    assert await scene.asked() == {"http://b http://c": 10}
+    scene.seconds(100)
+    assert await scene.asked() == {"http://b http://c": 10}
+
+
+async def test_when_redis_is_back_nobody_else_is_asked(scene: Scene) -> None:
+    scene.seconds(TICKS + 1)
+    scene.answered_at += 1
+    scene.seconds(1)
+    assert not scene.outage.lost
+    assert await scene.asked() == {}
+
+
+async def test_where_no_other_node_is_known_nobody_is_asked(scene: Scene) -> None:
+    scene.others = []
+    scene.seconds(TICKS + 1)
+    assert scene.outage.lost
+    assert await scene.asked() == {}
+
+
+async def test_a_node_that_stood_still_has_not_lost_redis(scene: Scene) -> None:
+    """Only seconds count in which it was awake and could have been answered."""
+    for _ in range(100):
+        scene.seconds(5)
+        scene.answered_at += 1
+    assert not scene.outage.lost
+
+
+async def test_whoever_has_moved_already_is_not_asked(scene: Scene) -> None:
+    scene.outage.tick()
+    scene.seconds(TICKS)
+    scene.hub.agents.clear()
+    assert await scene.asked() == {}

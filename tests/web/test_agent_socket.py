@@ -1,0 +1,85 @@
+"""Shows what becomes of an agent whose socket ends while it is being let in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from relay.errors import Close, RelayError
+from relay.node.socket import LOST
+from relay.rules import messages as m
+from relay.rules import tokens
+from relay.web.agent_socket import AgentConversation
+from tests.support.valkey import Valkey
+from tests.web.site import HeldSocket, Site, open_site
+
+WAIT_SECONDS = 10.0
+TURNS = 20  # of the loop, in which a hello reaches Redis
+
+
+class Line(HeldSocket):
+    """A connection whose tasks end with it, as a carried one's do."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self.closing: Close | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+        self._site = site
+
+    def refuse(self, error: RelayError) -> None:
+        """Nobody is refused here."""
+        raise AssertionError(error)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it until the connection is lost."""
+        self.tasks.append(self._site.node.errands.start(work))
+
+    async def serve(self, listener: object) -> None:
+        """The test says what arrives."""
+
+
+@pytest.fixture
+async def site(valkey: Valkey, tmp_path: Path) -> AsyncIterator[Site]:
+    """A node that does what connections leave to be done."""
+    async with open_site(tmp_path, valkey) as site:
+        running = asyncio.create_task(site.node.errands.run())
+        await asyncio.sleep(0)
+        yield site
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_socket_that_is_lost_during_its_hello_does_not_leave_the_machine_shown(
+    site: Site, valkey: Valkey
+) -> None:
+    """Redis answers the hello when nobody waits for it any more."""
+    owner = await site.caller(site.owner)
+    early, made = await owner.register("early.local"), await owner.register("late.local")
+    machine, workspace = made["machine"]["id"], made["machine"]["workspaceId"]
+    await site.connect(early["machine"], early["machineToken"])  # the node is connected, and Redis has its scripts
+    line = Line(site)
+    conversation = AgentConversation(
+        site.node.doors(), line, tokens.read_machine(site.parts.secrets, made["machineToken"])
+    )
+    hello = m.AgentHello(instance=str(uuid4()), hostname="late.local", version="1.0")
+    valkey.freeze()
+    try:
+        conversation.text(m.encode(hello).decode())
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        for task in line.tasks:
+            task.cancel()
+        conversation.closed(LOST, "")
+        await asyncio.sleep(0)
+    finally:
+        valkey.thaw()
+    async with asyncio.timeout(WAIT_SECONDS):
+        await site.node.errands.finished()
+    record = await site.parts.presence.locate(workspace, machine)
+    assert record is not None, "Redis took the hello"
+    assert not record.connected
