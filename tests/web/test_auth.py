@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from relay.errors import BadToken
@@ -64,12 +65,22 @@ async def test_the_registry_is_asked_once_for_a_token(bench: Bench) -> None:
     assert bench.credentials.asked == 1
 
 
-async def test_an_expiry_is_noticed_within_a_minute(bench: Bench) -> None:
+async def test_what_the_registry_forgot_without_a_word_is_noticed_within_a_minute(bench: Bench) -> None:
     await bench.authenticator.by_token(bench.token())
     bench.credentials.identity = None
     bench.now_ms += auth.REMEMBERED_MS
     with pytest.raises(BadToken):
         await bench.authenticator.by_token(bench.token())
+
+
+async def test_an_expiry_is_noticed_at_its_moment_and_without_asking(bench: Bench) -> None:
+    bench.credentials.identity = msgspec.structs.replace(JANE, expires_ms=bench.now_ms + 1_000)
+    bench.now_ms += 999
+    await bench.authenticator.by_token(bench.token())
+    bench.now_ms += 1
+    with pytest.raises(BadToken):
+        await bench.authenticator.by_token(bench.token())
+    assert bench.credentials.asked == 1
 
 
 @pytest.mark.parametrize("subject", ["jane", "sign-in-1", "acme"])
