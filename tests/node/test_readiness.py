@@ -20,8 +20,8 @@ SECRET = "a-secret-of-the-test-cluster-which-is-long-enough"
 @pytest.fixture
 async def node(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
     """A node that runs, and notices within a moment that it is deaf."""
-    monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.05)
-    monkeypatch.setattr("relay.store.bus.DEAF_SECONDS", 1.0)
+    monkeypatch.setattr("relay.store.branch.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("relay.store.branch.DEAF_SECONDS", 1.0)
     settings = Settings(redis_url=valkey.url, database_url=f"sqlite+aiosqlite:///{tmp_path}/relay.db", secret=SECRET)
     async with open_node(settings) as node:
         running = asyncio.create_task(node.run())
