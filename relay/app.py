@@ -178,7 +178,7 @@ class Node:
     # --- what parts tell each other ----------------------------------------------------------------------------
 
     def _publish(self, other: str, data: bytes, *, control: bool) -> None:
-        self.bus.publish(self.keys.inbox(other), data, control=control)
+        self.bus.publish(self.keys.inbox(other), data, control=control, at_once=True)  # lanes join a tick's frames
 
     def _listen(self, workspace: str) -> None:
         self.bus.subscribe(self.keys.events(self.keys.shard(workspace)), self._bell_rang)
@@ -202,7 +202,7 @@ class Node:
         except RelayError as error:  # the change is stored all the same, and the next look finds it
             structlog.get_logger().warning("a change is not read yet", why=error.message)
         try:
-            self.bus.publish(self.keys.changes_bell, b"", control=True)
+            self.bus.publish(self.keys.changes_bell, self.tail.bell(), control=True)
         except RelayError as error:
             structlog.get_logger().info("the bell for changes did not ring", why=error.message)
 

@@ -14,7 +14,6 @@ from relay.rules import frames, ids, websocket
 from relay.rules import messages as m
 from relay.rules.frames import EVERYBODY, FROM_AGENT, FROM_BROWSER, OUTPUT_KINDS, Header, Kind
 from relay.rules.limits import KIB
-from relay.rules.websocket import BINARY
 
 JOINED_BYTES = 64 * KIB  # frames of one session; more go out in several writes, so that a full outbox refuses less
 
@@ -39,14 +38,15 @@ class Fanout:
             agent.send(m.ErrorMessage(code="not-found", message="no such session", session=ids.text(session)))
         elif number != EVERYBODY:
             self.flush()
-            self._to_one(agent, route, session, number, websocket.frame(BINARY, frame))
+            self._to_one(agent, route, session, number, websocket.binary(frame))
         elif kind not in OUTPUT_KINDS:
             raise Invalid("only output goes to everybody")
-        elif route.audience.group or route.remote:
+        else:
             audience = route.audience
-            if not audience.due:
-                self._due.append((audience, (agent, route, session)))
-            self._add(audience, websocket.frame(BINARY, frame))
+            if audience.group or route.remote:
+                if not audience.due:  # nodes do not come or go between the frames of one read
+                    self._due.append((audience, (agent, route, session) if route.remote else None))
+                self._add(audience, websocket.binary(frame))
 
     def _add(self, audience: Audience, ready: bytes) -> None:
         audience.due.append(ready)
@@ -56,27 +56,31 @@ class Fanout:
 
     def flush(self) -> None:
         """Send what everybody attached to a session gets, however many frames it is: one write for each attachment."""
-        due, self._due = self._due, []
-        if not due:
+        if not self._due:
             return
-        for audience, sender, ready in [(audience, sender, audience.take()) for audience, sender in due]:
+        due, self._due = self._due, []
+        for audience, sender in due:
             try:
-                self._send(audience, sender, ready)
+                ready = audience.take()
+                if audience.group:
+                    self._to_group(audience.group, ready)
+                if sender is not None:
+                    self._to_nodes(*sender, ready)
             except Exception:  # a mistake of ours costs these frames, whose numbers will be missed, and no others
                 structlog.get_logger().exception("frames could not be sent")
 
-    def _send(self, audience: Audience, sender: Sender | None, ready: bytes) -> None:
-        if audience.group:
-            self._to_group(audience.group, ready)
-        if sender is not None:
-            agent, route, session = sender
-            for boot in route.remote:
-                self._lanes.send_output(boot, agent.raw, agent.generation, session, EVERYBODY, ready)
-
     def _to_group(self, group: dict[int, Attachment], ready: bytes) -> None:
-        full = [each for each in group.values() if not each.browser.socket.send_ready(ready)]
-        for attachment in full:
-            self._overflow(attachment)
+        full: list[Attachment] | None = None
+        for attachment in group.values():
+            if not attachment.browser.socket.send_ready(ready):
+                full = [attachment] if full is None else [*full, attachment]
+        if full is not None:
+            for attachment in full:
+                self._overflow(attachment)
+
+    def _to_nodes(self, agent: Agent, route: Route, session: bytes, ready: bytes) -> None:
+        for boot in route.remote:
+            self._lanes.send_output(boot, agent.raw, agent.generation, session, EVERYBODY, ready)
 
     def _to_one(self, agent: Agent, route: Route, session: bytes, number: int, ready: bytes) -> None:
         holder = route.holders.get(number)

@@ -261,13 +261,14 @@ class Lanes:
         sender = self._names.get(opening.sender) or self._meet(opening.sender)
         back = self._incoming[sender]
         back.heard = self._loop.time()
-        match lanes.arrival(back.expected, opening.number):
-            case Arrival.REPEATED:
-                return
-            case Arrival.GAP:
-                self._broken(sender)
-            case Arrival.NEXT:
-                pass
+        if opening.number != back.expected:  # nearly never
+            match lanes.arrival(back.expected, opening.number):
+                case Arrival.REPEATED:
+                    return
+                case Arrival.GAP:
+                    self._broken(sender)
+                case Arrival.NEXT:
+                    pass
         back.expected = opening.number + 1
         self._lane(sender).flight.acknowledged(opening.taken, opening.window)
         try:

@@ -52,6 +52,7 @@ class Router:
         self.attachments = Attachments(hub, lanes, self._calls, self.sessions)
         self.fanout = Fanout(hub, lanes, self._overflow)
         self.requests = Requests(hub, lanes, self._calls)
+        self.output_arrived = self.fanout.from_lane  # not by way of a method, because it is called for every frame
         lanes.receiver = self
 
     # --- from this node's sockets ------------------------------------------------------------------------------
@@ -180,12 +181,6 @@ class Router:
             self._lanes.send_hop(boot, hops.NoticeHop(machine=machine, code=code, text=text))
 
     # --- from other nodes --------------------------------------------------------------------------------------
-
-    def output_arrived(
-        self, sender: str, machine: bytes, generation: int, session: bytes, attachment: int, ready: bytes
-    ) -> None:
-        """Frames of an agent on another node."""
-        self.fanout.from_lane(sender, machine, generation, session, attachment, ready)
 
     def input_arrived(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
         """A frame of a browser on another node."""

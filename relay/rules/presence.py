@@ -29,7 +29,8 @@ class Fence(NamedTuple):
     @property
     def text(self) -> str:
         """The form kept in Redis: `tokenVersion:generation:connection`."""
-        return f"{self.token_version}:{self.generation}:{self.connection}"
+        version, generation, connection = self
+        return f"{version}:{generation}:{connection}"
 
     @classmethod
     def parse(cls, text: str) -> Fence:

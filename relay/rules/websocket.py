@@ -25,12 +25,14 @@ CONTROL_BYTES = 125  # RFC 6455, 5.5: the most that a control frame carries
 
 FINAL, RESERVED, OPCODE = 0x80, 0x70, 0x0F  # the bits of a frame's first byte
 MASKED, SIZE = 0x80, 0x7F  # the bits of its second
+WIDE = 1 << 16  # a payload of so many bytes needs 64 bits
 IN_16_BITS, IN_64_BITS = 126, 127  # as SIZE: the payload's size follows in so many bits; 64 bits from 65,536 bytes on
 OPCODES = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 
 SHORTEST_BYTES = 2  # of a header; a wide size and the mask come behind
 MASK_BYTES = 4
 HEAD, HEAD_16, HEAD_64 = struct.Struct(">BB"), struct.Struct(">BBH"), struct.Struct(">BBQ")
+_pack_usual = struct.Struct(">HH").pack
 WIDE_16, WIDE_64 = struct.Struct(">H"), struct.Struct(">Q")
 
 # What the usual frame begins with: the first two bytes of a whole binary message as one number, a size, the mask.
@@ -38,6 +40,7 @@ USUAL = struct.Struct(f">HH{MASK_BYTES}s")
 USUAL_BYTES, USUAL_SHORT_BYTES = USUAL.size, SHORTEST_BYTES + MASK_BYTES
 USUAL_SHORT = (FINAL | BINARY) << 8 | MASKED  # up to 125 bytes: the number holds the size, and mask and payload follow
 USUAL_LONG = USUAL_SHORT | IN_16_BITS
+USUAL_ANSWER = USUAL_LONG & ~MASKED  # what the same message begins with on its way out
 
 
 def _unmask_slowly(payload: bytes, mask: bytes) -> bytes:
@@ -99,17 +102,22 @@ class Reader:
             self._held = None
         events: list[Event] = []
         at = 0
+        if self._message is None and not self._over:
+            at = self._take_usual(data, 0, events)
+            if at == len(data):
+                return events
+        return self._take_all(data, at, events)
+
+    def _take_all(self, data: bytes, at: int, events: list[Event]) -> list[Event]:
         try:
-            while not self._over:
-                if self._message is None:
-                    at = self._take_usual(data, at, events)
-                if at == len(data):
-                    break
+            while at < len(data) and not self._over:
                 taken = self._take(data, at, events)
                 if not taken:
                     self._held = bytearray(data[at:])
                     break
                 at += taken
+                if self._message is None and not self._over:
+                    at = self._take_usual(data, at, events)
         except _Broken as broken:
             self._over, self._message = True, None
             events.append((FAILED, broken.body))
@@ -220,9 +228,17 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size < IN_16_BITS:
         return HEAD.pack(FINAL | opcode, size) + payload
     assert opcode < CLOSE, "a control frame carries at most 125 bytes"
-    if size < 1 << 16:
+    if size < WIDE:
         return HEAD_16.pack(FINAL | opcode, IN_16_BITS, size) + payload
     return HEAD_64.pack(FINAL | opcode, IN_64_BITS, size) + payload
+
+
+def binary(message: bytes) -> bytes:
+    """`frame` of a binary message, which nearly all are."""
+    size = len(message)
+    if IN_16_BITS <= size < WIDE:
+        return _pack_usual(USUAL_ANSWER, size) + message
+    return frame(BINARY, message)
 
 
 def close_body(code: int, reason: str) -> bytes:

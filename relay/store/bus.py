@@ -86,10 +86,11 @@ class Bus:
         """How much has been published and not yet taken by the operating system."""
         return sum(branch.wire.waiting_bytes for branch in self._branches.values() if branch.wire is not None)
 
-    def publish(self, channel: str, data: bytes, *, control: bool = False) -> None:
-        """Send at the end of this loop tick, in order, in one write with all others of the tick; raises `Unavailable`
-        when not connected and `LimitReached` when too much waits, later for control messages than for others. Whether
-        anybody listens is not known."""
+    def publish(self, channel: str, data: bytes, *, control: bool = False, at_once: bool = False) -> None:
+        """Send at the end of this loop tick, in order, in one write with all others of the tick; or `at_once`, for
+        whoever has waited for that already, with all that waits. Raises `Unavailable` when not connected and
+        `LimitReached` when too much waits, later for control messages than for others. Whether anybody listens is not
+        known."""
         branch = self._routes.get(channel) or self._route(channel)
         wire = branch.wire
         if wire is None:
@@ -98,6 +99,8 @@ class Bus:
         if wire.waiting_bytes + len(data) > limit:
             raise LimitReached("the bus between nodes is full", limit="BUS_CONTROL_BYTES" if control else "BUS_BYTES")
         wire.publish(channel.encode(), data)
+        if at_once:
+            wire.flush()
 
     def subscribe(self, channel: str, callback: Callback) -> None:
         """Call back with each message's bytes, from inside the socket read, until unsubscribed; a second call for the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple, cast
 
@@ -161,13 +161,18 @@ class Lost(Struct, frozen=True):
     fence: Fence  # the stored one for `replaced`, else the beat's own
 
 
-async def beat(redis: Memory, keys: Keys, node: str, beats: Sequence[Beat]) -> list[Lost]:
+async def beat(redis: Memory, keys: Keys, node: str, beats: Iterable[Beat]) -> list[Lost]:
     """Send each shard its beats, and every other shard an empty batch that moves its marker; raises `Unavailable` when
-    any server failed, and then the others have theirs all the same."""
+    any server failed, and then the others have theirs all the same. Each beat is taken and let go: fifty thousand that
+    are kept make the collector look at everything there is, again and again."""
     arguments: list[list[Argument]] = [[] for _ in range(SHARDS)]
+    shards: dict[str, list[Argument]] = {}  # those of the workspaces that were met
     workspaces = {}
     for position, (workspace, machine, fence, age_ms) in enumerate(beats, 1):
-        arguments[keys.shard(workspace)] += (machine, fence.text, age_ms)
+        mine = shards.get(workspace)
+        if mine is None:
+            mine = shards[workspace] = arguments[keys.shard(workspace)]
+        mine += (machine, fence.text, age_ms)
         workspaces[machine] = workspace
         if position % SCRIPT_IDS == 0:
             await asyncio.sleep(0)  # fifty thousand beats take a while to sort

@@ -13,6 +13,11 @@ from redis.asyncio.connection import AbstractConnection
 
 from relay.store.connection import hand_over
 
+ANSWERED_SECONDS = 0.1  # after a publish with an answer those to its channel have none: so late is a refusal known
+CHANNELS_KEPT = 1_000  # of which is known when they were answered; every deploy leaves some that nobody publishes to
+NEVER = float("-inf")
+SKIP = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"  # the next command goes without; messages still come
+
 # redis-py's own pub/sub costs an await per message (6-10 µs) and reconnects without a word. So redis-py opens the
 # connection, with all it knows of addresses, sentinels, TLS and passwords, and then hands its socket over to this
 # class, which reads pushes with hiredis directly (0.4 µs a message). Sharded pub/sub (SPUBLISH, SSUBSCRIBE) works on a
@@ -35,6 +40,7 @@ class Wire(asyncio.Protocol):
         self._asked: Counter[bytes] = Counter()  # subscriptions on their way, by channel
         self._out: list[bytes] = []
         self._out_bytes = 0
+        self._answered: dict[bytes, float] = {}  # when Redis was last asked for an answer, by channel and loop's clock
 
     @classmethod
     async def open(cls, connection: AbstractConnection, on_message: Callable[[bytes, bytes], None]) -> Wire:
@@ -50,8 +56,21 @@ class Wire(asyncio.Protocol):
         return self._out_bytes + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
 
     def publish(self, channel: bytes, data: bytes) -> None:
-        """Send to a channel at the end of this tick."""
-        self._send(b"*3\r\n$8\r\nSPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(channel), channel, len(data)), data, b"\r\n")
+        """Send to a channel at the end of this tick, or with the next `flush`.
+
+        An answer costs Redis a write and this node a read. It says how many listen, which nobody needs, and whether
+        the channel is elsewhere now, which may be learnt a moment later: so only some publishes ask for one.
+        """
+        now = self._loop.time()
+        if now - self._answered.get(channel, NEVER) < ANSWERED_SECONDS:
+            begin = SKIP
+        else:
+            begin = b""
+            if len(self._answered) >= CHANNELS_KEPT:
+                self._answered.clear()
+            self._answered[channel] = now
+        head = b"%b*3\r\n$8\r\nSPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n" % (begin, len(channel), channel, len(data))
+        self._send(head, data, b"\r\n")
 
     def subscribe(self, channels: Iterable[bytes]) -> None:
         """Ask for channels; `confirmed` grows by them."""
@@ -78,10 +97,13 @@ class Wire(asyncio.Protocol):
         try:
             while (answer := self._reader.gets()) is not False:
                 if isinstance(answer, hiredis.PushNotification):
-                    self._pushed(answer)
+                    if answer[0] == b"smessage":
+                        self._on_message(answer[1], answer[2])
+                    else:
+                        self._pushed(answer)
                 elif isinstance(answer, hiredis.ReplyError):
                     self._refused(answer)
-                # Anything else counts the receivers of a publish: a hint that nobody needs.
+                # Anything else counts the receivers of a publish.
         except hiredis.ProtocolError as error:
             self._refused(error)
 
@@ -95,8 +117,6 @@ class Wire(asyncio.Protocol):
 
     def _pushed(self, push: list[Any]) -> None:
         match push:
-            case [b"smessage", channel, data]:
-                self._on_message(channel, data)
             case [b"ssubscribe", channel, _]:
                 self._asked[channel] -= 1
                 if self._asked[channel] <= 0:  # else it was let go and asked for again meanwhile
@@ -120,11 +140,12 @@ class Wire(asyncio.Protocol):
         if self._transport is None:
             return  # lost in this very tick; whoever listens to `lost` says so
         if not self._out:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._out += pieces
         self._out_bytes += sum(map(len, pieces))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what waits for the end of this tick now."""
         pieces, self._out = self._out, []
         self._out_bytes = 0
         if self._transport is not None and pieces:

@@ -199,6 +199,11 @@ def test_a_frame_of_ours_is_read_by_whoever_reads_a_client_without_masks(size: i
     assert written == client_frame(FINAL | BINARY, b"x" * size, mask=None)
 
 
+@pytest.mark.parametrize("size", [0, 125, 126, 160, 65_535, 65_536])
+def test_a_binary_message_of_ours_is_framed_like_any_other(size: int) -> None:
+    assert websocket.binary(bytes(size)) == websocket.frame(BINARY, bytes(size))
+
+
 def test_a_control_frame_of_ours_is_never_too_long() -> None:
     assert frame(PING, b"x" * 125) == b"\x89\x7d" + b"x" * 125
     with pytest.raises(AssertionError, match="at most 125 bytes"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
@@ -13,7 +15,7 @@ from relay.store import Bus, Keys
 from relay.store.branch import Branch
 from relay.store.bus import BUS_CONTROL_BYTES
 from relay.store.connection import ask
-from relay.store.wire import Wire
+from relay.store.wire import ANSWERED_SECONDS, CHANNELS_KEPT, SKIP, Wire
 from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
 from tests.support.valkey import Valkey
 
@@ -46,6 +48,22 @@ def only_branch(bus: Bus) -> Branch:
     return branch
 
 
+class Answers:
+    """Counts what Redis answers to one wire, beside the messages that it pushes."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.count = 0
+        self._reader = wire._reader
+        wire._reader = cast(Any, self)
+        self.feed = self._reader.feed
+
+    def gets(self) -> Any:
+        """The next of either."""
+        answer = self._reader.gets()
+        self.count += isinstance(answer, int) and answer is not False
+        return answer
+
+
 async def test_messages_of_one_sender_arrive_in_order_and_whole(valkey: Valkey, keys: Keys) -> None:
     sent = [b"%d " % number + bytes(number % 7) * 1_000 for number in range(500)] + [
         b"",
@@ -72,6 +90,51 @@ async def test_all_that_is_published_in_one_tick_leaves_in_one_write(valkey: Val
         assert wire._transport.get_write_buffer_size() == 0
         await asyncio.sleep(0)
         assert wire._out == []
+
+
+async def test_what_is_published_at_once_leaves_with_all_that_waits(valkey: Valkey, keys: Keys) -> None:
+    inbox = Inbox()
+    async with listening(valkey.url, keys) as sender, listening(valkey.url, keys) as receiver:
+        receiver.subscribe(keys.inbox("b"), inbox.hear)
+        await receiver.confirmed(keys.inbox("b"))
+        sender.publish(keys.inbox("b"), b"waits")
+        sender.publish(keys.inbox("b"), b"does not", at_once=True)
+        wire = next(iter(sender._branches.values())).wire
+        assert wire is not None
+        assert wire._out == []
+        assert await inbox.until(lambda messages: len(messages) == 2) == [b"waits", b"does not"]
+
+
+async def test_redis_answers_some_publishes_to_a_channel_and_not_each() -> None:
+    """Answers that nobody needs were a third of what a node read; without any it would not learn of a refusal."""
+    loop = asyncio.get_running_loop()
+    written: list[bytes] = []
+    wire = Wire(loop, lambda _channel, _data: None)
+    wire._transport = cast(Any, SimpleNamespace(write=written.append))
+    for channel in (b"a", b"a", b"b", b"a"):
+        wire.publish(channel, b"x")
+        wire.flush()
+    wire._answered[b"a"] -= ANSWERED_SECONDS
+    wire.publish(b"a", b"x")
+    wire.flush()
+    assert [data.startswith(SKIP) for data in written] == [False, True, False, True, False]
+    for number in range(2 * CHANNELS_KEPT):
+        wire.publish(b"%d" % number, b"x")
+    assert len(wire._answered) <= CHANNELS_KEPT
+
+
+async def test_a_publish_that_asks_for_no_answer_gets_none_and_is_heard(valkey: Valkey, keys: Keys) -> None:
+    inbox = Inbox()
+    async with listening(valkey.url, keys) as bus:
+        bus.subscribe(keys.inbox("b"), inbox.hear)
+        await bus.confirmed(keys.inbox("b"))
+        wire = next(iter(bus._branches.values())).wire
+        assert wire is not None
+        answers = Answers(wire)
+        for _ in range(50):
+            bus.publish(keys.inbox("b"), b"x")
+        await inbox.until(lambda messages: len(messages) == 50)
+        assert answers.count <= 2  # the first, and that of a probe if one was due just then
 
 
 async def test_a_bus_hears_its_own_voice(valkey: Valkey, keys: Keys) -> None:
