@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from relay.rules import limits, timing
 from relay.rules.frames import HEADER_BYTES
 
+# Nobody came to a command for as long as an input stream is remembered: whoever started it is not going to go on.
+UNATTENDED_SECONDS = timing.INPUT_KEPT_SECONDS
 # What stays free in the ring of a lossless session: two streams read at once, and the frames of resize and exit.
 _RESERVE_BYTES = 2 * (limits.CHUNK_BYTES + HEADER_BYTES) + limits.KIB
+
+GivenUp = Literal["stalled", "unattended"]
 
 
 class Flow:
     """Follows how far the driver is behind. A terminal waits for a driver that is there (or kept), and for nobody else;
-    a lossless session never overwrites what its driver has not seen, and ends if that takes too long."""
+    a lossless session never overwrites what its driver has not seen, and ends if that takes too long. `began` and every
+    `now` are monotonic seconds."""
 
-    def __init__(self, *, lossless: bool) -> None:
+    def __init__(self, *, lossless: bool, began: float) -> None:
         self.lossless = lossless
+        self._began = began
         self._seen_at = 0  # the driver's position in bytes
         self._driven = False
         self._attached_once = False
@@ -48,14 +56,14 @@ class Flow:
             self._stalled_since = now
         return may
 
-    def given_up(self, now: float) -> bool:
-        """Whether a lossless session that somebody attached to has made no progress for too long."""
-        return (
-            self.lossless
-            and self._attached_once
-            and self._stalled_since is not None
-            and now - self._stalled_since > timing.LOSSLESS_STALL_SECONDS
-        )
+    def given_up(self, now: float) -> GivenUp | None:
+        """Why a lossless session must end, if it must: nobody ever attached to it, or whoever did reads no more."""
+        if not self.lossless:
+            return None
+        if not self._attached_once:
+            return "unattended" if now - self._began > UNATTENDED_SECONDS else None
+        stalled = self._stalled_since is not None and now - self._stalled_since > timing.LOSSLESS_STALL_SECONDS
+        return "stalled" if stalled else None
 
     def _progress(self, now: float) -> None:
         if self._stalled_since is not None:

@@ -13,7 +13,7 @@ import structlog
 from relay.agent.audience import Audience, Viewer
 from relay.agent.clock import Clock
 from relay.agent.driver import Driver
-from relay.agent.flow import Flow
+from relay.agent.flow import Flow, GivenUp
 from relay.agent.intake import Intake
 from relay.agent.outlet import Outlet
 from relay.agent.program import Program
@@ -44,7 +44,7 @@ class Session:
         self._audience = Audience(described.id, self.ring, outlet, self._left_behind)
         self._driver = Driver()
         self._intake = Intake(self.ring, self._audience, outlet)
-        self._flow = Flow(lossless=described.kind == "exec")
+        self._flow = Flow(lossless=described.kind == "exec", began=clock.monotonic())
         self._ending: str | None = None  # why we end it, if it does not end by itself
         self._ended = asyncio.Event()
         self._ended_at = clock.monotonic() if described.ended_at is not None else 0.0
@@ -218,8 +218,8 @@ class Session:
             self._audience.replay_on()
         self._regulate()
 
-    def tick(self) -> bool:
-        """Do what is due by time alone; says whether the session must be ended, because nobody reads it."""
+    def tick(self) -> GivenUp | None:
+        """Do what is due by time alone; says why the session must be ended, if it must."""
         now = self._clock.monotonic()
         if self._driver.expire(now):
             self._keyboard_moved(None)
@@ -228,7 +228,7 @@ class Session:
         if self._untold:  # once a second at most, because a window is resized in many small steps
             self._untold = False
             self._outlet.tell(m.SessionChanged(session=self.announce()))
-        return self.live and self._ending is None and self._flow.given_up(now)
+        return self._flow.given_up(now) if self.live and self._ending is None else None
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -199,8 +199,9 @@ class Sessions:
         """Do what is due by time alone; called about every second."""
         left = []
         for session in self._sessions.values():
-            if session.tick():
-                self._create_task(session.end("stalled"))
+            given_up = session.tick()
+            if given_up is not None:
+                self._create_task(session.end(given_up))
             if session.left:
                 left.append(session)
         left.sort(key=lambda session: session.ended_seconds)

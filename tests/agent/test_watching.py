@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.agent.flow import UNATTENDED_SECONDS
 from relay.rules import frames, limits, timing
 from relay.rules import messages as m
 from tests.agent.machine import Machine, Visitor, machine
@@ -126,16 +127,23 @@ async def test_a_full_connection_holds_up_what_is_watched_until_it_has_room(here
     await here.outlet.until(lambda: ring.end > stalled_at)
 
 
-async def test_a_command_loses_nothing_however_late_its_reader_comes(here: Machine) -> None:
+async def test_a_command_loses_nothing_however_late_its_reader_comes_within_ten_minutes(here: Machine) -> None:
     session = await here.open("seq", "1", "400000")
     ring = await here.writes(session, limits.RING_BYTES - 4 * limits.CHUNK_BYTES)
     await here.meanwhile()
     assert ring.first == 1
-    here.pass_by(3_600)
+    here.pass_by(UNATTENDED_SECONDS - 1)
     jane = Visitor(here, session, 1)
     jane.attach(after=m.After(epoch=session.epoch, sequence=0))
     assert (await jane.sees_the_end())["code"] == 0
     assert jane.screen.text == b"".join(b"%d\n" % number for number in range(1, 400_001))
+
+
+async def test_a_command_that_nobody_ever_attaches_to_ends_and_says_why(here: Machine) -> None:
+    """It waits for input that nobody is there to type."""
+    session = await here.open("cat")
+    here.pass_by(UNATTENDED_SECONDS + 1)
+    assert (await here.ended(session)).ended == "unattended"
 
 
 async def test_a_command_whose_reader_makes_no_progress_ends_after_a_minute(here: Machine) -> None:
