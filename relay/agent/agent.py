@@ -219,8 +219,9 @@ class Agent:
         back_off = BackOff(random=self._surroundings.random)
         for _ in range(MOVE_ATTEMPTS):
             try:
-                others = usable(nodes, self._identity.enrolment.url)
-                link = await self._connect([node for node in others if node != old.node])
+                named = usable(nodes, self._identity.enrolment.url)
+                others = [node for node in named if node != old.node]
+                link = await self._connect(others or named)  # behind a balancer there is one address, and it chooses
             except RelayError as error:
                 structlog.get_logger().warning("cannot move yet", why=error.message)
                 await self._surroundings.clock.sleep(back_off.after(error))

@@ -46,6 +46,13 @@ async def test_when_nobody_takes_it_it_stays(agent: Served, one: Node, two: Node
     assert not visit.closed.is_set()
 
 
+async def test_behind_a_balancer_it_dials_the_one_address_that_there_is(agent: Served, one: Node) -> None:
+    visit = await one.visit()
+    await visit.tell(m.Move(nodes=[one.url], within_seconds=10))
+    await one.visit()
+    await visit.closed.wait()
+
+
 async def test_a_drain_that_closes_before_the_move_is_done_does_not_start_over(
     agent: Served, one: Node, two: Node
 ) -> None:
