@@ -50,21 +50,23 @@ class Beats:
         dated, stood = self.standstill.dated, self.standstill.count
         agents = self._hub.agents.values()
         heard = [agent for agent in agents if agent.heard > agent.told and dated(agent.heard)]
-        beats = [
+        told = heard if stood == self._stood else list(agents)
+        beats = (  # made one by one: fifty thousand at once keep the collector busy for as long as the flush
             Beat(agent.workspace, agent.machine, agent.fence, self._age_ms(agent, now))
-            for agent in (heard if stood == self._stood else agents)
+            for agent in told
             if agent.fence is not None
-        ]
+        )
         lost = await self._presence.beat(self._boot, beats)
         for agent in heard:
             agent.told = max(agent.told, min(agent.heard, now))
         self.flushed_at, self._stood = now, stood
-        self._meters.beat(len(beats))
+        self._meters.beat(len(told))
         await self._heal(lost)
 
     def _age_ms(self, agent: Agent, now: float) -> int:
-        """How long ago a machine was heard for certain."""
-        return int((now - (agent.heard if self.standstill.dated(agent.heard) else agent.told)) * 1000)
+        """How long before the flush a machine was heard for certain; 0 if it was while the flush was being sorted."""
+        heard = agent.heard if self.standstill.dated(agent.heard) else agent.told
+        return max(0, int((now - heard) * 1000))
 
     async def _heal(self, lost: Sequence[Lost]) -> None:
         unknown: list[Agent] = []

@@ -87,7 +87,7 @@ class Presence:
         """Take the machine for a new connection under a generation that nobody held before, in one round trip."""
         return await hello.announce(self._commands, self._keys, announcement)
 
-    async def beat(self, node: str, beats: Sequence[Beat]) -> list[Lost]:
+    async def beat(self, node: str, beats: Iterable[Beat]) -> list[Lost]:
         """Refresh the deadlines of the connections that still own their machines, mark every shard as flushed, and
         tell which beats were not taken. To be called at each flush, also with no beats: the marks are what makes
         silence trustworthy."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import uuid4
 
@@ -42,7 +42,7 @@ class Redis:
         self.lost: list[Lost] = []
         self.back: list[Reannouncement] = []
 
-    async def beat(self, node: str, beats: Sequence[Beat]) -> list[Lost]:
+    async def beat(self, node: str, beats: Iterable[Beat]) -> list[Lost]:
         """Note them."""
         self.beats = list(beats)
         return self.lost
