@@ -12,16 +12,18 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from relay.client.attachment import Target
 from relay.client.connection import Connection, Options, connected
 from relay.client.dial import Deadlines
+from relay.client.pending import Lost
+from relay.errors import Offline, TimedOut, Unavailable
 from relay.rules import messages as m
 from tests.faults import checker
 from tests.faults.checker import Life, Violation
@@ -30,9 +32,10 @@ from tests.faults.viewer import Talk, Viewer, viewing
 from tests.faults.watcher import Watcher
 from tests.support.cluster import Team
 
+T = TypeVar("T")
 WAIT_SECONDS = 30.0  # for anything that a scenario waits for; what is promised sooner is asserted there
 DEADLINES = Deadlines(open=3.0, ping=3.0, pong=4.0)  # browsers notice a node that froze within a scenario's patience
-LOOK_SECONDS = 0.2  # between two lists, which cost the nodes something
+AGAIN_SECONDS = 0.2  # between two tries to reach a machine that is on its way to another node
 REVOKED_SECONDS = 5.0  # after a revocation was answered nobody is told any more that the machine is connected
 
 
@@ -102,7 +105,8 @@ class Load:
 
     async def begin(self, stack: AsyncExitStack) -> None:
         """Connect browsers and watchers, open sessions, and wait until everybody sees something."""
-        ids = await self._all_connected()
+        found = {machine["name"]: machine["id"] for machine in self.team.machines()}
+        ids = [found[name] for name in sorted(self.machines.nodes())]
         self.lives = [Life(id, time.monotonic()) for id in ids]
         for number in range(self.plan.browsers):
             self.connections.append(await stack.enter_async_context(self.browser(f"person-{number}")))
@@ -111,21 +115,13 @@ class Load:
             self.watchers.append(Watcher(connection, self.team.workspace))
         for index, machine in enumerate(ids * self.plan.sessions):
             await self._talk(stack, index, machine)
-        await self.catches_up()
+        async with asyncio.timeout(WAIT_SECONDS):
+            for viewer in self.viewers:
+                await viewer.begun.wait()
         for viewer in self.viewers:  # only now: until a program has set its terminal up, that shows what is typed
             if viewer.attachment.driver and self.plan.types:
                 random = Random(f"{self.seed} {viewer.name} {viewer.talk.who}")
                 self.typing.append(asyncio.create_task(viewer.type_on(random)))
-
-    async def _all_connected(self) -> list[str]:
-        """Wait until every machine has come back from what was done before; their ids."""
-        names = sorted(self.machines.nodes())
-        async with asyncio.timeout(WAIT_SECONDS):
-            while True:
-                found = {machine["name"]: machine for machine in self.team.machines()}
-                if all(found[name]["connected"] and found[name]["state"] == "live" for name in names):
-                    return [found[name]["id"] for name in names]
-                await asyncio.sleep(LOOK_SECONDS)
 
     @asynccontextmanager
     async def browser(self, label: str) -> AsyncIterator[Connection]:
@@ -157,7 +153,7 @@ class Load:
             command=self.command(who),
             directory=str(ROOT),
         )
-        answer = await connection.request(ask)
+        answer = await persistently(lambda: connection.request(ask))
         assert isinstance(answer, m.Result)
         session = m.checked(m.Session, answer.result.get("session"))
         return Talk(who, Target(self.team.workspace, machine, session.id), self.seed)
@@ -207,6 +203,17 @@ class Load:
         noted = checker.heard((self.folder / f"{viewer.talk.who}.heard").read_bytes())
         corrupted = [Violation("corrupted input", who, repr(line[:60])) for line in noted.corrupted]
         return [*viewer.output.violations, *viewer.input.judge(noted.applied.get(viewer.name, [])), *corrupted]
+
+
+async def persistently(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer to a question that is asked again while the relay says "not now": what was done to the cluster before
+    may be healed a moment ago."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            try:
+                return await ask()
+            except (Unavailable, Offline, TimedOut, Lost):
+                await asyncio.sleep(AGAIN_SECONDS)
 
 
 @asynccontextmanager

@@ -3,8 +3,9 @@
     RELAY_URL=... RELAY_TOKEN=... python -m tests.faults.machines FOLDER NAME...
 
 It says on standard error what agents say, with the machine's name in each line. They notice a dead node sooner than
-agents usually do, because a scenario waits for it. A machine that is revoked goes on trying, as a thief would who kept
-its token, and says so if anybody takes it in.
+agents usually do, because a scenario waits for it, and come back within a second however often they lost theirs of
+late, because scenarios follow each other as failures do not. A machine that is revoked goes on trying, as a thief would
+who kept its token, and says so if anybody takes it in.
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ from relay.rules import messages as m
 
 DEADLINES = Deadlines(open=3.0, ping=3.0, pong=4.0)
 AGAIN_SECONDS = 1.0  # between two attempts of a revoked machine
+LONGEST_WAIT_SECONDS = 1.0  # the first step of an agent's back-off
+
+
+class Prompt(SystemRandom):
+    """Chance that never lets an agent wait for longer than its first step."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Between these, and below the limit."""
+        return super().uniform(a, min(b, LONGEST_WAIT_SECONDS))
 
 
 async def dial(urls: list[str], path: str, token: str | None) -> Socket:
@@ -51,7 +61,7 @@ class Machine:
         self._folder = folder / name
         self._urls = urls
         self._key = key
-        self._surroundings = Surroundings(Clock(), SystemRandom(), socket.gethostname)
+        self._surroundings = Surroundings(Clock(), Prompt(), socket.gethostname)
 
     async def live(self, stop: asyncio.Event) -> None:
         """Register, serve until stopped or sent away, and if it was revoked, keep trying."""

@@ -1,24 +1,155 @@
-"""Shows that nothing is lost and nothing done twice when nodes die, freeze, or are cut off from their peers."""
+"""Shows that nothing is lost and nothing done twice when nodes die or freeze, and that no question hangs on them."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable
+from typing import Any
 
+from relay.client.session import list_sessions
+from relay.errors import TimedOut, Unavailable
 from tests.faults.cluster import FaultCluster, Machines
-from tests.faults.load import loaded
+from tests.faults.load import Load, loaded, persistently
 from tests.support.cluster import Team
+from tests.support.screen import browser
 
-CAUGHT_UP_SECONDS = 5.0
+CAUGHT_UP_SECONDS = 5.0  # after a node was killed
+NOTICED_SECONDS = 10.0  # until peers of a frozen node miss its pongs and try it once more, as `load.py` sets them
+SHORT_FREEZE_SECONDS = 5.0
+LONG_FREEZE_SECONDS = 17.0  # longer than a lease, and than anybody waits for a pong
+FLUSH_SECONDS = 6.0  # a node that comes back has told Redis everything that it believes by then
+IN_FLIGHT_SECONDS = 2.0  # after the death of its node a question has failed or succeeded
+SLACK_SECONDS = 1.0  # for two busy cores
+
+
+def told(load: Load, what: str, seconds: list[float]) -> float:
+    """Print how long browsers took, and return the longest."""
+    took = sorted(seconds)
+    print(f"{what}: p50 {took[len(took) // 2]:.2f} s, longest {took[-1]:.2f} s; {load.records} records judged")
+    return took[-1]
 
 
 async def test_a_killed_node_costs_nobody_a_byte(
     cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
 ) -> None:
+    """Its machines and browsers go on elsewhere, each where they were."""
     async with loaded(cluster, faults_team, faults_machines, seed) as load:
-        node = faults_machines.node_of("builder")
         killed_at = time.monotonic()
-        cluster.node_at(node).kill()
-        took = sorted(await load.catches_up(killed_at))
-        print(f"caught up: {took}")
-        assert took[-1] <= CAUGHT_UP_SECONDS
+        cluster.node_at(faults_machines.node_of("builder")).kill()
+        assert told(load, "caught up after a kill", await load.catches_up(killed_at)) <= CAUGHT_UP_SECONDS
         assert load.gaps == 0
+
+
+async def test_two_of_three_nodes_killed_at_once_cost_nobody_a_byte(
+    cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
+) -> None:
+    """Everybody meets on the one that is left."""
+    async with loaded(cluster, faults_team, faults_machines, seed) as load:
+        killed_at = time.monotonic()
+        left = load.random.choice(cluster.urls)
+        for url in cluster.urls:
+            if url != left:
+                cluster.node_at(url).kill()
+        told(load, "caught up after two kills", await load.catches_up(killed_at))
+        assert set(faults_machines.nodes().values()) == {left}
+        assert load.gaps == 0
+
+
+async def test_a_node_that_is_frozen_for_a_while_goes_on_as_if_nothing_had_been(
+    cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
+) -> None:
+    """Others notice within seconds that they hear nothing of it, and nobody gives up on it."""
+    async with loaded(cluster, faults_team, faults_machines, seed) as load:
+        node = cluster.node_at(faults_machines.node_of("builder"))
+        node.freeze()
+        await asyncio.sleep(SHORT_FREEZE_SECONDS)
+        node.thaw()
+        thawed_at = time.monotonic()
+        assert told(load, "caught up after a freeze", await load.catches_up(thawed_at)) <= CAUGHT_UP_SECONDS
+        assert load.gaps == 0
+
+
+async def test_a_node_that_was_frozen_for_longer_than_its_lease_takes_nothing_back(
+    cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
+) -> None:
+    """Its machines moved meanwhile: what it believes of them when it wakes is refused, ends of sockets included."""
+    async with loaded(cluster, faults_team, faults_machines, seed) as load:
+        url = faults_machines.node_of("builder")
+        moved = [name for name, node in faults_machines.nodes().items() if node == url]
+        cluster.node_at(url).freeze()
+        frozen_at = time.monotonic()
+        took = told(load, "caught up beside a frozen node", await load.catches_up(frozen_at))
+        assert took <= NOTICED_SECONDS + CAUGHT_UP_SECONDS
+        assert url not in [faults_machines.node_of(name) for name in moved]
+        await asyncio.sleep(max(0.0, frozen_at + LONG_FREEZE_SECONDS - time.monotonic()))
+        welcomes = [faults_machines.welcomes(name) for name in moved]
+        cluster.node_at(url).thaw()
+        await asyncio.sleep(FLUSH_SECONDS)
+        assert [faults_machines.welcomes(name) for name in moved] == welcomes, "a machine had to come back"
+        for each in cluster.urls:
+            listed = faults_team.owner.on(each)("GET", f"/api/machines?workspace={faults_team.workspace}")
+            machines = {machine["name"]: machine for machine in listed["machines"]}
+            assert {(machines[name]["state"], machines[name]["connected"]) for name in moved} == {("live", True)}
+        await load.catches_up()
+        assert load.gaps == 0
+
+
+async def settled_home(team: Team, machines: Machines) -> tuple[str, str]:
+    """A machine, and the node that it is on now that it can be asked something again."""
+    machine = str(team.machine("builder")["id"])
+    async with browser(team.owner.url, team.owner.token) as anybody:
+        await persistently(lambda: list_sessions(anybody, machine))
+    return machine, machines.node_of("builder")
+
+
+async def settled(asked: Awaitable[Any], within_seconds: float) -> str:
+    """How a question ends; AssertionError if it does not in time."""
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(within_seconds):
+            await asked
+            outcome = "answered"
+    except (Unavailable, TimedOut) as error:
+        outcome = error.code
+    except TimeoutError:
+        raise AssertionError(f"still waiting after {within_seconds:g} s") from None
+    print(f"a question in flight: {outcome} after {time.monotonic() - began:.2f} s")
+    return outcome
+
+
+async def test_questions_to_a_machine_whose_node_dies_fail_or_succeed_within_two_seconds(
+    cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
+) -> None:
+    """Whether the node had taken the question, or was the one that was asked."""
+    machine, home = await settled_home(faults_team, faults_machines)
+    async with (
+        browser(cluster.other(home), faults_team.owner.token) as elsewhere,
+        browser(home, faults_team.owner.token) as there,
+    ):
+        await list_sessions(elsewhere, machine)
+        cluster.front(home).stall(only=b"/ws/agent")  # the node takes questions, and its machine does not hear them
+        asked = [asyncio.create_task(list_sessions(each, machine)) for each in (elsewhere, there)]
+        await asyncio.sleep(SLACK_SECONDS)
+        assert not any(task.done() for task in asked)
+        cluster.node_at(home).kill()
+        for task in asked:
+            await settled(task, IN_FLIGHT_SECONDS + SLACK_SECONDS)
+
+
+async def test_a_question_to_a_frozen_node_does_not_hang(
+    cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
+) -> None:
+    """It is refused within a second or two, so that whoever asked can ask again where the machine is by then; and a
+    revocation is answered, and names the node that could not be asked."""
+    machine, home = await settled_home(faults_team, faults_machines)
+    async with browser(cluster.other(home), faults_team.owner.token) as elsewhere:
+        await list_sessions(elsewhere, machine)
+        cluster.node_at(home).freeze()
+        assert await settled(list_sessions(elsewhere, machine), IN_FLIGHT_SECONDS + SLACK_SECONDS) == "unavailable"
+        began = time.monotonic()
+        owner = faults_team.owner.on(cluster.other(home))
+        answer = await asyncio.to_thread(owner, "POST", f"/api/machines/{machine}/kick")
+        took = time.monotonic() - began
+        print(f"a kick beside a frozen node: {answer} after {took:.2f} s")
+        assert took <= IN_FLIGHT_SECONDS + SLACK_SECONDS

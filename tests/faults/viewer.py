@@ -69,8 +69,7 @@ class Viewer:
         self.exited = False
         self.failure: RelayError | None = None
         self.interruptions = 0
-        self.latest_seconds = 0.0  # between saying and seeing the newest record
-        self.longest_seconds = 0.0
+        self.begun = asyncio.Event()  # it has seen something
         self._marks: list[tuple[float, asyncio.Future[float]]] = []
         self._typing = True
         self.keeping = asyncio.create_task(self._keep())
@@ -99,8 +98,7 @@ class Viewer:
                 self.interruptions += 1
 
     def _saw(self, record: records.Record, now: float) -> None:
-        self.latest_seconds = now - record.said_at
-        self.longest_seconds = max(self.longest_seconds, self.latest_seconds)
+        self.begun.set()
         for mark, seen in self._marks:
             if record.said_at >= mark and not seen.done():
                 seen.set_result(now)
