@@ -85,7 +85,15 @@ class Presence:
 
     async def announce(self, announcement: Announcement) -> Admitted | Refused:
         """Take the machine for a new connection under a generation that nobody held before, in one round trip."""
-        return await hello.announce(self._commands, self._keys, announcement)
+        return (await self.announce_all(self.shard(announcement.workspace), [announcement]))[0]
+
+    async def announce_all(self, shard: int, announcements: Sequence[Announcement]) -> list[Admitted | Refused]:
+        """The same for several machines of one shard, at most `HELLOS_PER_SCRIPT`, still in one round trip."""
+        return await hello.announce(self._commands, self._keys, shard, announcements)
+
+    def shard(self, workspace: str) -> int:
+        """Machines of which workspaces can be announced together."""
+        return self._keys.shard(workspace)
 
     async def beat(self, node: str, beats: Iterable[Beat]) -> list[Lost]:
         """Refresh the deadlines of the connections that still own their machines, mark every shard as flushed, and

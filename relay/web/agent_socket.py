@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Literal
-from uuid import uuid4
 
-import structlog
 from starlette.websockets import WebSocket
 
 from relay.errors import Close, Invalid, LimitReached, MachineRevoked, NotFound, RelayError, Replaced, Unavailable
@@ -14,8 +12,8 @@ from relay.node.hub import Agent
 from relay.node.infos import info_of
 from relay.node.socket import Carrier
 from relay.registry import SYSTEM
+from relay.rules import ids, timing, tokens
 from relay.rules import messages as m
-from relay.rules import timing, tokens
 from relay.rules.machine import Registered
 from relay.rules.presence import Fence, Info
 from relay.rules.tokens import MachineToken
@@ -165,8 +163,7 @@ class AgentConversation:
             doors.infos.changed(agent)
         if shadowed is not None:
             self._socket.spawn(self._tell_both(agent, row.name, shadowed))
-        log = structlog.get_logger()
-        log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
+        doors.log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
         if row.hostname != agent.hello.hostname:
             self._rehost_soon(agent)
 
@@ -194,10 +191,10 @@ class AgentConversation:
     async def _announce(self, agent: Agent, info: Info) -> Admitted:
         """Take the machine; raises what a refusal means to the agent."""
         doors = self._doors
-        connection = self._announcing = str(uuid4())
+        connection = self._announcing = ids.text(doors.parts.randomness(ids.RAW_BYTES))
         for attempt in range(2):
             upto = doors.tail.number
-            answer = await doors.parts.presence.announce(
+            answer = await doors.admissions.announce(
                 Announcement(
                     workspace=agent.workspace,
                     machine=agent.machine,
@@ -254,7 +251,7 @@ class AgentConversation:
                 await parts.registry.machines.set_hostname(agent.machine, stored, parts.clock())
             await parts.changed()
         except RelayError as error:
-            structlog.get_logger().warning("a hostname is not stored", machine=agent.machine, why=error.message)
+            self._doors.log.warning("a hostname is not stored", machine=agent.machine, why=error.message)
         finally:
             self._rehosting = False
         self._doors.infos.changed(agent)
@@ -279,9 +276,7 @@ class AgentConversation:
         agent, doors, token = self._agent, self._doors, self._token
         doors.hellos.end(self)
         doors.left("agent", code)
-        structlog.get_logger().info(
-            "an agent left", machine=token.machine, workspace=token.workspace, code=code, reason=reason
-        )
+        doors.log.info("an agent left", machine=token.machine, workspace=token.workspace, code=code, reason=reason)
         if agent is None:
             return
         revoked = self._socket.closing is Close.MACHINE_REVOKED
@@ -298,7 +293,7 @@ class AgentConversation:
             if self._removes:  # most close right behind their goodbye, and that ends what the connection was doing
                 await self._remove(agent)
         except RelayError as error:
-            structlog.get_logger().warning("a departure is not stored", machine=agent.machine, why=error.message)
+            self._doors.log.warning("a departure is not stored", machine=agent.machine, why=error.message)
 
     async def _let_go(self, agent: Agent, fence: Fence, seen_to_drop: bool) -> None:
         presence = self._doors.parts.presence

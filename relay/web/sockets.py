@@ -6,6 +6,8 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import cast
 
 import structlog
 from starlette.responses import Response
@@ -15,6 +17,7 @@ from starlette.websockets import WebSocket
 
 from relay import PROTOCOL
 from relay.errors import Close, RelayError, UnsupportedVersion
+from relay.node.admissions import Admissions
 from relay.node.changes import Tail
 from relay.node.deadlines import Deadlines, Waited
 from relay.node.direct import Carriage, DirectSocket
@@ -51,6 +54,16 @@ class Doors:
     bucket: Bucket
     carriage: Carriage
     hellos: Deadlines[Waited] = field(default_factory=lambda: Deadlines(HELLO_SECONDS))  # who has not said it yet
+
+    @cached_property
+    def admissions(self) -> Admissions:
+        """Where agents are announced."""
+        return Admissions(self.parts.presence, self.carriage.errands)
+
+    @cached_property
+    def log(self) -> structlog.typing.FilteringBoundLogger:
+        """For the line about each who comes or goes: to make a logger for each costs more than the line."""
+        return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger().bind())
 
     def left(self, role: str, code: int) -> None:
         """One who was let in is gone."""
@@ -135,7 +148,7 @@ class Entrance:
         except RelayError as error:
             socket.close(error.close)
         except Exception:
-            structlog.get_logger().exception("nobody could speak with a peer")
+            self._doors.log.exception("nobody could speak with a peer")
             socket.close(Close.INTERNAL)
         except asyncio.CancelledError:
             self._doors.left(self._role, Close.INTERNAL)

@@ -68,10 +68,12 @@ class Cluster:
 
     async def hello(self, machine: str, node: str = NODE, **claims: int | str) -> Admitted | Refused:
         """A machine says hello on a node."""
+        return await self.presence.announce(self.announcement(machine, node, **claims))
+
+    def announcement(self, machine: str, node: str = NODE, **claims: int | str) -> Announcement:
+        """What a machine's hello claims."""
         wanted = {"token_version": 1, "connection": uuid4().hex[:8], **claims}
-        return await self.presence.announce(
-            Announcement(workspace=self.workspace, machine=machine, node=node, info=Info(pid=1), **wanted)  # type: ignore[arg-type]
-        )
+        return Announcement(workspace=self.workspace, machine=machine, node=node, info=Info(pid=1), **wanted)  # type: ignore[arg-type]
 
     async def welcome(self, machine: str, node: str = NODE, **claims: int | str) -> Fence:
         """A machine says hello and is admitted."""

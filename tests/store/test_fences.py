@@ -41,6 +41,25 @@ async def test_of_hellos_at_once_exactly_one_owns_the_machine_and_each_other_is_
     assert replaced == {answer.fence.connection for answer in answers} - {owner.connection}
 
 
+async def test_hellos_that_come_together_are_each_answered_as_if_they_were_alone(cluster: Cluster) -> None:
+    await cluster.settle()
+    taken, contested, revoked, fresh = [machine_id() for _ in range(4)]
+    newest = await cluster.welcome(taken, token_version=2)
+    held = await cluster.welcome(contested)
+    await cluster.revoke(revoked)
+    asked = [cluster.announcement(machine) for machine in (taken, contested, revoked, fresh, fresh)]
+    replaced, newcomer, refused, first, second = await cluster.presence.announce_all(cluster.shard, asked)
+    assert (replaced, refused) == (Refused("replaced", newest), Refused("revoked"))
+    assert isinstance(newcomer, Admitted)
+    assert isinstance(first, Admitted)
+    assert isinstance(second, Admitted)
+    assert newcomer.previous_connection == held.connection
+    assert first.previous_connection is None
+    assert second.previous_connection == first.fence.connection
+    assert second.fence.generation > first.fence.generation
+    assert (await cluster.record(fresh)).fence == second.fence
+
+
 async def test_the_newcomer_learns_whom_it_replaced_and_where_that_one_is(cluster: Cluster) -> None:
     await cluster.settle()
     machine = machine_id()
