@@ -14,6 +14,7 @@ class Meters:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self._found: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
         self._opened = Counter("relay_sockets_opened", "Sockets accepted", ["role"], registry=registry)
         self._closed = Counter("relay_sockets_closed", "Sockets closed", ["role", "code"], registry=registry)
         self._limits = Counter("relay_limits_reached", "Times a named limit was met", ["limit"], registry=registry)
@@ -22,14 +23,21 @@ class Meters:
         self._lost = Counter("relay_beats_lost", "Beats that Redis did not take", ["reason"], registry=registry)
         self._beats = Counter("relay_beats", "Beats told to Redis", registry=registry)
 
+    def _labelled(self, counter: Counter, *labels: str) -> Counter:
+        """The counter with these labels, looked up once: each time it is locked for them and checked against them."""
+        found = self._found.get((counter, labels))
+        if found is None:
+            found = self._found[counter, labels] = counter.labels(*labels)
+        return found
+
     def opened(self, role: str) -> None:
         """A socket was accepted."""
-        self._opened.labels(role).inc()
+        self._labelled(self._opened, role).inc()
 
     def closed(self, role: str, code: int) -> None:
         """A socket ended, by us or by its peer; codes that are nobody's business count as 0."""
         known = code if 1000 <= code <= 1015 or 4000 <= code <= 4299 else 0
-        self._closed.labels(role, str(known)).inc()
+        self._labelled(self._closed, role, str(known)).inc()
 
     def limited(self, limit: str) -> None:
         """A limit of `rules/limits.py` or of the settings was met, and somebody paid for it."""

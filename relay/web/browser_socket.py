@@ -109,7 +109,7 @@ class BrowserConversation:
                 node=doors.boot,
             )
         )
-        structlog.get_logger().info("a browser joined", user=identity.id)
+        doors.log.info("a browser joined", user=identity.id)
 
     def _act(self, message: m.FromBrowser) -> None:
         browser, doors = self._browser, self._doors
@@ -223,7 +223,7 @@ class BrowserConversation:
         """Let go of everything that this socket held."""
         self._doors.hellos.end(self)
         self._doors.left("browser", code)
-        structlog.get_logger().info("a browser left", user=self._browser.identity.id, code=code, reason=reason)
+        self._doors.log.info("a browser left", user=self._browser.identity.id, code=code, reason=reason)
         self._doors.feeds.browser_left(self._browser)
         self._doors.router.browser_left(self._browser)
 

@@ -13,6 +13,8 @@ from relay.web.http import Http, Patience, too_slow
 from relay.web.opening import Opening, read_opening
 from relay.web.upgrade import SPEC_VERSION, Handshake, last_answer
 
+ASGI_VERSION = "3.0"  # uvicorn looks it up for each connection; ours is no application of ASGI 2
+
 
 class Door(asyncio.Protocol):
     """One connection until it has said something. A storm of handshakes is a storm of equal requests, and the parser
@@ -56,20 +58,20 @@ class Door(asyncio.Protocol):
 
     def _scope(self, opening: Opening) -> dict[str, Any]:
         """As `Http` makes it."""
-        path = opening.path.decode()
+        root, path = self._config.root_path, opening.path.decode()
         return {
             "type": "websocket",
-            "asgi": {"version": self._config.asgi_version, "spec_version": SPEC_VERSION},
+            "asgi": {"version": ASGI_VERSION, "spec_version": SPEC_VERSION},
             "http_version": "1.1",
             "server": get_local_addr(self._transport),
             "client": get_remote_addr(self._transport),
             "scheme": "wss" if self._config.is_ssl else "ws",
-            "root_path": self._config.root_path,
+            "root_path": root,
             "headers": opening.headers,
             "state": self._app_state.copy(),
             "method": "GET",
-            "path": self._config.root_path + path,
-            "raw_path": (self._config.root_path + path).encode(),
+            "path": root + path,
+            "raw_path": (root + path).encode(),
             "query_string": opening.query,
         }
 
