@@ -34,7 +34,8 @@ class Membership:
         now = self.renewed_at = asyncio.get_running_loop().time()
         listed = {lease.boot: (lease, now) for lease in before if lease.boot != self._boot}
         if self._boot not in {lease.boot for lease in before}:
-            self._forgotten |= self._others  # Redis forgot us, so it forgot others
+            # Redis forgot us, so it forgot others. If it did so before, they have had no time to be listed in between.
+            self._forgotten |= {boot: (lease, now) for boot, (lease, _) in self._others.items()}
         # They may live until they have had a lease's time to be listed again, for each renews in its own rhythm.
         self._forgotten = {
             boot: (lease, at)

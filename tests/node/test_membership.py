@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -62,6 +63,20 @@ async def test_a_node_that_redis_forgot_may_live_until_it_has_had_time_to_say_so
     await here.renew()
     assert alive(here, leases) == {"here"}
     assert here.urls() == ["http://here"]
+
+
+async def test_a_redis_that_forgets_again_and_again_makes_no_node_dead(
+    here: Membership, leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It forgot each time before this node had seen the other one listed again."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for passed in (1, 6, 11, 16, 21):
+        monkeypatch.setattr(loop, "time", lambda passed=passed: began + passed)
+        leases.listed = []
+        await here.renew()
+        assert here.urls() == ["http://here", "http://there"]
+    monkeypatch.undo()
 
 
 async def test_a_node_that_is_listed_again_and_then_leaves_is_gone_at_once(here: Membership, leases: Leases) -> None:
