@@ -141,6 +141,8 @@ class Directory:
         ids = list(view.rows) if machines is None else machines
         looked = span(asyncio.get_running_loop().time())
         readout = await self._presence.read(workspace, ids)
+        if view.version >= 0 and view.settled and not readout.settled:
+            await self._look_who_was_offline(view)
         if machines is None:
             view.records = readout.records
             view.version, view.settled_then, view.looked = readout.version, readout.settled, looked
@@ -151,6 +153,18 @@ class Directory:
         view.unread.difference_update(ids)
         view.settled = readout.settled
         view.read_ms, view.read_at = readout.now_ms, asyncio.get_running_loop().time()
+
+    async def _look_who_was_offline(self, view: View) -> None:
+        """Redis may have lost its memory, and then only the registry knows who was offline before: sweepers told it,
+        which is no change that rows are read again for. Without the registry nobody is taken for offline."""
+        online = [row.id for row in view.rows.values() if row.offline_reason is None and row.last_seen_ms is not None]
+        for start in range(0, len(online), ROWS_AGAIN):
+            try:
+                rows = await self._registry.machines.get_many(online[start : start + ROWS_AGAIN])
+            except RegistryUnavailable:
+                return
+            offline = {id: row for id, row in rows.items() if row.offline_reason is not None and id in view.rows}
+            view.put(offline, offline)  # one that a change names meanwhile stays marked, and is read again
 
     def describe(self, identity: Identity, view: View, machine: str) -> Machine | None:
         """The machine as `identity` may see it now, or None if it does not exist for them."""
@@ -164,6 +178,10 @@ class Directory:
     async def registered(self, identity: Identity, machine: str) -> Registered:
         """What the registry keeps of a machine that `identity` may see; raises `NotFound`, in the same words."""
         await self._catch_up()
+        return await self.known(identity, machine)
+
+    async def known(self, identity: Identity, machine: str) -> Registered:
+        """The same as of the changes that this node has read, for those who ask about many machines because of one."""
         for workspace in identity.roles:
             row = (await self._rows(workspace)).rows.get(machine)
             if row is not None and access.may(identity, "see", workspace, row):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from relay.node.view import LOOK_SECONDS, PARTS
@@ -81,6 +82,19 @@ async def test_once_silence_is_trusted_again_everything_is_read_though_one_machi
     await fleet.directory.find(person("owner"), number(1))
     await fleet.listed()
     assert fleet.read[2:] == [{number(1)}, set(fleet.rows)]
+
+
+async def test_who_was_offline_before_redis_lost_its_memory_is_not_shown_as_there_again(fleet: Fleet) -> None:
+    """That sweepers told the registry is no change of access, so rows in memory lack it."""
+    await fleet.listed()
+    fleet.rows[number(1)] = msgspec.structs.replace(fleet.rows[number(1)], offline_reason="silent")
+    fleet.records.clear()
+    fleet.settled = False
+    view = await fleet.directory.machines(ACME)
+    owner = person("owner")
+    states = [fleet.directory.describe(owner, view, number(n)) for n in (0, 1)]
+    assert [machine and machine.state for machine in states] == ["degraded", "offline"]
+    assert fleet.rows_read == 1
 
 
 async def test_two_who_ask_at_once_share_one_reading(fleet: Fleet) -> None:
