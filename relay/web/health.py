@@ -51,7 +51,7 @@ CALLS = (
     Call(
         method="GET",
         path="/readyz",
-        does="Tells whether this node takes new peers; 503 with reasons while it drains or cannot hear the others.",
+        does="Tells whether this node takes new peers; 503 with reasons while it drains, is deaf or has lost Redis.",
         handle=readyz,
         answer=Ready,
         asker="anybody",

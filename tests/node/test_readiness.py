@@ -48,6 +48,25 @@ async def test_a_node_that_is_deaf_takes_no_newcomers_until_it_hears_itself_agai
         assert "bus-deaf" not in node.readiness()
 
 
+async def test_a_node_that_has_had_no_redis_for_too_long_says_so_until_redis_answers(
+    node: Node, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.node.outage.TICKS", 3)
+    async with asyncio.timeout(WAIT_SECONDS):
+        await node.membership.renew()
+        assert "redis-lost" not in node.readiness()
+        valkey.freeze()
+        try:
+            for _ in range(4):
+                node.outage.tick()
+            assert "redis-lost" in node.readiness()
+        finally:
+            valkey.thaw()
+        await node.membership.renew()
+        node.outage.tick()
+        assert "redis-lost" not in node.readiness()
+
+
 def test_a_process_that_ends_waits_longer_than_for_a_peer_that_never_answers() -> None:
     """Such a peer is cut when its time is over, and what its end leaves to be done comes after that."""
     assert PARTING_SECONDS >= FAREWELL_SECONDS + 1
