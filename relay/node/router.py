@@ -250,7 +250,9 @@ class Router:
                 self._calls.node_lost(boot)
         self._lanes.keep_alive(homes | watchers, asked)
         self._lanes.check_late(homes | watchers | asked, now)
-        if repeat_interest:
+        if not repeat_interest:
+            self.attachments.tell_interest()
+        else:
             self.attachments.repeat_interest()
             self.sessions.forget_silent(now)
             self._lanes.forget_idle(now)
