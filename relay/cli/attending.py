@@ -131,9 +131,11 @@ async def _output(attachment: Attachment, terminal: RawTerminal) -> events.Exite
                 await terminal.show(data)
             case events.Exited():
                 return event
-            case events.Gap():
-                await terminal.clear()
-                await terminal.say("some output is lost; what follows is complete")
+            case events.Gap(beginning):
+                if not beginning:
+                    await terminal.clear()
+                lost = "the machine does not keep the beginning" if beginning else "some output is lost"
+                await terminal.say(f"{lost}; what follows is complete")
             case events.Interrupted(reason):
                 await terminal.say(f"{reason}; it resumes by itself, ~. leaves")
             case events.Resumed():

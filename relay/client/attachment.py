@@ -290,8 +290,8 @@ class Attachment:
         self._line.begin(message.attachment, message.epoch, message.first, continued=start is Start.CONTINUED)
         if unheard is not None:
             self._feed.put(unheard)
-        if start is Start.GAP:
-            self._feed.put(events.Gap())
+        if start is Start.GAP or (start is Start.FRESH and message.first > 1):
+            self._feed.put(events.Gap(beginning=start is Start.FRESH))
         if start is not Start.CONTINUED:
             self._feed.put(events.Resized(message.columns, message.rows))
 

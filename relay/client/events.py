@@ -34,7 +34,10 @@ class Exited(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Output between what you had and what follows is lost; a terminal clears its screen."""
+    """Output before what follows is lost, and you never had it: between what you had and this (a terminal clears its
+    screen), or, for `beginning`, before all that you will ever get."""
+
+    beginning: bool = False
 
 
 class Interrupted(NamedTuple):

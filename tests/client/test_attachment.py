@@ -98,6 +98,18 @@ async def test_a_first_attach_gets_what_was_there_before() -> None:
             assert not screen.saw(events.Gap)
 
 
+async def test_a_first_attach_that_gets_only_the_rest_says_so() -> None:
+    """Whoever reads it would take its first line for the beginning."""
+    async with small_relay() as world:
+        shell = world.open()
+        shell.frame(Kind.OUTPUT, b"long ago ")
+        shell.frame(Kind.OUTPUT, b"before ")
+        shell.first_kept = 2
+        async with at_shell(world, shell=shell) as (_, _, _, screen):
+            await screen.until(lambda: screen.shown == b"before ")
+            assert events.Gap(beginning=True) in screen.seen
+
+
 async def test_typed_bytes_are_applied_and_sizes_and_the_end_of_input_told() -> None:
     async with small_relay() as world, at_shell(world) as (_, shell, attachment, _):
         assert await attachment.write(b"x" * 100_000)
