@@ -41,8 +41,8 @@ class Admissions:
     async def _ask(self, shard: int) -> None:
         asked: list[Hello] = []
         try:
-            while self._waiting[shard]:
-                waiting = self._waiting[shard]
+            while waiting := [hello for hello in self._waiting[shard] if not hello.answer.done()]:
+                # Who left before it was asked is not asked about: it has been abandoned, and that must come behind.
                 asked, self._waiting[shard] = waiting[:HELLOS_PER_SCRIPT], waiting[HELLOS_PER_SCRIPT:]
                 answers = await self._presence.announce_all(shard, [hello.announcement for hello in asked])
                 for hello, answer in zip(asked, answers, strict=True):

@@ -135,3 +135,18 @@ async def test_the_end_of_the_process_is_the_end_of_waiting() -> None:
     await asked(redis, 1)
     running.cancel()
     assert isinstance((await outcomes(waiting))[0], asyncio.CancelledError)
+
+
+async def test_one_who_leaves_before_it_is_asked_about_is_not_asked_about(errands: Errands) -> None:
+    """Else Redis would take its hello after it was told that nobody waits for it."""
+    redis = Asked()
+    admissions = Admissions(cast(Presence, redis), errands)
+    first = asyncio.create_task(admissions.announce(hello("a")))
+    await asked(redis, 1)
+    leaving, staying = [asyncio.create_task(admissions.announce(hello(name))) for name in "bc"]
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.sleep(0)
+    redis.may_answer.set()
+    await outcomes(first, leaving, staying)
+    assert redis.batches == [["a"], ["c"]]
