@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import pytest
 import pytest_asyncio
@@ -14,7 +15,7 @@ from redis.exceptions import NoPermissionError
 from relay.errors import Misconfigured, Unavailable
 from relay.rules.presence import Fence
 from relay.store import Bus, DeviceCodes, Keys, Lost, Memory, Rate, Rates, Tickets, agree, open_memory
-from relay.store.connection import ask
+from relay.store.connection import ANSWER_SECONDS, ask
 from relay.store.memory import ask_all
 from relay.store.servers import Place
 from relay.store.slots import Slots
@@ -236,6 +237,27 @@ async def test_a_slot_that_is_given_away_is_followed(servers: RedisCluster, clus
         assert await story.healed() <= HEALED_SECONDS
         assert servers.owner(story.channel) is taker
         assert story.bus.losses == 1
+
+
+async def test_beats_for_other_servers_do_not_wait_for_one_that_hangs(
+    servers: RedisCluster, cluster: Cluster, memory: Memory
+) -> None:
+    await cluster.settle()
+    markers = {shard: cluster.keys.of(shard, "marker") for shard in cluster.keys.shards}
+    hanging = servers.owner(markers[0])
+    others = [marker for marker in markers.values() if servers.owner(marker) is not hanging]
+    hanging.freeze()
+    try:
+        flush = asyncio.create_task(cluster.presence.beat("another node", []))
+        async with asyncio.timeout(ANSWER_SECONDS - 1.0):
+            for marker in others:
+                while await ask(memory, "HGET", marker, "by") != "another node":
+                    pass
+        assert not flush.done()
+    finally:
+        hanging.thaw()
+    with suppress(Unavailable):
+        await flush
 
 
 async def test_a_killed_primary_is_replaced_within_seconds(servers: RedisCluster, cluster: Cluster) -> None:
