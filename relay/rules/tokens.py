@@ -58,10 +58,11 @@ class Secret:
 class Secrets:
     """The cluster's secrets, newest first: the first signs and hashes, all of them verify."""
 
-    __slots__ = ("_secrets",)
+    __slots__ = ("_by_id", "_secrets")
 
     def __init__(self, secrets: tuple[Secret, ...]) -> None:
         self._secrets = secrets
+        self._by_id = {secret.id: secret for secret in reversed(secrets)}  # of two with one id, the newer
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(secret.id for secret in self._secrets)})"
@@ -81,7 +82,7 @@ class Secrets:
 
     def find(self, id: str) -> Secret | None:
         """The secret with this id, or None if it was retired."""
-        return next((secret for secret in self._secrets if secret.id == id), None)
+        return self._by_id.get(id)
 
     def hash(self, token: str) -> str:
         """What is stored of a token: `SECRETID:HEX`, made with the first secret."""

@@ -6,7 +6,6 @@ import asyncio
 from typing import Any, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
 from relay.web.http import Http, Patience, too_slow
@@ -63,8 +62,8 @@ class Door(asyncio.Protocol):
             "type": "websocket",
             "asgi": {"version": ASGI_VERSION, "spec_version": SPEC_VERSION},
             "http_version": "1.1",
-            "server": get_local_addr(self._transport),
-            "client": get_remote_addr(self._transport),
+            "server": _address(self._transport.get_extra_info("sockname")),
+            "client": _address(self._transport.get_extra_info("peername")),
             "scheme": "wss" if self._config.is_ssl else "ws",
             "root_path": root,
             "headers": opening.headers,
@@ -99,3 +98,8 @@ class Door(asyncio.Protocol):
     def shutdown(self) -> None:
         """Called by uvicorn when the process ends."""
         self._transport.close()
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """Host and port of a socket's name, as ASGI wants them; uvicorn makes a socket to ask it."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import logging
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from hashlib import sha1
 from http import HTTPStatus
 from typing import Any
@@ -38,17 +38,21 @@ class Refusal(Exception):
 
 def accepted_key(headers: Headers) -> bytes:
     """What proves that a handshake was understood; raises `Refusal` where it is not one of RFC 6455, section 4.2.1."""
-    values = [value for name, value in headers if name == b"sec-websocket-version"]
-    if values != [VERSION]:
+    if values_of(b"sec-websocket-version", headers) != [VERSION]:
         raise Refusal(426, "WebSocket version 13 is spoken here.", (b"sec-websocket-version", VERSION))
-    keys = [value for name, value in headers if name == b"sec-websocket-key"]
+    keys = values_of(b"sec-websocket-key", headers)
     try:
-        sound = len(keys) == 1 and len(b64decode(keys[0], validate=True)) == KEY_BYTES
+        sound = len(keys) == 1 and len(a2b_base64(keys[0], strict_mode=True)) == KEY_BYTES
     except binascii.Error:
         sound = False
     if not sound:
         raise Refusal(400, "A Sec-WebSocket-Key of 16 bytes is needed, once.")
-    return b64encode(sha1(keys[0] + GUID, usedforsecurity=False).digest())
+    return b2a_base64(sha1(keys[0] + GUID, usedforsecurity=False).digest(), newline=False)
+
+
+def values_of(name: bytes, headers: Headers) -> list[bytes]:
+    """Of every header with this name."""
+    return [value for each, value in headers if each == name]
 
 
 def last_answer(status: int, headers: Headers, body: bytes) -> bytes:
@@ -96,7 +100,7 @@ class Handshake(asyncio.Protocol):
         except Refusal as refusal:
             self._deny(refusal.status, refusal.headers, refusal.body)
             return
-        words = [value for name, value in headers if name == b"sec-websocket-protocol"]
+        words = values_of(b"sec-websocket-protocol", headers)
         self._scope = scope | {
             "subprotocols": [word.strip() for value in words for word in value.decode("latin-1").split(",")],
             "extensions": {"websocket.http.response": {}, TAKE_OVER: self.take_over},
