@@ -40,6 +40,7 @@ SENTINEL_PORT = 26379
 # their first word off.
 _NOT_NOW_CLASSES = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError, AskError)  # and MovedError
 _NOT_NOW_WORDS = ("BUSY", "MISCONF", "NOREPLICAS", "MASTERDOWN")
+_CLOSED_WORDS = "the handler is closed"  # uvloop, of a connection that Redis closed a moment ago
 
 
 class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -81,7 +82,9 @@ def answering() -> Iterator[None]:
         if isinstance(error, _NOT_NOW_CLASSES) or str(error).startswith(_NOT_NOW_WORDS):
             raise Unavailable("the relay's memory (Redis) cannot take this now") from error
         raise  # we asked something wrong
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _CLOSED_WORDS not in str(error):
+            raise  # a mistake of ours
         raise Unavailable("the relay's memory (Redis) does not answer") from error
 
 

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from relay.errors import Misconfigured, Unavailable
 from relay.store import Keys, Presence, connect, open_memory
-from relay.store.connection import CONNECTIONS, ask
+from relay.store.connection import CONNECTIONS, answering, ask
 from relay.store.script import Call, Script, run_all
 from tests.support.valkey import Valkey
 
@@ -63,6 +63,13 @@ async def test_a_redis_that_does_not_answer_is_unavailable(tmp_path: Path, keys:
     with pytest.raises(Unavailable):
         await Presence(client, keys).beat("node", [])
     await client.aclose()
+
+
+async def test_a_connection_that_was_closed_a_moment_ago_is_no_mistake_of_ours() -> None:
+    with pytest.raises(Unavailable), answering():
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+    with pytest.raises(RuntimeError), answering():
+        raise RuntimeError("a mistake of ours")
 
 
 async def test_a_redis_that_may_not_write_is_unavailable(redis: Redis, keys: Keys) -> None:
