@@ -23,10 +23,15 @@ def pytest_configure() -> None:
 
 
 # What takes seconds to start is started by one worker, which runs all tests that ask for it: by fixture, their group.
-SHARED = {"shared_cluster": "cluster", "on_postgresql": "postgresql", "faults_cluster": "faults"}
+SHARED = {
+    "shared_cluster": "cluster",
+    "on_postgresql": "postgresql",
+    "faults_cluster": "faults",
+    "registered": "registry-faults",
+}
 # The groups that take longest come first, so that no worker is left with one of them when the others are done. The very
 # first waits for a minute and a half and does nothing.
-LONGEST = ("real-time", "faults", "browser", "cli", "cluster", "postgresql", "dev")
+LONGEST = ("real-time", "faults", "redis-failover", "registry-faults", "browser", "cli", "cluster", "postgresql", "dev")
 
 
 @pytest.hookimpl(tryfirst=True)

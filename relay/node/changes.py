@@ -114,8 +114,14 @@ class Tail:
         for fresh_start in self._fresh_starts:
             fresh_start()
 
-    def ring(self, _message: bytes = b"") -> None:
-        """The table has grown: look now."""
+    def bell(self) -> bytes:
+        """What to ring with for others: up to which change the table has grown, if this node knows."""
+        return b"" if self.away() else str(self.number).encode()
+
+    def ring(self, message: bytes = b"") -> None:
+        """The table has grown: look now, unless it says up to where and that was read."""
+        if message.isdigit() and int(message) <= self.number:
+            return
         self._rung_at = _now()
         self._rung.set()
 

@@ -139,6 +139,17 @@ async def test_what_was_read_is_vouched_for_until_a_bell_rings_or_too_much_time_
     assert table.tail.vouched()
 
 
+async def test_a_bell_that_tells_of_nothing_new_is_no_reason_to_doubt(table: Table) -> None:
+    """Its own, for one, which comes back to the node that rang it."""
+    table.grow("a", "b")
+    await table.tail.look()
+    table.now += 1
+    table.tail.ring(table.tail.bell())
+    assert table.tail.vouched()
+    table.tail.ring(b"3")
+    assert not table.tail.vouched()
+
+
 def _loses_two(table: Table) -> None:
     del table.rows[-2:]
 

@@ -21,7 +21,8 @@ from relay.registry import SYSTEM, Registry, migrate
 from relay.registry.database import ANSWER_SECONDS, UNDER_WAY, Database
 from relay.registry.engines import POOL_CONNECTIONS
 from tests.registry.acme import START_MS, Acme
-from tests.support.postgres import Postgres, url_at
+from tests.support.postgres import Postgres
+from tests.support.postgres_pair import Pair
 
 SOON_SECONDS = 0.5  # for an answer that does not come: tests need not wait as long as people do
 SLACK_SECONDS = 3.0  # a busy machine runs late
@@ -29,38 +30,14 @@ SLACK_SECONDS = 3.0  # a busy machine runs late
 pytestmark = pytest.mark.xdist_group("postgresql")  # one worker starts servers
 
 
-class Pair:
-    """Two servers, of which one at a time is what the registry's URL leads to."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folders = [folder / "a", folder / "b"]
-        self.address = folder / "at"
-        for place in self.folders:
-            place.mkdir()
-        self.primary, self.standby = (Postgres(place) for place in self.folders)
-        self.primary.start()
-        self.lead_to(self.primary)
-
-    def lead_to(self, server: Postgres) -> None:
-        """Whoever connects from now on meets this server; connections stay where they are."""
-        self.address.unlink(missing_ok=True)
-        self.address.symlink_to(server.folder)
-
-    def url(self, database: str = "postgres", user: str = "postgres") -> str:
-        """What a registry is opened with."""
-        return url_at(self.address, database, user)
-
-
 @pytest.fixture(scope="module")
 def pair(postgres: Postgres) -> Iterator[Pair]:
     """Servers that tests may stop; `postgres` has shown that there can be any."""
     with tempfile.TemporaryDirectory(prefix="relay-pg-") as folder:
-        os.chmod(folder, 0o755)
         servers = Pair(Path(folder))
         asyncio.run(migrate(servers.url()))
         yield servers
-        servers.primary.throw_away()
-        servers.standby.throw_away()
+        servers.throw_away()
 
 
 @pytest.fixture

@@ -27,6 +27,10 @@ class Metrics:
         line = _line(name, labels)
         return self._read().get(line, 0.0) - self._before.get(line, 0.0)
 
+    def gauge(self, name: str) -> float:
+        """What a gauge says now."""
+        return self._read()[name]
+
     def reaches(self, count: float, name: str, **labels: str) -> None:
         """Wait until a counter has grown by exactly so much."""
         give_up = time.monotonic() + WAIT_SECONDS

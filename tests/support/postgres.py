@@ -56,6 +56,15 @@ class Postgres:
         data = self.folder / "data"
         if not data.exists():
             self._run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        self._spawn(data)
+        self._await_answer()
+
+    async def start_again(self) -> None:
+        """`start` while a loop runs; in its thread, with whose end the server would end."""
+        self._spawn(self.folder / "data")
+        await asyncio.to_thread(self._await_answer)
+
+    def _spawn(self, data: Path) -> None:
         settings = [word for setting in FAST for word in ("-c", setting)]
         self._process = subprocess.Popen(
             [str(self._binaries / "postgres"), "-D", str(data), "-k", str(self.folder), "-h", "", *settings],
@@ -65,6 +74,9 @@ class Postgres:
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             **self._as,
         )
+
+    def _await_answer(self) -> None:
+        assert self._process is not None
         give_up = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -98,6 +110,7 @@ class Postgres:
 
     def follow(self, primary: Postgres) -> None:
         """Become a copy of a running server that takes no writes, to be started; `promote` ends that."""
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
         target = ("-D", str(self.folder / "data"), "-R", "--no-sync")
         self._run("pg_basebackup", *target, "-h", str(primary.folder), "-U", "postgres", "-c", "fast")
 
@@ -131,6 +144,14 @@ class Postgres:
         connection = await asyncpg.connect(user="postgres", database=database, host=str(self.folder))
         try:
             await connection.execute(statements)
+        finally:
+            await connection.close()
+
+    async def fetch(self, query: str, database: str = "postgres") -> list[Any]:
+        """The rows of a query."""
+        connection = await asyncpg.connect(user="postgres", database=database, host=str(self.folder))
+        try:
+            return list(await connection.fetch(query))
         finally:
             await connection.close()
 
