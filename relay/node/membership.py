@@ -25,11 +25,14 @@ class Membership:
         self._others: dict[str, tuple[Lease, float]] = {}  # with when it was last listed, monotonic seconds
         self._forgotten: dict[str, tuple[Lease, float]] = {}  # those of them that Redis lost, and not by their leave
         self.draining = False
+        self._left = False
         self.renewed_at: float | None = None  # monotonic seconds
 
     async def renew(self) -> None:
-        """Renew the lease and read the others'; raises `Unavailable`."""
+        """Renew the lease and read the others'; raises `Unavailable`. Does nothing once this node has left."""
         before = await self._leases.live()
+        if self._left:
+            return  # else whoever watches it leave would wait for a lease that nobody holds
         await self._leases.renew(self._lease())
         now = self.renewed_at = asyncio.get_running_loop().time()
         listed = {lease.boot: (lease, now) for lease in before if lease.boot != self._boot}
@@ -65,6 +68,7 @@ class Membership:
 
     async def leave(self) -> None:
         """Take this node off the list; that the lease ends by itself is good enough if Redis does not answer."""
+        self._left = True
         try:
             await self._leases.release(self._boot)
         except RelayError as error:

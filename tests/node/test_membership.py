@@ -24,6 +24,10 @@ class Leases:
         """The list as it stands."""
         return list(self.listed)
 
+    async def release(self, boot: str) -> None:
+        """Take a node off it."""
+        self.listed = [each for each in self.listed if each.boot != boot]
+
     async def renew(self, lease: Lease) -> None:
         """Put a node on it."""
         self.listed = [*(each for each in self.listed if each.boot != lease.boot), lease]
@@ -93,3 +97,11 @@ async def test_a_node_that_is_listed_again_and_then_leaves_is_gone_at_once(here:
 async def test_a_node_that_left_is_not_asked(here: Membership, leases: Leases) -> None:
     leases.listed = [HERE]
     assert alive(here, leases) == {"here"}
+
+
+async def test_a_node_that_left_does_not_come_back_with_a_renewal_that_was_due(
+    here: Membership, leases: Leases
+) -> None:
+    await here.leave()
+    await here.renew()
+    assert leases.listed == [THERE]
