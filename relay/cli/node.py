@@ -40,14 +40,14 @@ def command(context: click.Context) -> None:
         serve(load())
 
 
-@command.command(name="list")
+@command.command(name="list", short_help="List the nodes of the cluster.")
 @_JSON
 def list_nodes(as_json: bool) -> None:
     """List the nodes of the cluster, and how many agents and browsers each holds."""
     asyncio.run(_list(as_json))
 
 
-@command.command(name="drain")
+@command.command(name="drain", short_help="Ask a node to send its peers elsewhere and to end.")
 @click.argument("node")
 @click.option("--wait/--no-wait", default=True, help="Wait until it has drained and ended.")
 def drain(node: str, wait: bool) -> None:
@@ -58,7 +58,7 @@ def drain(node: str, wait: bool) -> None:
     asyncio.run(_drain(node, wait))
 
 
-@command.command(name="rebalance")
+@command.command(name="rebalance", short_help="Ask over-full nodes to share their agents.")
 @click.option("--dry-run", is_flag=True, help="Only say which agents would be asked to move.")
 @_JSON
 def rebalance(dry_run: bool, as_json: bool) -> None:
