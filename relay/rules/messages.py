@@ -16,7 +16,8 @@ from relay.errors import Invalid, TooBig
 from relay.rules import limits
 from relay.rules.machine import Machine
 
-Id = Annotated[str, Meta(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
+# In Python `$` also matches before a line break at the end, so each pattern says otherwise in words that JavaScript shares.
+Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?!\n)$")]
 Ref = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Attachment = Annotated[int, Meta(ge=1, le=65_535)]
@@ -25,7 +26,7 @@ Columns = Annotated[int, Meta(ge=1, le=limits.TERMINAL_COLUMNS)]
 Rows = Annotated[int, Meta(ge=1, le=limits.TERMINAL_ROWS)]
 Title = Annotated[str, Meta(max_length=limits.TITLE_CHARACTERS)]
 Hostname = Annotated[str, Meta(min_length=1, max_length=limits.HOSTNAME_CHARACTERS)]
-ClientId = Annotated[str, Meta(min_length=8, max_length=64, pattern="^[A-Za-z0-9_-]+$")]
+ClientId = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
 Mode = Literal["drive", "watch"]
 SessionKind = Literal["terminal", "exec"]
 Unix = Annotated[float, Meta(ge=0, le=limits.UNIX_SECONDS)]

@@ -97,6 +97,7 @@ def test_a_browser_is_told_apart_what_is_newer_than_itself() -> None:
     ("message", "field"),
     [
         ({"type": "hello", "instance": number(0xA).upper(), "hostname": "h", "version": "1"}, "instance"),
+        ({"type": "hello", "instance": number(1) + "\n", "hostname": "h", "version": "1"}, "instance"),
         ({"type": "hello", "instance": number(1), "hostname": "", "version": "1"}, "hostname"),
         ({"type": "hello", "instance": number(1), "hostname": "h" * 254, "version": "1"}, "hostname"),
         ({"type": "hello", "instance": number(1), "hostname": "h", "version": "1", "pid": -1}, "pid"),
@@ -120,7 +121,7 @@ def test_lists_from_a_browser_are_bounded() -> None:
         m.from_browser(msgspec.json.encode(rows))
 
 
-@pytest.mark.parametrize("client", ["short", "x" * 65, "with space", "a/../../b"])
+@pytest.mark.parametrize("client", ["short", "x" * 65, "with space", "a/../../b", "a-line-break\n"])
 def test_a_client_id_is_a_word_of_bounded_length(client: str) -> None:
     with pytest.raises(Invalid, match="client"):
         m.from_browser(msgspec.json.encode({"type": "hello", "client": client}))
