@@ -43,13 +43,14 @@ async def _who(doors: Doors, websocket: WebSocket) -> tuple[Identity, str]:
     parts = doors.parts
     bearer = bearer_token(websocket.headers)
     if bearer is not None:
-        return await parts.authenticator.by_token(bearer), parts.authenticator.claim(bearer)
+        claim = parts.authenticator.claim(bearer)
+        return await parts.authenticator.by_claim(claim), claim
     tickets = [word for word in websocket.scope.get("subprotocols", []) if word != PROTOCOL]
     if tickets:
-        claim = await parts.tickets.redeem(tickets[0])
-        if claim is None:
+        redeemed = await parts.tickets.redeem(tickets[0])
+        if redeemed is None:
             raise BadToken("this ticket is unknown, used or expired")
-        return await parts.authenticator.by_claim(claim), claim
+        return await parts.authenticator.by_claim(redeemed), redeemed
     cookie = websocket.cookies.get(COOKIE)
     if cookie is None:
         raise BadToken("sign in first")
