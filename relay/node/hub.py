@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from relay.errors import NotFound
+from relay.errors import Forbidden, MachineRevoked, NotFound, RelayError, Unavailable
 from relay.node.socket import Socket
 from relay.rules import ids
 from relay.rules import messages as m
@@ -86,6 +86,7 @@ class Audience:
             return
         match message:
             case m.Attaching():
+                attachment.answered = True
                 fields = {name: getattr(message, name) for name in m.Attaching.__struct_fields__}
                 attachment.tell(m.BrowserAttaching(ref=attachment.ask.ref, machine=attachment.machine, **fields))
             case m.AttachRefused():
@@ -158,7 +159,8 @@ class Route:
 class Attachment:
     """One browser on one session. `number` is 0 until the agent's node gave one."""
 
-    __slots__ = ("ask", "browser", "cancelled", "generation", "home", "machine", "number", "session", "workspace")
+    __slots__ = ("answered", "ask", "browser", "cancelled", "generation", "home", "machine", "number", "session",
+                 "workspace")  # fmt: skip
 
     def __init__(self, browser: Browser, workspace: str, ask: m.Attach) -> None:
         self.browser = browser
@@ -170,6 +172,7 @@ class Attachment:
         self.home: str | None = None  # the agent's node, None while unknown or when it is this one
         self.generation = 0  # of the agent's connection that gave the number, when that is on another node
         self.cancelled = False  # its access went while it was asking
+        self.answered = False  # its browser was told the number
 
     @property
     def key(self) -> tuple[bytes, int]:
@@ -186,10 +189,28 @@ class Attachment:
         self.tell(m.ErrorMessage(code=NotFound.code, message=why.message, ref=self.ask.ref, session=why.session))
 
     def end(self, reason: Reason) -> None:
-        """Take it from its browser, and say why."""
-        if self.browser.attachments.get(self.key) is self:
-            del self.browser.attachments[self.key]
+        """Take it from its browser, and say why: under its number, or to a browser that still waits for one, as the
+        answer to its attach."""
+        if self.browser.attachments.get(self.key) is not self:
+            return
+        del self.browser.attachments[self.key]
+        if self.answered:
             self.tell(m.Detached(session=self.ask.session, attachment=self.number, reason=reason))
+        else:
+            error = _unanswered(reason)
+            self.tell(
+                m.ErrorMessage(code=error.code, message=error.message, ref=self.ask.ref, session=self.ask.session)
+            )
+
+
+def _unanswered(reason: Reason) -> RelayError:
+    match reason:
+        case "forbidden" | "left":
+            return Forbidden("your access to this machine was taken away")
+        case "machine-revoked":
+            return MachineRevoked("the machine was revoked")
+        case "machine-gone" | "gap" | "behind":
+            return Unavailable("the way to the machine was lost before it answered")
 
 
 class Browser:

@@ -45,7 +45,7 @@ class Stage:
         """A browser here is attached to a session, through this connection of the machine on that node."""
         browser = Browser(cast(Any, self), cast(Any, None), "")
         attachment = Attachment(browser, ACME, m.Attach(ref=1, machine=machine, session=SESSION))
-        attachment.number = 5
+        attachment.number, attachment.answered = 5, True
         browser.attachments[attachment.key] = attachment
         away = self.hub.away_of(ids.raw(machine), attachment.session, THERE, generation)
         assert away is not None

@@ -36,3 +36,26 @@ async def test_a_refused_attach_is_answered_under_its_ref_and_leaves_nothing_beh
     assert browser.attachments == {}
     assert between.far.hub.away == {}
     assert [route.holders for route in agent.sessions.values()] == [{}]
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["on the agent's node", "on another node"])
+async def test_an_attach_whose_machine_or_lane_is_lost_before_it_is_answered_is_refused_at_once(far: bool) -> None:
+    """Whoever waits for its number knows nothing of a number that is over."""
+    between, session = Between(), str(uuid4())
+    agent = between.near.agent(session)
+    here = between.far if far else between.near
+    browser = here.browser()
+
+    async def anybody(attachment: Attachment) -> None:
+        """Everybody may."""
+
+    ask = m.Attach(ref=5, machine=agent.machine, session=session)
+    attaching = asyncio.create_task(here.router.attach(browser, agent.workspace, ask, anybody))
+    await peer(agent).until(lambda: peer(agent).heard("attach"))
+    await attaching
+    between.near.router.agent_left(agent)
+    await peer(browser).until(lambda: peer(browser).heard("error"))
+    (error,) = peer(browser).heard("error")
+    assert (error["ref"], error["code"]) == (5, "unavailable")
+    assert peer(browser).heard("detached") == []
+    assert browser.attachments == {}

@@ -137,6 +137,10 @@ async def attach(browser: Browser, far: Node, agent: Agent, near: Node, session:
     await far.router.attach(browser, agent.workspace, ask, anybody)
     await peer(agent).until(lambda: len(peer(agent).heard("attach")) > told)
     number = int(peer(agent).heard("attach")[-1]["attachment"])
+    answer = m.Attaching(
+        session=session, attachment=number, epoch=1, first=1, recovered=True, driver=False, columns=80, rows=24, input=0
+    )
+    near.router.sessions.told(agent, answer)
     near.router.sessions.told(agent, m.Attached(session=session, attachment=number, head=0))
     heard = peer(browser)
     await heard.until(lambda: any(each["attachment"] == number for each in heard.heard("attached")))
