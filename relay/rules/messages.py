@@ -16,7 +16,7 @@ from relay.errors import Invalid, TooBig
 from relay.rules import limits
 from relay.rules.machine import Machine
 
-# In Python `$` also matches before a line break at the end, so each pattern says otherwise in words that JavaScript shares.
+# In Python `$` also matches before a last line break, so each pattern says otherwise in words that JavaScript shares.
 Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}(?!\n)$")]
 Ref = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
