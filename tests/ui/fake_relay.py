@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
@@ -93,7 +94,12 @@ class FakeRelay:
             return await answer(self, request)
 
         rest = Route("/api/{path:path}", rest_endpoint, methods=["GET", "POST", "PATCH", "DELETE"])
-        return Starlette(routes=[WebSocketRoute("/ws/browser", socket_endpoint), rest, *page.routes()])
+        app = Starlette(routes=[WebSocketRoute("/ws/browser", socket_endpoint), rest, *page.routes()])
+        app.add_middleware(  # as a node does: pages of the others may ask with their cookie
+            CORSMiddleware, allow_origin_regex=r"http://127\.0\.0\.1:\d+", allow_credentials=True,
+            allow_methods=["*"], allow_headers=["content-type"],
+        )  # fmt: skip
+        return app
 
     async def _serve(self, name: str, websocket: WebSocket) -> None:
         offered = websocket.scope["subprotocols"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Dialog, Page, expect
 
 from relay.rules import messages as m
-from tests.support.browser import person
+from tests.support.browser import person, picture
 from tests.ui.fake_machines import machine, offline
 from tests.ui.fake_relay import FakeRelay
 from tests.ui.fake_session import FakeSession
@@ -51,6 +52,13 @@ async def until(relay: FakeRelay, condition: object) -> None:
         while not condition():
             relay.changed.clear()
             await relay.changed.wait()
+
+
+async def until_true(condition: Callable[[], object]) -> None:
+    """Wait until something that no relay hears of is true."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the browser tells it to a callback
+            await asyncio.sleep(0.01)
 
 
 async def test_what_is_typed_reaches_the_shell_and_its_answer_the_screen(relay: FakeRelay, browser: Browser) -> None:
@@ -225,6 +233,77 @@ async def test_the_end_of_a_session_is_shown_with_its_status(relay: FakeRelay, b
         await expect(page.get_by_label("Find a machine by name")).to_be_visible()
 
 
+async def test_nothing_covers_the_last_lines_of_a_session_that_has_ended(relay: FakeRelay, browser: Browser) -> None:
+    async with person(browser) as context:
+        page = await context.new_page()
+        session = await open_session(page, relay)
+        for number in range(100):
+            session.says(f"line {number}\r\n".encode())
+        session.ends(b'{"code":0,"signal":null,"reason":null}')
+        banner, last = page.locator(".session-view > .banner"), page.get_by_text("line 99", exact=True)
+        await expect(banner).to_be_visible()
+        await expect(last).to_be_visible()
+        await picture(page, "session-ended")
+        over, under = await last.bounding_box(), await banner.bounding_box()
+        assert over is not None
+        assert under is not None
+        assert over["y"] + over["height"] <= under["y"]
+
+
+async def test_calls_go_to_a_node_that_lives_when_the_one_that_served_the_page_is_gone(
+    relay: FakeRelay, browser: Browser
+) -> None:
+    async with person(browser) as context:
+        page = await context.new_page()
+        await sign_in(page, relay)
+        await page.route(f"{relay.nodes['a']}/api/**", lambda route: route.abort())
+        relay.dead.add("a")
+        relay.drop(1012, "a")
+        await until(relay, lambda: any(peer.node == "b" for peer in relay.peers))
+        await expect(page.get_by_text("Connected")).to_be_visible()
+        await page.get_by_role("button", name="Account of Jane").click()
+        await page.get_by_role("menuitem", name="Sign out").click()
+        await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        assert ("POST", "sign-out", {}) in relay.calls
+
+
+async def test_a_program_reaches_neither_clipboard_nor_title_nor_another_page(
+    relay: FakeRelay, browser: Browser
+) -> None:
+    """Its output is its own; what it asks of the terminal around it is not done, or only after a question."""
+    async with person(browser) as context:
+        page = await context.new_page()
+        asked: list[str] = []
+
+        async def decline(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            await dialog.dismiss()
+
+        page.on("dialog", decline)
+        await context.grant_permissions(["clipboard-read", "clipboard-write"])
+        session = await open_session(page, relay)
+        await page.evaluate("navigator.clipboard.writeText('mine')")
+        session.says(b"\x1b]52;c;ZXZpbA==\x07\x1b]52;c;?\x07\x1b[21t\x1b[14t\x1b[18t")
+        session.says("\x1b]0;\u202etitle\x07".encode())
+        session.says(b"\r\n\x1b]8;;javascript:document.title='x'\x07script\x1b]8;;\x07 ")
+        session.says(b"\x1b]8;;http://127.0.0.1:9/elsewhere\x07https://bank.test\x1b]8;;\x07\r\n")
+        await expect(page.locator(".tab-title")).to_have_text("title")
+        for text in ("script", "https://bank.test"):
+            place = page.locator(screen(page)).get_by_text(text, exact=True)
+            await expect(place).to_be_visible()
+            box = await place.bounding_box()
+            assert box is not None
+            await page.mouse.move(box["x"] + 20, box["y"] + 5)
+            await page.mouse.click(box["x"] + 22, box["y"] + 5)
+        await until_true(lambda: asked)
+        assert ["127.0.0.1:9/elsewhere" in question for question in asked] == [True]
+        assert len(context.pages) == 1
+        assert await page.evaluate("navigator.clipboard.readText()") == "mine"
+        await page.keyboard.type("x")
+        await until(relay, lambda: session.typed != b"")
+        assert session.typed == b"x"
+
+
 async def test_old_output_asks_the_terminal_nothing_again(relay: FakeRelay, browser: Browser) -> None:
     async with person(browser) as context:
         page = await context.new_page()
@@ -263,10 +342,22 @@ async def test_the_terminal_follows_the_window(relay: FakeRelay, browser: Browse
         await until(relay, lambda: session.size[0] < wide[0] and session.size[1] < wide[1])
 
 
+async def test_a_page_whose_cookie_was_renewed_in_another_tab_goes_on(relay: FakeRelay, browser: Browser) -> None:
+    """The sign-in of before has ended, and with it this page's socket; the person is the same."""
+    async with person(browser) as context:
+        page = await context.new_page()
+        await open_session(page, relay)
+        relay.drop(4002)
+        await until(relay, lambda: not relay.peers)
+        await until(relay, lambda: relay.peers)
+        await expect(page.get_by_text("You have the keyboard")).to_be_visible()
+
+
 async def test_a_signed_out_socket_leads_to_the_sign_in(relay: FakeRelay, browser: Browser) -> None:
     async with person(browser) as context:
         page = await context.new_page()
         await open_session(page, relay)
+        await context.clear_cookies()
         relay.drop(4002)
         await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
         await expect(page.get_by_text("You were signed out.")).to_be_visible()

@@ -1,9 +1,12 @@
-/** Owns the REST calls that the page makes, on the node that served it. */
+/** Owns the REST calls that the page makes, on whatever node answers. */
 
+import { Nodes } from "./nodes.ts";
 import type { Machine, Person, Problem, Role, Workspace } from "./protocol.ts";
 
 const ANSWER_MS = 15_000; // a person waits for a button no longer than this
+const NEXT_MS = 4_000; // and gives one node so long while there is another to ask
 const TICKET_MS = 2_500; // the node that served the page may be the one that is gone; the cookie is tried then
+const REPEATABLE = new Set(["GET", "PATCH", "DELETE"]); // done twice they are as if done once
 
 export interface Me {
   user: Person;
@@ -45,16 +48,19 @@ export class Refused extends Error {
   }
 }
 
+/** Where the calls of this page go. */
+export const nodes = new Nodes(globalThis.location?.origin ?? "");
+
 export const api = {
   me: () => call<Me>("GET", "/api/me"),
   signIn: (secret: string) => call<unknown>("POST", "/api/sign-in", { secret }),
-  signOut: () => call<unknown>("POST", "/api/sign-out", {}),
+  signOut: () => call<unknown>("POST", "/api/sign-out", {}, { again: true }),
   accept: (secret: string, name?: string) =>
     call<unknown>("POST", "/api/invitations/accept", name === undefined ? { secret } : { secret, name }),
   approveDevice: (userCode: string, deny: boolean) =>
     call<{ approved: boolean; client: string }>("POST", "/api/device/approve", { userCode, deny }),
-  signInLink: () => call<Link>("POST", "/api/sign-in-links", {}),
-  ticket: () => call<{ ticket: string }>("POST", "/api/tickets", {}, TICKET_MS),
+  signInLink: () => call<Link>("POST", "/api/sign-in-links", {}, { again: true }),
+  ticket: () => call<{ ticket: string }>("POST", "/api/tickets", {}, { again: true, answerMs: TICKET_MS }),
 
   rename: (machine: string, name: string) => call<Machine>("PATCH", `/api/machines/${machine}`, { name }),
   setVisibility: (machine: string, visibility: Machine["visibility"]) =>
@@ -75,21 +81,46 @@ export const api = {
     call<unknown>("DELETE", `/api/workspaces/${workspace}/keys/${key}${machines ? "?machines=true" : ""}`),
 };
 
-async function call<Answer>(method: string, path: string, body?: object, answerMs = ANSWER_MS): Promise<Answer> {
-  let response: Response;
-  try {
-    response = await fetch(path, {
-      method,
-      credentials: "same-origin",
-      signal: AbortSignal.timeout(answerMs),
-      ...(body ? { headers: { "content-type": "application/json" }, body: JSON.stringify(body) } : {}),
-    });
-  } catch {
-    throw new Refused({ code: "unavailable", message: "The relay does not answer. Try again in a moment." }, 0);
+interface Manner {
+  again?: boolean; // it may be done twice
+  answerMs?: number;
+}
+
+async function call<Answer>(method: string, path: string, body?: object, manner: Manner = {}): Promise<Answer> {
+  const again = manner.again ?? REPEATABLE.has(method);
+  const order = nodes.order(again);
+  let response: Response | null = null;
+  for (const [index, node] of order.entries()) {
+    const whole = manner.answerMs ?? ANSWER_MS;
+    try {
+      response = await ask(node, method, path, body, index + 1 < order.length ? Math.min(whole, NEXT_MS) : whole);
+      break;
+    } catch {
+      continue; // nobody answered; a browser does not say whether anybody heard
+    }
+  }
+  if (!response) {
+    const then = again ? "Try again in a moment." : "Look whether it was done all the same before you try again.";
+    throw new Refused({ code: "unavailable", message: `The relay does not answer. ${then}` }, 0);
   }
   const text = await response.text();
   if (response.ok) return (text === "" ? {} : JSON.parse(text)) as Answer;
   throw new Refused(problemOf(text, response), response.status);
+}
+
+function ask(
+  node: string,
+  method: string,
+  path: string,
+  body: object | undefined,
+  answerMs: number,
+): Promise<Response> {
+  return fetch(new URL(path, node || location.origin), {
+    method,
+    credentials: "include", // the cookie is sent to other ports of this host only when asked for
+    signal: AbortSignal.timeout(answerMs),
+    ...(body ? { headers: { "content-type": "application/json" }, body: JSON.stringify(body) } : {}),
+  });
 }
 
 function problemOf(text: string, response: Response): Problem {

@@ -1,6 +1,6 @@
 /** Wires the page: who is signed in, the socket, the machines, the open tabs and where the person is. */
 
-import { api, type Me } from "./api.ts";
+import { api, type Me, nodes } from "./api.ts";
 import { describe, newClient, recall, remember } from "./browser.ts";
 import { Desk } from "./desk.ts";
 import { Machines } from "./fleet.ts";
@@ -253,7 +253,14 @@ export class App {
     const wasOpen = this.connection.value.state === "open";
     this.connection.set(now);
     if (wasOpen) this.desk.offline();
-    if (now.state === "stopped" && now.why === "signed-out" && this.me) this.#leave("You were signed out.");
+    if (now.state === "stopped" && now.why === "signed-out" && this.me) void this.#signedOut(this.me);
+  }
+
+  /** The sign-in of this socket ended; another tab may have signed the same person in again meanwhile. */
+  async #signedOut(before: Me): Promise<void> {
+    const gate = await enter(null);
+    if (gate.at === "in" && gate.me.user.id === before.user.id && this.#socket) this.#socket.start();
+    else if (this.me) this.#leave("You were signed out.");
   }
 
   #message(message: ToBrowser): void {
@@ -262,6 +269,7 @@ export class App {
         const { me } = this;
         if (!me) return;
         const now = { ...me, workspaces: message.workspaces, nodes: message.nodes };
+        if (this.#socket) nodes.follow(this.#socket.url, message.nodes);
         this.view.update({ gate: { at: "in", me: now, note: null } });
         if (!this.#choose(now)) this.machines.online();
         this.desk.online();

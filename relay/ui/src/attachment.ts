@@ -1,15 +1,7 @@
 /** Owns one attachment of this page to one session: attach, replay, follow, type, and come back after any loss. */
 
 import { Keyboard } from "./keyboard.ts";
-import {
-  type Attaching,
-  type DetachReason,
-  EVERYBODY,
-  type Frame,
-  Kind,
-  type Mode,
-  type Operator,
-} from "./protocol.ts";
+import { type Attaching, type DetachReason, EVERYBODY, type Frame, Kind, type Mode } from "./protocol.ts";
 import { type Problem, pack, type ToBrowser } from "./protocol.ts";
 import { Reception, type Screen } from "./reception.ts";
 import { Retry } from "./retry.ts";
@@ -19,7 +11,13 @@ import { first, type Phase, readExit, type Standing } from "./standing.ts";
 const SOON_MS = 400; // a first try again comes within this time
 const FULL_MS = 8_000; // a screen that is hopelessly behind gets this long to catch up
 const GAP_MS = 2_000; // after a gap on the bus everybody comes back, so each at a moment of its own
+const UNHEARD = {
+  lost: "Your last keys may not have arrived: this page was away for too long.",
+  stale: "Somebody else took the keyboard meanwhile: your last keys were not used.",
+};
 const AWAY_MS = 30_000; // a look at a machine that the list calls unreachable
+
+type Passed = Extract<ToBrowser, { type: "driver" }>;
 
 /** One session in one tab. */
 export class Attachment {
@@ -127,7 +125,7 @@ export class Attachment {
   message(message: ToBrowser): void {
     if (!("attachment" in message) || this.#number === null) return;
     const mine = message.attachment === this.#number;
-    if (message.type === "driver") this.#keyboardPassed(message.attachment, message.operator ?? null);
+    if (message.type === "driver") this.#keyboardPassed(message);
     else if (!mine) return;
     else if (message.type === "attached") this.#attached(message.head);
     else if (message.type === "detached") this.#detached(message.reason);
@@ -194,9 +192,8 @@ export class Attachment {
     this.#justOpened = false;
     const keyboard = answer.driver ? "me" : "other";
     this.#tell({ phase: "catching-up", keyboard, note, ...(answer.driver ? { operator: null } : {}) });
-    if (this.keyboard.attached(answer.input ?? 0, keyboard, answer)) {
-      this.#tell({ note: "Your last keys may not have arrived: this page was away for too long." });
-    }
+    const unheard = this.keyboard.attached(answer.input ?? 0, keyboard, answer.term ?? 0, answer);
+    if (unheard !== null) this.#tell({ note: UNHEARD[unheard] });
   }
 
   #attached(head: number): void {
@@ -257,10 +254,12 @@ export class Attachment {
     const lost = this.keyboard.refused(number);
     const why = reason === "too-much-input" ? "The program takes no more input now" : "Somebody else has the keyboard";
     this.#tell({ keyboard: "other", ...(lost ? { note: `${why}: your last keys were not used.` } : {}) });
-    if (reason === "too-much-input") this.#keyboardPassed(this.#number ?? 0, null);
+    if (reason !== "too-much-input" || !this.#alive()) return;
+    this.#tell({ keyboard: "me" }); // it is still ours
+    this.keyboard.resumed();
   }
 
-  #keyboardPassed(attachment: number, operator: Operator | null): void {
+  #keyboardPassed({ attachment, operator = null, term = 0 }: Passed): void {
     if (!this.#alive()) return;
     const had = this.#standing.keyboard === "me";
     const keyboard = attachment === 0 ? "nobody" : attachment === this.#number ? "me" : "other";
@@ -270,7 +269,7 @@ export class Attachment {
       operator: keyboard === "other" ? operator : null,
       ...(taken ? { note: `${operator.user} took the keyboard.` } : {}),
     });
-    this.keyboard.passed(keyboard);
+    this.keyboard.passed(keyboard, term);
   }
 
   #sendFrame(kind: number, sequence: number, payload?: Uint8Array): void {

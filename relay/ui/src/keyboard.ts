@@ -14,6 +14,7 @@ export class Keyboard {
   readonly #send: (piece: Numbered) => void;
   readonly #input = new Input();
   #holder: Holder = "other";
+  #term: number | null = null; // in which this page had the keyboard last
   #attached = false;
   #size: Size | null = null;
 
@@ -44,16 +45,24 @@ export class Keyboard {
     if (this.#attached) this.#say(size);
   }
 
-  /** Attached: sends again what the machine has not applied, then whatever waited; says whether typed bytes were lost. */
-  attached(applied: number, holder: Holder, told: Size | null): boolean {
+  /**
+   * Attached: sends again what the machine has not applied, then whatever waited. Says whether typed bytes were `lost`,
+   * or are `stale` and dropped: another client had the keyboard meanwhile, or has it, and what they answered is not on
+   * the screen any more.
+   */
+  attached(applied: number, holder: Holder, term: number, told: Size | null): "lost" | "stale" | null {
+    const changed = this.#term !== null && this.#term !== term;
     this.#attached = true;
     this.#holder = holder;
+    this.#term = term;
     const lost = this.#input.join(applied);
+    const stale = (changed || holder === "other") && this.#input.refuse(applied + 1);
     for (const piece of this.#input.again) this.#send(piece);
     const size = this.#size;
     if (size && (told?.columns !== size.columns || told.rows !== size.rows)) this.#say(size);
     this.#push();
-    return lost;
+    if (lost) return "lost";
+    return stale ? "stale" : null;
   }
 
   /** The attachment is over; what is typed until the next one waits. */
@@ -61,8 +70,15 @@ export class Keyboard {
     this.#attached = false;
   }
 
-  passed(holder: Holder): void {
+  passed(holder: Holder, term: number): void {
     this.#holder = holder;
+    if (holder === "me") this.#term = term;
+    this.#push();
+  }
+
+  /** What was refused was too much at once, and the keyboard stayed here. */
+  resumed(): void {
+    this.#holder = "me";
     this.#push();
   }
 

@@ -98,6 +98,7 @@ export interface Attaching {
   columns: number;
   rows: number;
   input?: number;
+  term?: number; // how often the keyboard has passed from one client to another
 }
 
 export interface Problem {
@@ -128,7 +129,7 @@ export type ToBrowser =
   | { type: "attached"; session: string; attachment: number; head: number }
   | { type: "detached"; session: string; attachment: number; reason: DetachReason }
   | { type: "input-refused"; session: string; attachment: number; sequence: number; reason: string }
-  | { type: "driver"; session: string; attachment: number; operator?: Operator | null }
+  | { type: "driver"; session: string; attachment: number; operator?: Operator | null; term?: number }
   | { type: "notice"; code: string; message: string }
   | ({ type: "error"; ref?: number; session?: string } & Problem)
   | { type: "pong"; at?: number };

@@ -47,6 +47,7 @@ export class Reception {
     this.#drawing++;
     this.#screen.quiet(quietly);
     if (start === "gap") this.#screen.clear("some output before this line is gone");
+    else if (answer.first > 1) this.#screen.clear("the machine does not keep what was before this line");
     this.#screen.resize(answer.columns, answer.rows);
     return start;
   }

@@ -72,6 +72,11 @@ export class Socket {
     return this.#connection;
   }
 
+  /** The address of the node that it is on, or was last. */
+  get url(): string {
+    return this.#node;
+  }
+
   /** Dials the node that served the page, which knows the cookie; others follow when it is lost. */
   start(): void {
     clearInterval(this.#watch);

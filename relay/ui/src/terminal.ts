@@ -13,6 +13,7 @@ import type { Socket } from "./socket.ts";
 import { first, type Standing } from "./standing.ts";
 import { Store } from "./store.ts";
 import type { Tab } from "./tabs.ts";
+import { plain } from "./words.ts";
 
 const SCROLLBACK_ROWS = 10_000; // about what a full ring of the machine holds in short lines
 const TITLE_CHARACTERS = 60; // programs may set any title; a tab shows this much
@@ -44,7 +45,7 @@ export class Terminal implements Screen {
 
   constructor(tab: Tab, justOpened: boolean, size: Size | null, socket: Socket) {
     this.standing = new Store(first(tab.mode));
-    this.title.set(tab.title);
+    this.title.set(plain(tab.title));
     this.#xterm = new XTerm({
       allowProposedApi: true, // Unicode 11 widths and the marks of a search
       fontFamily: FONT,
@@ -53,6 +54,10 @@ export class Terminal implements Screen {
       scrollback: SCROLLBACK_ROWS,
       cursorBlink: false,
       macOptionIsMeta: true,
+      // Said though they are xterm.js's own defaults: a program must not read the window's title or size back as keys,
+      // and a link whose text says something else shows where it leads before it is followed.
+      windowOptions: {},
+      linkHandler: { activate: followLink, allowNonHttpProtocols: false },
       ...(size ? { cols: size.columns, rows: size.rows } : {}),
     });
     for (const addon of [this.#fit, this.#search, new Unicode11Addon(), new WebLinksAddon(openLink)]) {
@@ -69,7 +74,7 @@ export class Terminal implements Screen {
         text,
       ),
     );
-    this.#xterm.onTitleChange((title) => this.title.set(title.slice(0, TITLE_CHARACTERS)));
+    this.#xterm.onTitleChange((title) => this.title.set(plain(title).slice(0, TITLE_CHARACTERS)));
     this.#search.onDidChangeResults(({ resultIndex, resultCount }) =>
       this.found.set({ index: resultIndex, count: resultCount }),
     );
@@ -94,6 +99,10 @@ export class Terminal implements Screen {
     if (!room || !Number.isFinite(room.cols) || !Number.isFinite(room.rows)) return;
     const size = { columns: Math.min(room.cols, 1_000), rows: Math.min(room.rows, 1_000) };
     if (size.columns < 2 || size.rows < 1) return;
+    if (this.standing.value.phase === "ended") {
+      this.resize(this.#xterm.cols, size.rows); // nobody draws on it any more, so it makes room for what is said below
+      return;
+    }
     lastSize.set(size);
     this.attachment.keyboard.resize(size);
   }
@@ -196,6 +205,11 @@ function hasGraphicsCard(): boolean {
   const renderer = String(probe.getParameter(name ?? probe.RENDERER));
   probe.getExtension("WEBGL_lose_context")?.loseContext();
   return !/swiftshader|llvmpipe|software/i.test(renderer);
+}
+
+/** A link of a program's own making (OSC 8): its text may be anything, so the address is shown first. */
+function followLink(event: MouseEvent, address: string): void {
+  if (confirm(`Open this address?\n\n${plain(address)}`)) openLink(event, address);
 }
 
 function openLink(event: MouseEvent, address: string): void {

@@ -4,6 +4,14 @@ import type { Exit } from "./standing.ts";
 import type { Connection } from "./socket.ts";
 import type { Machine, Session } from "./protocol.ts";
 
+// What turns the text around it or begins a line: controls, marks and overrides of direction, separators.
+const STEERING = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]/gu;
+
+/** A text that a program or another client chose, without what would change how the page around it reads. */
+export function plain(text: string): string {
+  return text.replace(STEERING, "");
+}
+
 /** How long ago, in one short unit. */
 export function ago(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
@@ -27,14 +35,14 @@ export function presence(machine: Machine, nowMs: number): string {
 export function whoIsOn(machine: Machine): string | null {
   const operator = machine.activeSession?.operator;
   if (!operator) return null;
-  return operator.client ? `${operator.user}, ${operator.client}` : operator.user;
+  return plain(operator.client ? `${operator.user}, ${operator.client}` : operator.user);
 }
 
 /** How a session ended. */
 export function ending(exit: Exit): string {
   if (exit.signal !== null) return `ended by signal ${exit.signal}`;
   if (exit.code !== null) return exit.code === 0 ? "finished, exit 0" : `finished, exit ${exit.code}`;
-  return exit.reason ? `ended: ${exit.reason.replaceAll("-", " ")}` : "ended";
+  return exit.reason ? `ended: ${plain(exit.reason).replaceAll("-", " ")}` : "ended";
 }
 
 /** A session in a list: what runs and since when. */

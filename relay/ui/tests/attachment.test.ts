@@ -344,3 +344,57 @@ test("what is drawn after the screen was cleared, and is from before, is not rep
   mock.timers.tick(1_000);
   assert.deepEqual(socket.frames, []);
 });
+
+test("keys typed while away are dropped, and said to be, if somebody else had the keyboard meanwhile", () => {
+  const { socket, attachment } = setUp();
+  attachment.online();
+  answer(socket, { driver: true, term: 1 });
+  attachment.message({ type: "attached", session: SESSION, attachment: 1, head: 0 });
+  attachment.offline();
+  attachment.type(new TextEncoder().encode("rm important\r"));
+  attachment.online();
+  answer(socket, { driver: true, attachment: 2, term: 3 });
+  attachment.message({ type: "attached", session: SESSION, attachment: 2, head: 0 });
+  assert.match(attachment.standing.note ?? "", /Somebody else took the keyboard/);
+  attachment.type(new TextEncoder().encode("new"));
+  assert.deepEqual(socket.typed, ["1:new"]);
+});
+
+test("keys typed while away wait for nobody's leave to be typed later", () => {
+  const { socket, attachment } = setUp();
+  attachment.online();
+  answer(socket, { driver: true, term: 1 });
+  attachment.offline();
+  attachment.type(new TextEncoder().encode("old"));
+  attachment.online();
+  answer(socket, { driver: false, attachment: 2, term: 2 });
+  assert.match(attachment.standing.note ?? "", /were not used/);
+  attachment.message({ type: "driver", session: SESSION, attachment: 2, term: 3 });
+  assert.deepEqual(socket.typed, []);
+});
+
+test("a program that takes no more at the moment leaves the keyboard here", () => {
+  const { socket, attachment } = setUp();
+  attachment.online();
+  answer(socket, { driver: true });
+  attachment.message({ type: "attached", session: SESSION, attachment: 1, head: 0 });
+  attachment.type(new TextEncoder().encode("much"));
+  attachment.message({
+    type: "input-refused",
+    session: SESSION,
+    attachment: 1,
+    sequence: 1,
+    reason: "too-much-input",
+  });
+  assert.equal(attachment.standing.keyboard, "me");
+  attachment.type(new TextEncoder().encode("more"));
+  assert.deepEqual(socket.typed, ["1:much", "1:more"]);
+});
+
+test("a session whose beginning is not kept any more says so above what is left", () => {
+  const { socket, screen, attachment } = setUp();
+  attachment.online();
+  answer(socket, { first: 8, recovered: false });
+  assert.equal(screen.text, "[gap]");
+  assert.equal(attachment.standing.note, null);
+});

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { describe } from "../src/browser.ts";
 import type { Machine } from "../src/protocol.ts";
-import { ago, connectionWords, ending, presence, sessionLine } from "../src/words.ts";
+import { ago, connectionWords, ending, presence, sessionLine, plain } from "../src/words.ts";
 
 test("times are one short unit", () => {
   const seconds = [-5, 4, 42, 90, 3_599, 3_600, 100_000, 900_000];
@@ -45,4 +45,9 @@ test("a browser has a name that others understand", () => {
   const chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
   assert.equal(describe(chrome), "Chrome on Linux");
   assert.equal(describe("curl/8"), "Browser");
+});
+
+test("a text that somebody chose cannot turn what stands around it", () => {
+  assert.equal(plain("a\u202etxt.exe\u2066\u200fb\x1b[31m\n\u2028c"), "atxt.exeb[31mc");
+  assert.equal(plain("Jörgs Büro 机器 👩‍💻"), "Jörgs Büro 机器 👩‍💻");
 });

@@ -6,7 +6,7 @@ import type { App } from "../app.ts";
 import type { Machine, Session } from "../protocol.ts";
 import { said } from "../signing.ts";
 import { useStore } from "../store.ts";
-import { presence, sessionLine, whoIsOn } from "../words.ts";
+import { plain, presence, sessionLine, whoIsOn } from "../words.ts";
 import { Actions, type Asked } from "./actions.tsx";
 import { Dialog } from "./dialog.tsx";
 import { Cross, Plus } from "./glyphs.tsx";
@@ -87,7 +87,7 @@ function Facts({ machine, now }: { machine: Machine; now: number }): JSX.Element
       <dt>Seen by</dt>
       <dd>{machine.visibility === "SHARED" ? `everybody in ${machine.workspaceName}` : "its owner only"}</dd>
       <dt>Version</dt>
-      <dd>{machine.version}</dd>
+      <dd>{plain(machine.version)}</dd>
       {labels.length > 0 && (
         <>
           <dt>Labels</dt>
@@ -182,7 +182,7 @@ function Sessions({
             {ended.map((session) => (
               <li key={session.id} class="session">
                 <span class="session-words">
-                  <span class="session-title">{session.title || session.kind}</span>
+                  <span class="session-title">{plain(session.title || session.kind)}</span>
                   <span class="quiet">{sessionLine(session, now)}</span>
                 </span>
                 <button type="button" class="button small" onClick={() => app.show(machine, session, "watch")}>

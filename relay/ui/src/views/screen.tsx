@@ -7,7 +7,7 @@ import type { Standing } from "../standing.ts";
 import { useStore } from "../store.ts";
 import type { Tab } from "../tabs.ts";
 import type { Terminal } from "../terminal.ts";
-import { ending } from "../words.ts";
+import { ending, plain } from "../words.ts";
 import { Find } from "./find.tsx";
 import { Cross, Eye, Keys, Lens } from "./glyphs.tsx";
 import { TouchKeys } from "./touchkeys.tsx";
@@ -61,7 +61,7 @@ function Session({ app, tab, terminal, shown }: SessionProps): JSX.Element {
       </div>
       {finding && <Find terminal={terminal} close={endFind} />}
       <div class="over-screen">
-        <State app={app} tab={tab} standing={standing} />
+        {standing.phase !== "ended" && <State app={app} tab={tab} standing={standing} />}
         {standing.note && (
           <p class="banner note" role="status">
             <span>{standing.note}</span>
@@ -79,6 +79,7 @@ function Session({ app, tab, terminal, shown }: SessionProps): JSX.Element {
       <div class="screen">
         <div ref={box} class="screen-box" />
       </div>
+      {standing.phase === "ended" && <State app={app} tab={tab} standing={standing} />}
       <TouchKeys terminal={terminal} />
     </main>
   );
@@ -105,7 +106,7 @@ function Keyboard({
   }, [unheard]);
   if (standing.phase === "ended" || standing.phase === "refused") return <span class="keyboard" />;
   const watch = standing.mode === "watch";
-  const who = standing.operator?.user ?? "Somebody else";
+  const who = plain(standing.operator?.user ?? "Somebody else");
   const words = {
     me: "You have the keyboard",
     nobody: "The keyboard is free",
