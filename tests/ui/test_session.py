@@ -142,6 +142,7 @@ async def test_a_gap_is_said_and_the_screen_drawn_anew(relay: FakeRelay, browser
         await expect(page.locator(screen(page))).to_contain_text("newest")
         await expect(page.locator(screen(page))).to_contain_text("some output before this line is gone")
         await expect(page.locator(screen(page))).not_to_contain_text("long ago")
+        await picture(page, "session-gap")
 
 
 async def test_a_hole_in_the_stream_is_filled_by_attaching_again(relay: FakeRelay, browser: Browser) -> None:
