@@ -20,6 +20,7 @@ from relay.rules.tokens import MachineToken
 from relay.store import Admitted, Announcement, Refused
 from relay.web.auth import bearer_token
 from relay.web.sockets import Doors
+from relay.web.standing import described, row_of, settle_first
 
 
 async def agent_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> AgentConversation:
@@ -125,14 +126,11 @@ class AgentConversation:
 
     async def _admit(self, agent: Agent) -> None:
         doors = self._doors
+        shadowed = await settle_first(doors.parts, agent, self._token.token_version)
         announced = _first_info(agent)
         admitted = await self._announce(agent, announced)
         agent.fence = admitted.fence
-        row, shadowed = await self._row(agent), None
-        # Redis forgets everybody when it is flushed; then the row remembers, so that a storm of hellos asks no SQL.
-        if self._token.token_version > max(admitted.previous_token_version, row.settled_version):
-            shadowed = await self._settle(agent)
-            row = await self._row(agent)
+        row = await row_of(doors.parts, agent)
         if self._gives_way(agent, admitted.fence) or self._socket.closing is not None:
             return  # somebody decided otherwise meanwhile
         older = doors.router.agent_admitted(agent)
@@ -149,22 +147,15 @@ class AgentConversation:
                 generation=admitted.fence.generation,
                 beat_seconds=timing.BEAT_SECONDS,
                 nodes=doors.membership.urls(),
-                machine={
-                    "id": row.id,
-                    "name": row.name,
-                    "hostname": row.hostname,
-                    "workspaceId": row.workspace,
-                    "workspaceName": row.workspace_name,
-                    "visibility": row.visibility,
-                },
+                machine=described(agent, row),
             )
         )
         if info_of(agent) != announced:  # else Redis was told with the announcement
             doors.infos.changed(agent)
-        if shadowed is not None:
+        if shadowed is not None and row is not None:
             self._socket.spawn(self._tell_both(agent, row.name, shadowed))
         doors.log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
-        if row.hostname != agent.hello.hostname:
+        if row is not None and row.hostname != agent.hello.hostname:
             self._rehost_soon(agent)
 
     def _gives_way(self, agent: Agent, fence: Fence) -> bool:
@@ -175,18 +166,6 @@ class AgentConversation:
         same = holder.hello.instance == agent.hello.instance
         self._socket.close(Close.DRAINING if same else Close.REPLACED)
         return True
-
-    async def _row(self, agent: Agent) -> Registered:
-        """What the registry keeps of the machine; raises `MachineRevoked` where it keeps nothing any more."""
-        parts = self._doors.parts
-        try:
-            return await parts.directory.row(agent.workspace, agent.machine)
-        except NotFound:
-            pass  # revoked, or this node has yet to hear that it registered: only the registry knows
-        try:
-            return await parts.registry.machines.get(agent.machine)
-        except NotFound:
-            raise MachineRevoked("this machine is not registered") from None
 
     async def _announce(self, agent: Agent, info: Info) -> Admitted:
         """Take the machine; raises what a refusal means to the agent."""
@@ -214,17 +193,6 @@ class AgentConversation:
                 raise _refusal(answer)
             await doors.mirror.load(doors.mirror.shard(agent.workspace), upto)
         raise AssertionError("the second attempt is answered or refused")
-
-    async def _settle(self, agent: Agent) -> Registered | None:
-        """The first hello of a registration: what it asked for becomes true now, the name above all; the answer is the
-        machine that lost its name to this one."""
-        parts = self._doors.parts
-        try:
-            settled = await parts.registry.machines.settle(agent.machine, self._token.token_version, parts.clock())
-        except NotFound:
-            raise MachineRevoked("this machine is not registered") from None
-        await parts.changed()
-        return settled.shadowed
 
     async def _tell_both(self, agent: Agent, name: str, other: Registered) -> None:
         agent.send(m.Notice(code="name-taken-over", message=f"the name {name} was taken over from {other.id}"))

@@ -61,6 +61,8 @@ async def test_a_socket_that_is_lost_during_its_hello_does_not_leave_the_machine
     owner = await site.caller(site.owner)
     early, made = await owner.register("early.local"), await owner.register("late.local")
     machine, workspace = made["machine"]["id"], made["machine"]["workspaceId"]
+    await site.parts.registry.machines.settle(machine, 1, site.clock())  # it has said hello before
+    await site.parts.directory.lately(workspace)
     await site.connect(early["machine"], early["machineToken"])  # the node is connected, and Redis has its scripts
     line = Line(site)
     conversation = AgentConversation(
