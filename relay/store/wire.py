@@ -16,6 +16,7 @@ from relay.store.connection import hand_over
 ANSWERED_SECONDS = 0.1  # after a publish with an answer those to its channel have none: so late is a refusal known
 CHANNELS_KEPT = 1_000  # of which is known when they were answered; every deploy leaves some that nobody publishes to
 NEVER = float("-inf")
+MAY_SKIP = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\nON\r\n"  # refused where the next one would be
 SKIP = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"  # the next command goes without; messages still come
 
 # redis-py's own pub/sub costs an await per message (6-10 µs) and reconnects without a word. So redis-py opens the
@@ -40,6 +41,7 @@ class Wire(asyncio.Protocol):
         self._asked: Counter[bytes] = Counter()  # subscriptions on their way, by channel
         self._out: list[bytes] = []
         self._out_bytes = 0
+        self._skips: bool | None = None  # whether it may leave answers out; None until it answered the first command
         self._answered: dict[bytes, float] = {}  # when Redis was last asked for an answer, by channel and loop's clock
 
     @classmethod
@@ -48,6 +50,7 @@ class Wire(asyncio.Protocol):
         wire = cls(asyncio.get_running_loop(), on_message)
         wire._writer = await hand_over(connection, wire)
         wire._transport = cast(asyncio.Transport, wire._writer.transport)
+        wire._send(MAY_SKIP)  # not every user of an access list may, and not every service can
         return wire
 
     @property
@@ -62,7 +65,7 @@ class Wire(asyncio.Protocol):
         the channel is elsewhere now, which may be learnt a moment later: so only some publishes ask for one.
         """
         now = self._loop.time()
-        if now - self._answered.get(channel, NEVER) < ANSWERED_SECONDS:
+        if self._skips and now - self._answered.get(channel, NEVER) < ANSWERED_SECONDS:
             begin = SKIP
         else:
             begin = b""
@@ -101,6 +104,8 @@ class Wire(asyncio.Protocol):
                         self._on_message(answer[1], answer[2])
                     else:
                         self._pushed(answer)
+                elif self._skips is None:
+                    self._skips = not isinstance(answer, hiredis.ReplyError)
                 elif isinstance(answer, hiredis.ReplyError):
                     self._refused(answer)
                 # Anything else counts the receivers of a publish.

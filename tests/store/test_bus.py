@@ -110,7 +110,7 @@ async def test_redis_answers_some_publishes_to_a_channel_and_not_each() -> None:
     loop = asyncio.get_running_loop()
     written: list[bytes] = []
     wire = Wire(loop, lambda _channel, _data: None)
-    wire._transport = cast(Any, SimpleNamespace(write=written.append))
+    wire._transport, wire._skips = cast(Any, SimpleNamespace(write=written.append)), True
     for channel in (b"a", b"a", b"b", b"a"):
         wire.publish(channel, b"x")
         wire.flush()
@@ -135,6 +135,25 @@ async def test_a_publish_that_asks_for_no_answer_gets_none_and_is_heard(valkey: 
             bus.publish(keys.inbox("b"), b"x")
         await inbox.until(lambda messages: len(messages) == 50)
         assert answers.count <= 2  # the first, and that of a probe if one was due just then
+
+
+async def test_a_user_who_may_not_ask_for_silence_is_answered_each_time(
+    valkey: Valkey, keys: Keys, redis: Redis
+) -> None:
+    await ask(redis, "ACL", "SETUSER", "plain", "on", ">word", "~*", "&*", "+@all", "-client")
+    inbox = Inbox()
+    try:
+        async with listening(valkey.url.replace("unix://", "unix://plain:word@"), keys) as bus:
+            bus.subscribe(keys.inbox("b"), inbox.hear)
+            await bus.confirmed(keys.inbox("b"))
+            for _ in range(50):
+                bus.publish(keys.inbox("b"), b"x")
+            await inbox.until(lambda messages: len(messages) == 50)
+            bus.publish(keys.inbox("b"), b"x")  # still over the same connection, for a refusal would have ended it
+            await inbox.until(lambda messages: len(messages) == 51)
+            assert bus.losses == 0
+    finally:
+        await ask(redis, "ACL", "DELUSER", "plain")
 
 
 async def test_a_bus_hears_its_own_voice(valkey: Valkey, keys: Keys) -> None:
