@@ -231,6 +231,23 @@ async def test_of_too_many_unfinished_requests_the_oldest_is_dropped(monkeypatch
         assert (await wires[2].answer()).status == 200
 
 
+async def test_a_server_that_ends_lets_go_of_a_connection_that_has_said_nothing() -> None:
+    async with place() as here:
+        wire = await here.dial()
+        await until_connected(here, 1)
+        await here.end()
+        assert await wire.ends() == b""
+
+
+async def test_white_space_before_a_request_does_not_stop_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser passes over it and says nothing, so the request has not begun."""
+    monkeypatch.setattr(relay.web.http, "REQUEST_READ_SECONDS", 0.05)
+    async with place() as here:
+        wire = await here.dial()
+        wire.send(b"\r\n")
+        assert (await wire.answer()).status == 408
+
+
 async def until_connected(here: Place, count: int) -> None:
     """Wait until the server has accepted so many."""
     async with asyncio.timeout(WAIT_SECONDS):
