@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from relay.errors import Close, RelayError
+from relay.errors import Close, RegistryUnavailable, RelayError
 from relay.node.hub import Agent, Hub
 from relay.node.meters import Meters
 from relay.node.standstill import Standstill
 from relay.rules.presence import Info
 from relay.rules.timing import FLUSH_SECONDS
 from relay.store import Beat, Lost, Presence, Reannouncement
+from relay.store.heartbeats import UNCHECKED
 
 InfoOf = Callable[[Agent], Info]
 Load = Callable[[str], Awaitable[int]]  # makes the mirror of a workspace's shard complete; answers up to which change
@@ -87,8 +88,12 @@ class Beats:
             await self._announce_again(unknown)
 
     async def _announce_again(self, agents: Sequence[Agent]) -> None:
-        """Put machines back that Redis lost, under the fences they hold; the mirror is made complete first."""
-        upto = min([await self._load(workspace) for workspace in {agent.workspace for agent in agents}])
+        """Put machines back that Redis lost, under the fences they hold; the mirror is made complete first. Without the
+        registry it cannot be, but these are connected, and a machine is not offline because we are in trouble."""
+        try:
+            upto = min([await self._load(workspace) for workspace in {agent.workspace for agent in agents}])
+        except RegistryUnavailable:
+            upto = UNCHECKED
         now = asyncio.get_running_loop().time()
         back = [
             Reannouncement(agent.workspace, agent.machine, agent.fence, self._age_ms(agent, now), self._info_of(agent))

@@ -22,7 +22,7 @@ class Mirror:
         self._machines = registry.machines
         self._revocations = revocations
         self._keys = keys
-        self._loading: dict[int, asyncio.Lock] = {}
+        self._loading = asyncio.Lock()
         self._waiting: list[Change] = []
         self._everything = False
         self._rung = asyncio.Event()
@@ -61,13 +61,15 @@ class Mirror:
         return self._keys.shard(workspace)
 
     async def load(self, shard: int, upto: int) -> None:
-        """Make a shard complete up to change `upto` or beyond; of many who ask one loads. Raises `Unavailable`."""
-        async with self._loading.setdefault(shard, asyncio.Lock()):
+        """Make a shard complete up to change `upto` or beyond; of many who ask one loads. Where one shard was lost, all
+        were: they are made complete from one reading. Raises `Unavailable`."""
+        async with self._loading:
             have = await self._revocations.upto(shard)
             if have is not None and have >= upto:
                 return
             found, known = await self._revoked()
-            await self._revocations.load(shard, found.get(shard, []), max(known, upto))
+            for each in self._keys.shards if have is None else [shard]:
+                await self._revocations.load(each, found.get(each, []), max(known, upto))
 
     async def _load_everything(self) -> None:
         found, known = await self._revoked()

@@ -18,6 +18,7 @@ from relay.store.script import Argument, Call, run_all
 from relay.store.shard import ShardScript, shard_keys
 
 CALLS_AT_ONCE = 4  # scripts per pipeline: packing and sending one keeps the loop for about a millisecond
+UNCHECKED = -1  # instead of a change number: whoever was revoked is no longer on this node, as far as it knows
 REANNOUNCED_AT_ONCE = 250  # half of SCRIPT_IDS: each carries a whole description
 
 # Makes atomic: comparing each fence and moving its deadline, with the shard's marker that says silence is watched.
@@ -88,7 +89,7 @@ return lost
 _REANNOUNCE = ShardScript("""
 local node, cursor = ARGV[1], tonumber(ARGV[2])
 local upto = tonumber(redis.call('GET', UPTO))
-if not upto or upto < cursor then return {'mirror-behind'} end
+if cursor >= 0 and (not upto or upto < cursor) then return {'mirror-behind'} end
 local now = clock()
 local ids = {}
 for at = 3, #ARGV, 5 do ids[#ids + 1] = ARGV[at] end
@@ -199,7 +200,8 @@ async def beat(redis: Memory, keys: Keys, node: str, beats: Iterable[Beat]) -> l
 async def reannounce(
     redis: Memory, keys: Keys, node: str, revocations_upto: int, machines: Sequence[Reannouncement]
 ) -> list[Lost]:
-    """Send each shard its machines; raises `Unavailable`."""
+    """Send each shard its machines; raises `Unavailable`. A node that cannot ask the registry whom the mirror lacks
+    says `UNCHECKED`: who is connected may stay, and nobody is let in for it."""
     by_shard: dict[int, list[Reannouncement]] = {}
     for machine in machines:
         by_shard.setdefault(keys.shard(machine.workspace), []).append(machine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from relay.store import Keys, Lost, Refused, Revocations
+from relay.store.heartbeats import UNCHECKED
 from relay.store.revocations import _LOAD
 from tests.store.cluster import Cluster, machine_id
 
@@ -38,6 +39,19 @@ async def test_a_hello_waits_until_the_mirror_is_as_far_as_its_node(cluster: Clu
     assert await cluster.hello(machine, revocations_upto=8) == Refused("mirror-behind")
     await cluster.welcome(machine, revocations_upto=7)
     assert [lost.reason for lost in await cluster.reannounce((machine, (await cluster.record(machine)).fence), upto=8)]
+
+
+async def test_a_node_without_registry_puts_back_whom_it_holds_and_lets_nobody_in_by_that(cluster: Cluster) -> None:
+    """The mirror is still said to be lost; whoever is known to be revoked is told so all the same."""
+    await cluster.settle()
+    kept, gone, stranger = machine_id(), machine_id(), machine_id()
+    fences = {machine: await cluster.welcome(machine) for machine in (kept, gone)}
+    await cluster.redis.flushall()
+    await cluster.revoke(gone)
+    lost = await cluster.reannounce(*fences.items(), upto=UNCHECKED)
+    assert lost == [Lost(cluster.workspace, gone, "revoked", fences[gone])]
+    assert (await cluster.record(kept)).fence == fences[kept]
+    assert await cluster.hello(stranger) == Refused("mirror-behind")
 
 
 async def test_a_flushed_redis_does_not_let_a_revoked_machine_in(cluster: Cluster) -> None:
