@@ -86,8 +86,7 @@ class Calls:
         return {call.boot for call in self._calls.values()}
 
     def boots_with_questions(self) -> set[str]:
-        """Those of them that said that they have the question, and have been asked each second since to say anything:
-        one that does not is lost."""
+        """Those of them that said that they have the question."""
         return {call.boot for call in self._calls.values() if call.taken.done() and not call.answered.done()}
 
     def node_lost(self, boot: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import struct
 from typing import Protocol
 
@@ -214,8 +213,9 @@ class Lanes:
         }
         for boot in boots | owing | asked | silent:
             lane = self._lane(boot)
-            if not lane.pieces:
-                lane.pieces += [ASK] if boot in asked or boot in silent else []
+            waits = bool(lane.pieces)  # then it leaves with this tick by itself
+            lane.pieces += [ASK] if boot in asked or boot in silent else []
+            if not waits:
                 self._send(boot, lane)
 
     def check_late(self, boots: set[str], now: float) -> None:
@@ -230,10 +230,10 @@ class Lanes:
                 self._broken(boot)
         self._expected = boots
 
-    def silent_seconds(self, boot: str, now: float) -> float:
-        """For how long that node has not been heard; since the beginning of time if it never was."""
+    def latest(self, boot: str) -> int:
+        """The number of the latest batch of that node, which is another one once it has said anything."""
         back = self._incoming.get(boot)
-        return now - back.heard if back is not None else math.inf
+        return back.taken if back is not None else 0
 
     def break_all(self) -> None:
         """Report every sender: this node was deaf, and what came meanwhile is lost."""
@@ -315,7 +315,9 @@ class Lanes:
             self.receiver.input_arrived(sender, machine, generation, body[lanes.INPUT.size :])
         elif kind == EntryKind.HOP:
             self.receiver.hop_arrived(sender, hops.decode(body))
-        elif kind != EntryKind.ASK:
+        elif kind == EntryKind.ASK:
+            self._soon(sender)
+        else:
             structlog.get_logger().error("something from another node cannot be read", kind=kind)
 
     def _broken(self, sender: str) -> None:

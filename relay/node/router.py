@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,11 +21,10 @@ from relay.rules import ids
 from relay.rules import messages as m
 from relay.rules.machine import iso
 from relay.rules.presence import Record
-from relay.rules.timing import REVOKE_WAIT_SECONDS
+from relay.rules.timing import LANE_TICK_SECONDS, REVOKE_WAIT_SECONDS
 
 CLOSED_EARLY = 1_000  # revoked machines whose count is remembered; whoever revokes asks within seconds
-# A node that has a question is asked each second to speak, and does so at once: within two seconds its death is known.
-CALL_LATE_SECONDS = 1.5
+TARDY_SECONDS = 1.5 * LANE_TICK_SECONDS  # a node that looks so late has not read yet what the others said meanwhile
 UNASKED = 0  # as the number of a call: nobody waits for its answer, for calls count from 1
 Locate = Callable[[str, str], Awaitable[Record | None]]  # (workspace, machine) as Redis knows it
 
@@ -43,6 +43,8 @@ class Router:
     ) -> None:
         self.boot = boot
         self._meters = meters
+        self._ticked = -math.inf  # monotonic seconds
+        self._doubted: dict[str, int] = {}  # who had questions then and was asked to speak, and what they said last
         self._closed_early: dict[str, int] = {}  # by machine: revoked sockets that the tail closed before anybody asked
         self.hub = hub
         self._lanes = lanes
@@ -245,9 +247,7 @@ class Router:
         """Keep lanes alive where there is interest, notice silent ones, let go of what nobody claims."""
         homes, watchers = self.attachments.homes(), self.sessions.watchers()
         asked = self._calls.boots()
-        for boot in self._calls.boots_with_questions():
-            if self._lanes.silent_seconds(boot, now) > CALL_LATE_SECONDS:
-                self._calls.node_lost(boot)
+        self._miss_the_dead(now)
         self._lanes.keep_alive(homes | watchers, asked)
         self._lanes.check_late(homes | watchers | asked, now)
         if not repeat_interest:
@@ -256,6 +256,16 @@ class Router:
             self.attachments.repeat_interest()
             self.sessions.forget_silent(now)
             self._lanes.forget_idle(now)
+
+    def _miss_the_dead(self, now: float) -> None:
+        """Fail questions to nodes that have them and did not say a word since they were asked a second ago whether they
+        live, which they answer at once: so a node's death is known within two seconds."""
+        if now - self._ticked <= TARDY_SECONDS:
+            for boot, latest in self._doubted.items():
+                if self._lanes.latest(boot) == latest:
+                    self._calls.node_lost(boot)
+        self._ticked = now
+        self._doubted = {boot: self._lanes.latest(boot) for boot in self._calls.boots_with_questions()}
 
     def bus_restored(self) -> None:
         """This node was deaf for a while: every lane may have lost something."""

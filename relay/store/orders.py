@@ -42,6 +42,7 @@ class OfferOrder(Order, tag="offer", frozen=True):
 
 
 AnyOrder = DrainOrder | OfferOrder
+_KINDS = ("drain", "offer")
 _DECODER: msgspec.json.Decoder[AnyOrder] = msgspec.json.Decoder(AnyOrder)
 
 
@@ -59,14 +60,8 @@ class Orders:
 
     async def given(self, boot: str) -> list[AnyOrder]:
         """What is asked of a node and not done; of a later version only what this one understands."""
-        found = await ask(self._redis, "HVALS", self._keys.orders(boot))
-        orders = []
-        for text in found:
-            try:
-                orders.append(_DECODER.decode(text))
-            except msgspec.DecodeError:
-                continue
-        return orders
+        found = await ask(self._redis, "HMGET", self._keys.orders(boot), *_KINDS)
+        return [_DECODER.decode(text) for text in found if text is not None]
 
     async def done(self, boot: str, order: AnyOrder) -> None:
         """Take an order away that was carried out."""

@@ -114,10 +114,39 @@ async def test_a_question_whose_node_dies_after_it_took_it_fails_within_two_seco
     agent = between.far.agent()
     async with asking(between.near, agent) as answer:
         await asked(agent)
-        await between.second()
+        await between.settled()
         between.still = between.far
         for _ in range(2):
             assert not answer.done()
             await between.second()
         with pytest.raises(Unavailable, match="was lost"):
             await answer
+
+
+async def test_a_node_that_was_late_itself_does_not_take_the_other_for_dead(between: Between) -> None:
+    """What the other said meanwhile waits to be read."""
+    agent = between.far.agent()
+    async with asking(between.near, agent) as answer:
+        ref = await asked(agent)
+        await between.settled()
+        between.still = between.near
+        for seconds in (1.0, 2.5):
+            between.clock.seconds += seconds
+            between.near.router.tick(between.clock.seconds, repeat_interest=False)
+            await between.settled()
+        between.go_on()
+        assert not answer.done()
+        between.far.router.requests.answered(agent, m.Answer(ref=ref, result={"fine": True}))
+        assert await answer == {"fine": True}
+
+
+async def test_a_node_that_is_asked_whether_it_lives_says_so_at_once(between: Between) -> None:
+    """And not when it looks next itself, which may be a second later."""
+    agent = between.far.agent()
+    async with asking(between.near, agent):
+        await asked(agent)
+        await between.settled()
+        before = between.near.lanes.latest(between.far.boot)
+        between.near.router.tick(between.clock.seconds, repeat_interest=False)
+        await between.settled()
+        assert between.near.lanes.latest(between.far.boot) == before + 1
