@@ -45,7 +45,7 @@ async def test_machines_are_put_back_with_the_mirror_made_complete_if_that_can_b
 
     hub, redis, machine = Hub(), Forgetful(), str(uuid4())
     agent = Agent(cast(Any, None), "workspace", machine, cast(Any, None), 1.0)
-    agent.fence = Fence(1, 7, "c")
+    agent.fence, agent.heard = Fence(1, 7, "c"), 2.0
     hub.agents[machine] = agent
     await Beats("boot", hub, cast(Any, redis), lambda agent: Info(), load, Meters(CollectorRegistry())).flush()
     assert redis.back == [(upto, machine)]
