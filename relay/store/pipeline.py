@@ -144,7 +144,12 @@ class Pipeline:
                     if line is None or not line.open:
                         line = await self._connect(place)
                     return await line.ask(words)
-                except (LostConnection, MovedError):
+                except MovedError as error:
+                    await self._servers.learn()
+                    self._servers.moved(error, place)  # after the map, which may be somebody's who has not heard of it
+                    if attempt == ATTEMPTS:
+                        raise
+                except LostConnection:
                     await self._servers.learn()
                     if attempt == ATTEMPTS:
                         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import MovedError
 
 from relay.store.connection import connect
 
@@ -29,6 +30,9 @@ class Servers(Protocol):
     def connection(self, place: Place) -> AbstractConnection:
         """A connection to a server, not yet connected."""
 
+    def moved(self, error: MovedError, asked: Place) -> Place:
+        """Believe a server that says who holds a key; who that is."""
+
     async def learn(self) -> None:
         """Find out anew which servers there are; raises `Unavailable`, and then all is as it was."""
 
@@ -51,6 +55,10 @@ class OneServer:
     def connection(self, place: Place) -> AbstractConnection:
         """A connection to it."""
         return self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call, no-any-return]
+
+    def moved(self, error: MovedError, asked: Place) -> Place:
+        """There is nobody else: this server is of a Cluster, and its URL does not say so."""
+        return asked
 
     async def learn(self) -> None:
         """There is nothing to learn."""

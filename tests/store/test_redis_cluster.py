@@ -14,12 +14,14 @@ from redis.exceptions import NoPermissionError
 
 from relay.errors import Misconfigured, Unavailable
 from relay.rules.presence import Fence
-from relay.store import Bus, DeviceCodes, Keys, Lost, Memory, Rate, Rates, Tickets, agree, open_memory
-from relay.store.connection import ANSWER_SECONDS, ask
+from relay.store import Bus, DeviceCodes, Keys, Lost, Memory, Pipeline, Rate, Rates, Tickets, agree, open_memory
+from relay.store.connection import ANSWER_SECONDS, answering, ask
 from relay.store.memory import ask_all
+from relay.store.script import Script
 from relay.store.servers import Place
+from relay.store.sharded import Sharded
 from relay.store.slots import Slots
-from tests.store.cluster import Cluster, machine_id
+from tests.store.cluster import NODE, Cluster, machine_id
 from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
 from tests.support.ports import free_ports
 from tests.support.redis_cluster import RedisCluster, redis_cluster
@@ -48,6 +50,14 @@ async def memory(servers: RedisCluster) -> AsyncIterator[Memory]:
     client = open_memory(servers.url)
     yield client
     await client.aclose()
+
+
+@pytest_asyncio.fixture
+async def line(servers: RedisCluster) -> AsyncIterator[Pipeline]:
+    """A pipeline to the Cluster."""
+    made = Pipeline(servers.url)
+    yield made
+    await made.aclose()
 
 
 @pytest.fixture
@@ -239,13 +249,59 @@ async def test_a_slot_that_is_given_away_is_followed(servers: RedisCluster, clus
         assert story.bus.losses == 1
 
 
+async def test_while_a_slot_is_on_its_way_each_key_is_found_and_scripts_wait(
+    servers: RedisCluster, cluster: Cluster, memory: Memory, line: Pipeline
+) -> None:
+    """A script needs all of its keys in one place, and some are still in the other."""
+    await cluster.settle()
+    key = cluster.keys.events(cluster.shard)
+    giver, taker = servers.begin_to_give_away(key)
+    there, missing = cluster.keys.of(cluster.shard, "marker"), cluster.keys.of(cluster.shard, "missing")
+    assert await ask(memory, "HGET", there, "by") == NODE
+    await ask(memory, "SET", missing, "made at the taker")
+    assert await ask(memory, "GET", missing) == "made at the taker"
+    assert await ask_all(memory, [("GET", missing), ("HGET", there, "by")]) == ["made at the taker", NODE]
+    with pytest.raises(Unavailable), answering():
+        await line.execute_command("GET", missing)
+    with pytest.raises(Unavailable):
+        await cluster.hello(machine_id())
+    await asyncio.to_thread(servers.finish_giving_away, key, giver, taker)
+    await cluster.welcome(machine_id())
+    assert await line.execute_command("GET", missing) == "made at the taker"
+
+
+async def test_the_pipeline_asks_each_key_s_own_server_and_follows_it(
+    servers: RedisCluster, cluster: Cluster, line: Pipeline
+) -> None:
+    script, shards = Script("return {KEYS[1], redis.call('INCR', KEYS[1])}"), cluster.keys.shards
+    keys = [cluster.keys.of(shard, "count") for shard in shards] * 10
+    answers = await asyncio.gather(*(script.run(line, (key,)) for key in keys))
+    assert [answer[0] for answer in answers] == keys
+    assert len(line._lines) == 3
+    await asyncio.to_thread(servers.give_away, keys[0])
+    assert await script.run(line, (keys[0],)) == [keys[0], 11]
+    primary = servers.owner(keys[0])
+    primary.kill()
+    try:
+        async with asyncio.timeout(HEALED_SECONDS):
+            while True:
+                try:
+                    assert (await script.run(line, (keys[0],)))[0] == keys[0]
+                    break
+                except Unavailable:
+                    await asyncio.sleep(0.05)
+    finally:
+        primary.start()
+
+
 async def test_beats_for_other_servers_do_not_wait_for_one_that_hangs(
     servers: RedisCluster, cluster: Cluster, memory: Memory
 ) -> None:
     await cluster.settle()
     markers = {shard: cluster.keys.of(shard, "marker") for shard in cluster.keys.shards}
     hanging = servers.owner(markers[0])
-    others = [marker for marker in markers.values() if servers.owner(marker) is not hanging]
+    assert isinstance(memory, Sharded)
+    others = [marker for marker in markers.values() if memory.slots.place(marker).port != hanging.port]
     hanging.freeze()
     try:
         flush = asyncio.create_task(cluster.presence.beat("another node", []))

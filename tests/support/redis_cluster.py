@@ -142,10 +142,20 @@ class RedisCluster:
 
     def give_away(self, key: str) -> Server:
         """Move a key's slot, with all that is in it, to another primary as operators do; the new owner."""
+        giver, taker = self.begin_to_give_away(key)
+        return self.finish_giving_away(key, giver, taker)
+
+    def begin_to_give_away(self, key: str) -> tuple[Server, Server]:
+        """The first half: what is not in the slot already is for the taker; giver and taker."""
         slot, giver = key_slot(key.encode()), self.owner(key)
         taker = next(each for each in self.servers if each.primary and each is not giver)
         taker.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", giver.id)
         giver.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", taker.id)
+        return giver, taker
+
+    def finish_giving_away(self, key: str, giver: Server, taker: Server) -> Server:
+        """The second half; the new owner."""
+        slot = key_slot(key.encode())
         while names := giver.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
             giver.ask("MIGRATE", "127.0.0.1", taker.port, "", 0, 5_000, "KEYS", *names)  # type: ignore[misc]
         for server in (taker, giver):
