@@ -16,6 +16,7 @@ CUTTING_SECONDS = 5.0
 CUT_BYTES = 40_000  # of each connection: a second or two of a browser's share of the load
 MACHINES_TIMES = 4  # what a machine sends before it is cut, in so many shares of a browser
 STALL_SECONDS = 2.0
+TOLD_SECONDS = 1.0  # by then an event has reached everybody
 SLOW_SECONDS = 0.2  # each way
 LAST_FRAME_SECONDS = 3.0  # a lost last frame is noticed
 SPREAD_SECONDS = 2.0  # and whoever is told of a gap comes back within this time
@@ -33,8 +34,12 @@ async def test_half_open_sockets_are_left_and_their_late_end_changes_nothing(
         cluster.front(url).half_open(only=peers)
         took = told(load, "caught up beside half-open sockets", await load.catches_up(forgotten_at))
         assert took <= NOTICED_SECONDS + CAUGHT_UP_SECONDS
+        healed_at = time.monotonic()
         cluster.front(url).heal()
         await load.catches_up()
+        await asyncio.sleep(TOLD_SECONDS)
+        told_since = [each for watcher in load.watchers for each in watcher.told if each.at > healed_at]
+        assert all(each.connected for each in told_since), "the end of a socket that was left said something"
         assert load.gaps == 0
 
 
