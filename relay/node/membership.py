@@ -85,6 +85,10 @@ class Membership:
         found = set(listed)
         return found | set(self._forgotten if self._boot in found else self._others)
 
+    def boots(self) -> list[str]:
+        """The boot ids of all other nodes."""
+        return list(self._others)
+
     def urls(self) -> list[str]:
         """Where the cluster listens: nodes that take newcomers, this one first unless it drains."""
         own = [] if self.draining else [self._url]

@@ -64,7 +64,8 @@ local function announce(machine, workspace, node, connection, version, known, cu
     end
     note(changed, workspace, machine)
 
-    if not stored or stored.connection == connection then return {'admitted', int(generation)} end
+    if not stored then return {'admitted', int(generation)} end
+    if stored.connection == connection then return {'admitted', int(generation), 'again'} end
     return {'admitted', int(generation), stored.fence, string.match(place or '', ' (%S+)$') or '', held and 1 or 0}
 end
 
@@ -96,6 +97,7 @@ class Admitted(Struct, frozen=True, kw_only=True):
     previous_connection: str | None = None
     previous_generation: int = 0
     previous_connected: bool = False  # its socket was not known to have dropped: it wants a kick
+    again: bool = False  # Redis had taken this very hello before its answer was lost, and with it who was previous
 
 
 class Refused(Struct, frozen=True):
@@ -125,6 +127,8 @@ def _outcome(asked: Announcement, answer: Any) -> Admitted | Refused:
     match answer:
         case ["admitted", generation]:
             return Admitted(fence=Fence(asked.token_version, int(generation), asked.connection))
+        case ["admitted", generation, "again"]:
+            return Admitted(fence=Fence(asked.token_version, int(generation), asked.connection), again=True)
         case ["admitted", generation, before, node, connected]:
             previous = Fence.parse(before)
             return Admitted(

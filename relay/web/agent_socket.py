@@ -139,6 +139,9 @@ class AgentConversation:
             older.socket.close(Close.DRAINING if same else Close.REPLACED)
         elif admitted.previous_connected and admitted.previous_node not in (None, doors.boot):
             doors.router.replace_there(agent, str(admitted.previous_node))
+        elif admitted.again:  # whoever had it before may be anywhere
+            for boot in doors.membership.boots():
+                doors.router.replace_there(agent, boot)
         self._state = "admitted"
         agent.heard = self._loop.time()
         agent.send(

@@ -146,9 +146,14 @@ async def revoke_machine(ask: Ask) -> Response:
 
 
 async def kick_machine(ask: Ask) -> Response:
-    """The machine's socket closes, and its agent comes back."""
+    """The machine's socket closes, and its agent comes back. A node that hears of it late leaves the next one alone."""
     row = await managed(ask, "kick")
-    closed, unconfirmed = await close_everywhere(ask, row.id, Close.KICKED)
+    try:
+        record = await ask.parts.presence.locate(row.workspace, row.id)
+    except Unavailable:
+        record = None
+    below = record.fence.generation + 1 if record is not None else None
+    closed, unconfirmed = await close_everywhere(ask, row.id, Close.KICKED, below)
     return answer(Kicked(id=row.id, closed_connections=closed, unconfirmed_nodes=unconfirmed))
 
 
@@ -173,15 +178,16 @@ async def shown(ask: Ask, row: Registered) -> Machine:
     return machine.describe(row, readout.records.get(row.id), readout.now_ms, readout.settled, can)
 
 
-async def close_everywhere(ask: Ask, id: str, code: Close) -> tuple[int, list[str]]:
-    """Close a machine's sockets on all nodes; without Redis the others are unknown, and find out by themselves."""
+async def close_everywhere(ask: Ask, id: str, code: Close, below: int | None = None) -> tuple[int, list[str]]:
+    """Close a machine's sockets on all nodes, of an older generation if one is given; without Redis the others are
+    unknown, and find out by themselves."""
     router = ask.parts.router
     try:
         listed = [lease.boot for lease in await ask.parts.leases.live()]
     except Unavailable:
-        closed, unconfirmed = await router.close_machine(id, code, [])
+        closed, unconfirmed = await router.close_machine(id, code, [], below=below)
         return closed, [*unconfirmed, "unknown"]
-    return await router.close_machine(id, code, list(ask.parts.alive(listed)))
+    return await router.close_machine(id, code, list(ask.parts.alive(listed)), below=below)
 
 
 def _position(each: Line) -> tuple[str, str, str]:

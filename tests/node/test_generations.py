@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from relay.errors import Close
 from relay.node import hops
 from relay.node.hub import Agent, Attachment
 from relay.rules import frames, ids
@@ -131,3 +132,11 @@ async def test_a_repeated_number_is_refused_when_the_machine_has_moved_on(betwee
     attachments.numbered(between.far.boot, hops.NumberedHop(call=99, attachment=5, generation=7))
     assert second.attachments == {}
     assert peer(first).heard("detached") == []
+
+
+async def test_a_kick_that_comes_late_leaves_the_next_connection_alone(between: Between) -> None:
+    """The node that is asked may have stood still meanwhile."""
+    newer = again(between.far, between.far.agent(SESSION), 8)
+    kick = hops.CloseHop(call=0, machine=newer.machine, code=int(Close.KICKED), generation=8)
+    between.far.router.hop_arrived(between.near.boot, kick)  # its socket would complain
+    assert between.far.hub.agents[newer.machine] is newer

@@ -122,6 +122,21 @@ async def test_a_greater_token_version_beats_any_generation(cluster: Cluster) ->
     ]
 
 
+async def test_a_hello_that_redis_takes_twice_because_its_answer_was_lost_owns_the_machine_and_says_so(
+    cluster: Cluster,
+) -> None:
+    """Whom it replaced is forgotten by then, so that nobody must be left out when they are told."""
+    await cluster.settle()
+    machine = machine_id()
+    await cluster.welcome(machine, OTHER_NODE)
+    first, second = [await cluster.hello(machine, connection="one") for _ in range(2)]
+    assert isinstance(first, Admitted)
+    assert isinstance(second, Admitted)
+    assert (first.again, first.previous_node) == (False, OTHER_NODE)
+    assert (second.again, second.previous_node) == (True, None)
+    assert (await cluster.record(machine)).fence == second.fence
+
+
 async def test_a_generation_is_never_given_out_twice_although_redis_forgot(cluster: Cluster) -> None:
     """Redis's clock and the agent's own memory each suffice."""
     await cluster.settle()

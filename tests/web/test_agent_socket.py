@@ -14,6 +14,8 @@ from relay.errors import Close, RelayError
 from relay.node.socket import LOST
 from relay.rules import messages as m
 from relay.rules import tokens
+from relay.rules.presence import Fence
+from relay.store import Admitted, Announcement
 from relay.web.agent_socket import AgentConversation
 from tests.support.valkey import Valkey
 from tests.web.site import HeldSocket, Site, open_site
@@ -52,6 +54,27 @@ async def site(valkey: Valkey, tmp_path: Path) -> AsyncIterator[Site]:
         yield site
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_hello_that_was_taken_twice_has_every_other_node_look_for_whom_it_replaced(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await (await site.caller(site.owner)).register("twice.local")
+    token = tokens.read_machine(site.parts.secrets, made["machineToken"])
+    doors, told = site.node.doors(), []
+
+    async def announce(announcement: Announcement) -> Admitted:
+        return Admitted(fence=Fence(token.token_version, 7, announcement.connection), again=True)
+
+    monkeypatch.setattr(doors.admissions, "announce", announce)
+    monkeypatch.setattr(doors.membership, "boots", lambda: ["one", "two"])
+    monkeypatch.setattr(doors.router, "replace_there", lambda agent, boot: told.append(boot))
+    line = Line(site)
+    hello = m.AgentHello(instance=str(uuid4()), hostname="twice.local", version="1.0")
+    AgentConversation(doors, line, token).text(m.encode(hello).decode())
+    async with asyncio.timeout(WAIT_SECONDS):
+        await asyncio.gather(*line.tasks)
+    assert told == ["one", "two"]
 
 
 async def test_a_socket_that_is_lost_during_its_hello_does_not_leave_the_machine_shown(
