@@ -15,6 +15,8 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NamedTuple
 
+import structlog
+
 from relay.agent.agent import Agent, Wiring
 from relay.agent.clock import Clock
 from relay.agent.environment import Account
@@ -24,6 +26,7 @@ from relay.agent.outlet import Switch
 from relay.agent.registration import Registration, Wish, must_register
 from relay.agent.sessions import Host, Sessions
 from relay.agent.verdict import Leave
+from relay.client.addresses import in_the_clear
 from relay.client.private_files import make_folder, open_own
 from relay.client.profile import Enrolment, Profile, config_folder, split_urls
 from relay.errors import Conflict, Exit, Misconfigured
@@ -73,6 +76,8 @@ async def serve_until_stopped(place: Place, wish: Wish) -> Leave:
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup relay serve &` is to outlive its terminal
             loop.add_signal_handler(number, stop.set)
+    if in_the_clear(place.url):
+        structlog.get_logger().warning("this relay is not encrypted: whoever is on the way sees all", url=place.url)
     with only_agent(place.folder / f"{place.stem}.lock"):
         surroundings = Surroundings(Clock(), SystemRandom(), socket.gethostname)
         registering = asyncio.create_task(_enrol(place, wish, surroundings))

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from relay.cli.place import note
-from relay.client.addresses import usable
+from relay.client.addresses import in_the_clear, usable
 from relay.client.profile import Login, Profile, canonical_url, config_folder, split_urls
 from relay.client.rest import Rest
 from relay.errors import AuthorizationPending, BadToken, Invalid, Misconfigured, SlowDown, Unavailable
@@ -27,6 +27,8 @@ def command(url: str | None, token_stdin: bool) -> None:
     """Sign this user in: confirm a code in a browser, or hand in a token."""
     profile = Profile(config_folder())
     urls = _urls(url, profile)
+    if in_the_clear(urls[0]):
+        note(f"{urls[0]} is not encrypted: whoever is on the way can read your sign-in and what you type")
     token = _from_stdin(urls) if token_stdin else by_device_code(urls)
     me = Rest(urls, token).get("/api/me")
     workspaces = me["workspaces"]

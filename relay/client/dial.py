@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from relay import errors
+from relay.client.addresses import LOOPBACK
 from relay.client.refusal import final_word, turn_seconds
 from relay.errors import Close, RelayError, Unavailable
 from relay.rules import limits, timing
@@ -28,7 +29,6 @@ CLOSE_SECONDS = 2.0  # for the other side's half of the closing handshake; nobod
 NODES_KEPT = 32  # addresses remembered; more nodes than this are found through those
 SHED_JITTER = 0.2  # each waits up to this part longer, since all who were told the same second would return in it
 NO_CLOSE_FRAME = 1006  # what the WebSocket standard calls a socket that ended without a word
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Closed(Unavailable):
@@ -170,7 +170,7 @@ async def open_socket(
                 additional_headers={"Authorization": f"Bearer {token}"} if token else None,
                 user_agent_header="relay-client",
                 compression=None,  # costs two times the memory and slows small frames down
-                proxy=None if urlsplit(node).hostname in _LOOPBACK else True,
+                proxy=None if urlsplit(node).hostname in LOOPBACK else True,
                 open_timeout=deadlines.open,
                 ping_interval=deadlines.ping,
                 ping_timeout=deadlines.pong,

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from relay import VERSION
 from relay.client import answers
+from relay.client.addresses import LOOPBACK
 from relay.errors import Misconfigured, Unavailable
 
 _PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
@@ -98,7 +99,7 @@ def _proxy(url: SplitResult) -> SplitResult | None:
     from urllib.request import getproxies, proxy_bypass  # only those behind a proxy pay for this import
 
     host = url.hostname or ""
-    if host in ("localhost", "127.0.0.1", "::1") or proxy_bypass(host):
+    if host in LOOPBACK or proxy_bypass(host):
         return None
     proxies = getproxies()
     found = proxies.get(url.scheme) or proxies.get("all")
