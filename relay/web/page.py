@@ -96,8 +96,8 @@ class Page:
 
 
 def policy(nonce: str, origins: Iterable[str]) -> str:
-    """The content security policy of one answer: xterm.js makes style elements, so those need the nonce, and it writes
-    24-bit colours as style attributes, which can neither run nor load anything under this policy."""
+    """The content security policy of one answer. No script may turn text into markup. xterm.js makes style elements, so
+    those need the nonce, and writes 24-bit colours as style attributes, which can neither run nor load anything."""
     connect = " ".join(["'self'", *_sources(origins)])
     return "; ".join(
         [
@@ -111,6 +111,7 @@ def policy(nonce: str, origins: Iterable[str]) -> str:
             f"connect-src {connect}",
             "base-uri 'none'",
             "form-action 'none'",
+            "require-trusted-types-for 'script'",
             "frame-ancestors 'none'",
         ]
     )

@@ -47,6 +47,7 @@ def test_the_page_lets_no_script_in_and_is_shown_in_no_frame() -> None:
     assert rules["script-src"] == ["'self'"]
     assert [name for name, sources in rules.items() if "'unsafe-inline'" in sources] == ["style-src-attr"]
     assert not any("'unsafe-eval'" in sources or "*" in sources for sources in rules.values())
+    assert rules["require-trusted-types-for"] == ["'script'"], "markup that a script makes of text is refused"
     for name in ("frame-ancestors", "base-uri", "form-action"):
         assert rules[name] == ["'none'"]
 
