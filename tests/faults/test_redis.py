@@ -22,9 +22,10 @@ from tests.faults.readiness import reasons, until, until_ready
 from tests.support.cluster import Team
 
 PLAN = Plan(sessions=1)
-ROUND_SECONDS = FLUSH_SECONDS + 1.0  # in which every node has told Redis everything
+ROUND_SECONDS = FLUSH_SECONDS + 3.0  # in which every node has told Redis everything, on two busy cores
 DEAF_NOTICED_SECONDS = 10.0
 LATE_SECONDS = 0.2  # Redis answers so much later
+LATE_BY_SECONDS = 3.0  # what is said is seen by then, as it is a quarter of a second later on a quiet computer
 PAUSE_MS = 7_000  # longer than a bus that hears nothing is believed
 LOOK_SECONDS = 0.1
 
@@ -88,7 +89,7 @@ async def test_a_redis_that_answers_late_makes_things_late_and_nothing_else(
         for url in cluster.urls:
             cluster.redis(url).delay(LATE_SECONDS, way="down")
         for _ in range(5):
-            assert max(await load.catches_up()) < 1.0
+            assert max(await load.catches_up()) < LATE_BY_SECONDS
         assert not set().union(*map(reasons, cluster.urls))
         cluster.lend.heal()
         await healed(load)
