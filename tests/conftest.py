@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.support.cluster import Cluster
 
 # The same examples on every run: a test that fails on some machines on some days teaches nobody anything.
 settings.register_profile("relay", derandomize=True, deadline=None, database=None)
@@ -68,3 +72,13 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
             patch.setenv(name, str(home / name.lower()))
         yield
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Cluster]:
+    """Two nodes, two sweepers, SQLite, a Valkey of their own: one for all folders whose tests a worker runs."""
+    from tests.support.cluster import running_cluster  # not above, for most tests need nothing of the kind
+    from tests.support.valkey import running
+
+    with running() as server, running_cluster(server) as cluster:
+        yield cluster

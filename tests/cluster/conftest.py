@@ -7,16 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.browser import browser as browser
-from tests.support.cluster import Cluster, Team, running_cluster
+from tests.support.cluster import Cluster, Team
 from tests.support.postgres import postgres as postgres
-from tests.support.valkey import running
-
-
-@pytest.fixture(scope="session")
-def shared_cluster() -> Iterator[Cluster]:
-    """Two nodes, two sweepers, SQLite, a Valkey of their own."""
-    with running() as server, running_cluster(server) as cluster:
-        yield cluster
 
 
 @pytest.fixture

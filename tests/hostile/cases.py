@@ -267,7 +267,12 @@ def refused() -> Iterator[Case]:
     }
     for what, fields in there.items():
         yield Case(what, "browser", "welcomed", message(ref=7, **fields), Refused("not-found", 7))
-    offline: dict[str, dict[str, Any]] = {"open": {}, "attach": {"session": NOBODY}, "sessions": {}, "end": {"session": NOBODY}}
+    offline: dict[str, dict[str, Any]] = {
+        "open": {},
+        "attach": {"session": NOBODY},
+        "sessions": {},
+        "end": {"session": NOBODY},
+    }
     for kind, more in offline.items():
         yield Case(
             f"{kind} on a machine that never came",

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.conftest import cluster, shared_cluster, team
+from tests.cluster.conftest import cluster, team
 from tests.hostile.attacker import Attacker
 from tests.hostile.neighbours import Neighbours
 from tests.support.bare import BareMachine
 from tests.support.cluster import Cluster, Team
 from tests.support.metrics import Metrics
 
-__all__ = ["cluster", "shared_cluster", "team"]
+__all__ = ["cluster", "team"]
 
 
 @pytest.fixture
