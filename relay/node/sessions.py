@@ -35,10 +35,13 @@ class Sessions:
         self._changed = shown.changed
 
     def announced(self, agent: Agent, session: m.Session) -> None:
-        """The agent has this session now, changed it, or ended it; raises `LimitReached`."""
+        """The agent has this session now, changed it, or ended it; raises `LimitReached`. What has ended stays so,
+        whatever arrives late."""
         raw = ids.raw(session.id)
         route = agent.sessions.get(raw)
         if route is not None:
+            if route.described.ended_at is not None and session.ended_at is None:
+                return
             route.described = session
         else:
             if len(agent.sessions) >= SESSIONS_PER_MACHINE:

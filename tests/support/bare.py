@@ -51,6 +51,13 @@ class Bare:
                 if message["type"] == type and all(message.get(name) == value for name, value in fields.items()):
                     return dict(message)
 
+    def hears_any(self, *types: str) -> dict[str, Any]:
+        """The next control message of one of these types; others are passed over."""
+        while True:
+            data = self.socket.recv(WAIT_SECONDS)
+            if isinstance(data, str) and json.loads(data)["type"] in types:
+                return dict(json.loads(data))
+
     def hears_frame(self) -> tuple[Header, bytes]:
         """The next frame; control messages are passed over."""
         while True:
@@ -100,12 +107,12 @@ def bare_browser(url: str, token: str) -> Iterator[Bare]:
 class BareMachine:
     """A machine registered by hand, and its agent's hello."""
 
-    def __init__(self, team: Team, name: str) -> None:
+    def __init__(self, team: Team, name: str, token: str | None = None, **more: Any) -> None:
         self.team = team
         self.instance = str(uuid4())
-        key = Rest(team.owner.url, team.key)
-        body = {"name": name, "hostname": f"{name}.local", "version": "1", "instanceId": self.instance}
-        answer = key("POST", "/api/machines", body)
+        key = Rest(team.owner.url, token or team.key)
+        body = {"name": name, "hostname": f"{name}.local", "version": "1", "instanceId": self.instance, **more}
+        answer = key("POST", f"/api/machines?workspace={team.workspace}", body)
         self.id: str = answer["machine"]["id"]
         self.token: str = answer["machineToken"]
 
