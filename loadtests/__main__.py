@@ -6,9 +6,10 @@ import asyncio
 import sys
 
 import loadtests.bench.command
+import loadtests.chaos.command
 import loadtests.fleet
 
-SCENARIOS = {"bench": loadtests.bench.command, "fleet": loadtests.fleet}
+SCENARIOS = {"bench": loadtests.bench.command, "chaos": loadtests.chaos.command, "fleet": loadtests.fleet}
 USAGE = 64
 
 

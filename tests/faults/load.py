@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class Load:
     lives: list[Life] = field(default_factory=list)
     revoked: dict[str, float] = field(default_factory=dict)  # by machine: when the answer came
     judged: list[Violation] = field(default_factory=list)  # of sessions that ended before the others
+    past: Counter[str] = field(default_factory=Counter)  # what is counted of those
     begun: int = 0  # sessions
 
     # --- what a scenario asks -------------------------------------------------------------------------------------
@@ -93,12 +95,27 @@ class Load:
     @property
     def gaps(self) -> int:
         """How many gaps were declared to browsers."""
-        return sum(viewer.output.gaps for viewer in self.viewers)
+        return self.past["gaps"] + sum(viewer.output.gaps for viewer in self.viewers)
 
     @property
     def records(self) -> int:
         """How many records browsers have seen and the checker has judged."""
-        return sum(viewer.output.count for viewer in self.viewers)
+        return self.past["records"] + sum(viewer.output.count for viewer in self.viewers)
+
+    @property
+    def inputs(self) -> int:
+        """How many records were typed."""
+        return self.past["inputs"] + sum(viewer.input.typed for viewer in self.viewers)
+
+    @property
+    def interruptions(self) -> int:
+        """How often a browser lost its session for a while."""
+        return self.past["interruptions"] + sum(viewer.interruptions for viewer in self.viewers)
+
+    @property
+    def found(self) -> list[Violation]:
+        """Every broken promise that shows while sessions go on."""
+        return [*self.judged, *(each for v in self.viewers for each in v.output.violations), *self.wrong_states()]
 
     def revoke(self, machine: str) -> dict[str, object]:
         """Take a machine away from the team; the answer of the relay."""
@@ -141,9 +158,26 @@ class Load:
         browsers = [(f"b{each}", self.connections[each]) for each in people]
         manner = Manner(self.folder, self.seed, self.plan.every_ms, self.plan.types)
         talking = Talking(f"s{self.seed}-{index}", manner, Place(self.team.workspace, machine, browsers))
-        stack.callback(talking.abandon)
-        await talking.begin(stack, terminal=index % 2 == 0)
+        stack.push_async_callback(talking.leave)
+        await talking.begin(terminal=index % 2 == 0)
         return talking
+
+    async def retire(self, within_seconds: float) -> str:
+        """End one session, whatever goes on; the machine that it ran on."""
+        old = self.talkings[self.random.randrange(len(self.talkings))]
+        self.judged += await old.finish(within_seconds)
+        for viewer in old.viewers:
+            counts = viewer.output.count, viewer.output.gaps, viewer.input.typed, viewer.interruptions
+            self.past.update(dict(zip(("records", "gaps", "inputs", "interruptions"), counts, strict=True)))
+        await old.leave()
+        self.talkings.remove(old)
+        return old.viewers[0].talk.target.machine
+
+    async def renew(self, stack: AsyncExitStack, machine: str) -> None:
+        """Begin another in its place."""
+        talking = await self.talk(stack, machine)
+        self.talkings.append(talking)
+        await talking.begun()
 
     # --- the end --------------------------------------------------------------------------------------------------
 

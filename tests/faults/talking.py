@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
@@ -51,13 +52,17 @@ class Talking:
         self._manner = manner
         self._place = place
         self._typing: asyncio.Task[None] | None = None
+        self._attachments = AsyncExitStack()
 
-    async def begin(self, stack: AsyncExitStack, *, terminal: bool) -> None:
-        """Open it and attach everybody; they leave with the stack."""
+    async def begin(self, *, terminal: bool) -> None:
+        """Open it and attach everybody."""
         talk = await self._open(terminal=terminal)
         for name, connection in self._place.browsers:
-            viewer = await stack.enter_async_context(viewing(name, connection, talk, drives=not self.viewers))
-            self.viewers.append(viewer)
+            self.viewers.append(await persistently(partial(self._attach, name, connection, talk)))
+
+    async def _attach(self, name: str, connection: Connection, talk: Talk) -> Viewer:
+        attached = viewing(name, connection, talk, drives=not self.viewers)
+        return await self._attachments.enter_async_context(attached)
 
     async def begun(self) -> None:
         """Wait until everybody sees something, and type only then: until its program has set a terminal up, that shows
@@ -103,10 +108,11 @@ class Talking:
             pass  # whoever has not seen the end is found below
         return [violation for viewer in self.viewers for violation in self._judge(viewer)]
 
-    def abandon(self) -> None:
-        """Type no more."""
+    async def leave(self) -> None:
+        """Type no more, and let everybody leave."""
         if self._typing is not None:
             self._typing.cancel()
+        await self._attachments.aclose()
 
     def _judge(self, viewer: Viewer) -> list[Violation]:
         who = f"{viewer.name} on {self.who}"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.cluster import FaultCluster, Machines
 from tests.faults.load import Plan, loaded
-from tests.faults.test_nodes import CAUGHT_UP_SECONDS, NOTICED_SECONDS, told
+from tests.faults.test_nodes import CAUGHT_UP_SECONDS, VANISHED_SECONDS, told
 from tests.support.cluster import Team
 
 CUTTING_SECONDS = 5.0
@@ -32,8 +32,8 @@ async def test_half_open_sockets_are_left_and_their_late_end_changes_nothing(
         url = faults_machines.node_of("builder")
         forgotten_at = time.monotonic()
         cluster.front(url).half_open(only=peers)
-        took = told(load, "caught up beside half-open sockets", await load.catches_up(forgotten_at))
-        assert took <= NOTICED_SECONDS + CAUGHT_UP_SECONDS
+        took = told(load, "caught up beside half-open sockets", await load.catches_up(forgotten_at, VANISHED_SECONDS))
+        assert took <= VANISHED_SECONDS
         healed_at = time.monotonic()
         cluster.front(url).heal()
         await load.catches_up()

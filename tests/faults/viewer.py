@@ -83,6 +83,9 @@ class Viewer:
                 self._take(event)
         except RelayError as error:
             self.failure = error
+        for _, seen in self._marks:  # there is nothing more to see
+            if not seen.done():
+                seen.set_result(time.monotonic())
 
     def _take(self, event: events.Event) -> None:
         match event:
@@ -105,9 +108,13 @@ class Viewer:
         self._marks = [(mark, seen) for mark, seen in self._marks if not seen.done()]
 
     def sees(self, said_since: float) -> asyncio.Future[float]:
-        """When something is on the screen that was said at this time or later, and so all that was said before."""
+        """When something is on the screen that was said at this time or later, and so all that was said before; or when
+        the session is over."""
         seen: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._marks.append((said_since, seen))
+        if self.keeping.done():
+            seen.set_result(time.monotonic())
+        else:
+            self._marks.append((said_since, seen))
         return seen
 
     async def type_on(self, random: Random) -> None:

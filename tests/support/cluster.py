@@ -230,9 +230,9 @@ class Cluster:
         secret = next(word for word in done.stdout.split() if "#sign-in=" in word).partition("#sign-in=")[2]
         return str(Rest(self.urls[0], "none")("POST", "/api/sign-in", {"secret": secret, "cli": True})["token"])
 
-    def wait_ready(self, url: str) -> None:
+    def wait_ready(self, url: str, seconds: float = START_SECONDS) -> None:
         """Wait until a node takes newcomers."""
-        give_up = time.monotonic() + START_SECONDS
+        give_up = time.monotonic() + seconds
         why = "no answer"
         while time.monotonic() < give_up:
             try:
