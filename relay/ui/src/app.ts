@@ -198,11 +198,13 @@ export class App {
       origin: location.origin,
       client: newClient(),
       label: describe(navigator.userAgent),
-      ticket: () =>
-        api.ticket().then(
+      ticket: (node: string) => {
+        nodes.prefer(node);
+        return api.ticket().then(
           ({ ticket }) => ticket,
           () => null,
-        ),
+        );
+      },
       signedIn: holds,
     };
     this.#socket = new Socket(around, me.nodes, {

@@ -18,6 +18,11 @@ export class Nodes {
     this.#now = this.#knows(node) ? node : this.#home;
   }
 
+  /** The socket is about to try `node`: what has to be asked for that is asked there, and not of the one just lost. */
+  prefer(node: string): void {
+    if (this.#knows(node)) this.#now = node;
+  }
+
   /** Where to ask, in order; what must not be done twice is asked once, where the socket is. */
   order(repeatable: boolean): readonly string[] {
     return repeatable ? [this.#now, ...this.#all.filter((each) => each !== this.#now)] : [this.#now];

@@ -37,8 +37,8 @@ export interface Surroundings {
   origin: string;
   client: string;
   label: string;
-  /** A one-time ticket for a node at another origin, or null if none can be had. */
-  ticket(): Promise<string | null>;
+  /** A one-time ticket for this node, which is at another origin, or null if none can be had. */
+  ticket(node: string): Promise<string | null>;
   /** Whether the sign-in still holds, asked when dialling keeps failing without a code. */
   signedIn(): Promise<boolean>;
 }
@@ -132,7 +132,7 @@ export class Socket {
     this.#timer = setTimeout(() => this.#lost(dialled, LOST), WELCOME_MS);
     const protocols = [SUBPROTOCOL];
     if (node !== this.#around.origin) {
-      const ticket = await this.#around.ticket();
+      const ticket = await this.#around.ticket(node);
       if (dialled !== this.#dialled) return;
       if (ticket !== null) protocols.push(ticket);
     }

@@ -17,6 +17,15 @@ test("it follows its socket, and asks the others when that node does not answer"
   assert.deepEqual(nodes.order(true), [B, A]);
 });
 
+test("what the socket needs for a node is asked there first, and not of the one that was just lost", () => {
+  const nodes = new Nodes(A);
+  nodes.follow(A, [A, B]);
+  nodes.prefer(B);
+  assert.deepEqual(nodes.order(true), [B, A]);
+  nodes.prefer("http://b.example.org");
+  assert.deepEqual(nodes.order(true), [B, A]);
+});
+
 test("what must not be done twice is asked once, where the socket is", () => {
   const nodes = new Nodes(A);
   nodes.follow(B, [A, B]);
