@@ -68,13 +68,13 @@ class Mirror:
             if have is not None and have >= upto:
                 return
             found, known = await self._revoked()
-            for each in self._keys.shards if have is None else [shard]:
-                await self._revocations.load(each, found.get(each, []), max(known, upto))
+            if have is None:
+                await self._revocations.load_all(found, max(known, upto))
+            else:
+                await self._revocations.load(shard, found.get(shard, []), max(known, upto))
 
     async def _load_everything(self) -> None:
-        found, known = await self._revoked()
-        for shard in self._keys.shards:
-            await self._revocations.load(shard, found.get(shard, []), known)
+        await self._revocations.load_all(*await self._revoked())
 
     async def _revoked(self) -> tuple[dict[int, list[str]], int]:
         """Everybody who is revoked by shard, and up to which change."""

@@ -115,3 +115,17 @@ async def test_a_load_that_redis_lost_in_its_middle_does_not_count_as_complete(r
     await redis.flushall()
     assert not await _LOAD.run(redis, mirror, (2, 2, 10, "second"))
     assert await redis.get(keys.of(3, "upto")) is None
+
+
+async def test_all_shards_are_loaded_in_few_round_trips_however_many_are_revoked_in_one(
+    redis: Redis, keys: Keys, revocations: Revocations
+) -> None:
+    few, many = [machine_id()], [machine_id() for _ in range(1_100)]
+    await revocations.load(0, [], 0)  # Redis has the script
+    await redis.config_resetstat()
+    await revocations.load_all({3: few, 7: many}, 9)
+    calls = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert calls <= len(keys.shards) + 3
+    assert {await revocations.upto(shard) for shard in keys.shards} == {9}
+    assert await redis.scard(keys.of(7, "revoked")) == len(many)
+    assert await redis.smembers(keys.of(3, "revoked")) == set(few)
