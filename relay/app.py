@@ -21,6 +21,7 @@ from relay.node.directory import Directory
 from relay.node.errands import Errands
 from relay.node.expiries import Expiries
 from relay.node.feeds import Feeds
+from relay.node.gauges import watch_cluster, watch_peers
 from relay.node.hub import Hub
 from relay.node.infos import Infos, info_of
 from relay.node.keepalive import Keepalive
@@ -33,6 +34,7 @@ from relay.node.offers import Offers
 from relay.node.orders import Orderly
 from relay.node.outage import Outage
 from relay.node.pauses import Pauses
+from relay.node.pulse import Pulse
 from relay.node.reactions import Reactions
 from relay.node.router import Router
 from relay.node.sessions import Shown
@@ -107,27 +109,15 @@ class Node:
         self.outage = Outage(self._answered_at, self.membership.others, self.offers)
         self.orderly = Orderly(self.boot, Orders(redis, self.keys), self.offers)
         self.expiries = Expiries(self.hub, unix_ms)
+        self.pulse = Pulse(self.router, self.outage, self.beats.standstill)
         self.authenticator = Authenticator(
             registry.credentials, Secrets.parse(settings.secret), unix_ms, self.tail.vouched
         )
         self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
         self.tail.listen(self._changes, self._fresh_start)
         self.parts = self._parts(registry, redis)
-        self._watch()
-
-    def _watch(self) -> None:
-        watch, bus = self.meters.watch, self.bus
-        watch("relay_agents", "Agents connected to this node", lambda: len(self.hub.agents))
-        watch("relay_browsers", "Browsers connected to this node", lambda: len(self.hub.browsers))
-        watch("relay_bus_deaf", "1 while this node cannot hear the others", lambda: float(bus.deaf))
-        watch("relay_bus_round_trip_seconds", "The bus's latest probe", lambda: bus.round_trip_seconds or 0.0)
-        watch("relay_bus_waiting_bytes", "Published and not yet taken by Redis", lambda: bus.waiting_bytes)
-        watch("relay_lanes_bytes", "Sent to nodes that have not said they took it", lambda: self.lanes.under_way_bytes)
-        watch("relay_gc_pause_seconds", "The latest full garbage collection", lambda: self.pauses.latest_seconds)
-        watch("relay_gc_longest_pause_seconds", "The longest one so far", lambda: self.pauses.longest_seconds)
-        watch("relay_changes_number", "The change of access that this node has acted on", lambda: self.tail.number)
-        watch("relay_changes_age_seconds", "Since this node last knew every change", lambda: self.tail.age_seconds())
-        watch("relay_registry_away", "1 while the registry does not answer", lambda: float(self.tail.away()))
+        watch_peers(self.meters, self.hub, self.pauses)
+        watch_cluster(self.meters, self.bus, self.lanes, self.outage, self.tail)
 
     def _parts(self, registry: Registry, redis: Memory) -> Parts:
         return Parts(
@@ -266,24 +256,11 @@ class Node:
         parts = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
             self.reactions, self.moves, self.offers, self.orderly, self.expiries,
+            self.pulse,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
-            for work in (self.bus.run, *(part.run for part in parts), self._tick):
+            for work in (self.bus.run, *(part.run for part in parts)):
                 group.create_task(_kept_up(work))
-
-    async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        repeated_at = loop.time()
-        while True:
-            await asyncio.sleep(timing.LANE_TICK_SECONDS)
-            now = loop.time()
-            self.outage.tick()
-            if self.beats.standstill.look(now):
-                structlog.get_logger().warning("this node stood still and goes on")
-            due = now - repeated_at >= timing.INTEREST_SECONDS
-            if due:
-                repeated_at = now
-            self.router.tick(now, repeat_interest=due)
 
 
 async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
