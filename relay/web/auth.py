@@ -26,6 +26,16 @@ class Credentials(Protocol):
         """Who is behind a token, by its hash under each secret."""
 
 
+class Outage(Protocol):
+    """What is needed of whoever watches the registry."""
+
+    def away(self) -> bool:
+        """Whether it is known not to answer."""
+
+    def vouched(self) -> bool:
+        """Whether what was read of it before may stand in for it."""
+
+
 class Remembered(NamedTuple):
     """An identity, and until when it is believed without asking again."""
 
@@ -41,12 +51,12 @@ class Authenticator:
         credentials: Credentials,
         secrets: Secrets,
         clock: Callable[[], int],
-        vouched: Callable[[], bool] = lambda: False,
+        outage: Outage | None = None,
     ) -> None:
         self._credentials = credentials
         self._secrets = secrets
         self._clock = clock
-        self._vouched = vouched  # whether what is remembered may stand in for a registry that is away
+        self._outage = outage
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
         self._changes = 0  # what was looked up before a change is not remembered after it
 
@@ -95,14 +105,16 @@ class Authenticator:
         if found is not None and now_ms < found.until_ms:
             self._remembered.move_to_end(key)
             return _current(found.identity, now_ms)
+        if self._outage is not None and self._outage.away() and (stand_in := self._stand_in(key, now_ms)):
+            return stand_in  # at once: nobody waits for a timeout that somebody else has waited for already
         changes = self._changes
         try:
             identity = await self._credentials.find(hashes, now_ms)
         except RegistryUnavailable:
-            found = self._remembered.get(key)
-            if found is None or now_ms >= found.until_ms + OUTAGE_MS or not self._vouched():
+            stand_in = self._stand_in(key, now_ms)
+            if stand_in is None:
                 raise
-            return _current(found.identity, now_ms)
+            return stand_in
         if identity is None:
             self._remembered.pop(key, None)
             raise BadToken("this token is unknown, ended or expired")
@@ -113,6 +125,13 @@ class Authenticator:
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
         return identity
+
+    def _stand_in(self, key: str, now_ms: int) -> Identity | None:
+        """What is remembered of somebody while the registry is away."""
+        found = self._remembered.get(key)
+        if found is None or now_ms >= found.until_ms + OUTAGE_MS or self._outage is None or not self._outage.vouched():
+            return None
+        return _current(found.identity, now_ms)
 
 
 def _current(identity: Identity, now_ms: int) -> Identity:

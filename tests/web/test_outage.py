@@ -67,8 +67,15 @@ async def test_somebody_who_was_known_stays_known_for_as_long_as_a_failover_take
     assert (await stranger.ask("GET", "/api/machines")).status_code == 503
     site.clock.ahead_ms += REMEMBERED_MS + OUTAGE_MS - 1_000
     assert (await owner.ask("GET", "/api/machines")).status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(site.parts.registry.credentials, "find", _nobody_waits)
+        assert (await owner.ask("GET", "/api/machines")).status_code == 200, "known to be away, it is not asked"
     site.clock.ahead_ms += 2_000
     assert (await owner.ask("GET", "/api/machines")).status_code == 503
+
+
+async def _nobody_waits(*_: object) -> None:
+    raise AssertionError("the registry was asked")
 
 
 async def test_memory_is_not_vouched_for_for_ever(
