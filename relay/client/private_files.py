@@ -16,9 +16,10 @@ _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW  # a link that somebody else made here mus
 
 def make_folder(path: Path) -> None:
     """Make a folder of ours and those above it; one that is there already stays as it is. Raises `OSError`."""
-    for folder in (*reversed(path.parents), path):  # one by one: `parents=True` would leave them to the umask
-        if not folder.is_dir():
+    for folder in reversed(path.parents):  # one by one: `parents=True` would leave them to the umask
+        if not folder.exists():
             folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    path.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def open_own(path: Path) -> int:

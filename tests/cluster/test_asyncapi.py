@@ -189,7 +189,11 @@ def watching(stage: Stage) -> None:
         number = stage.agent.hears("attach", mode="watch")["attachment"]
         stage.agent.say("behind", session=stage.session, attachment=number)
         assert watcher.hears("detached", attachment=number)["reason"] == "behind"
-        watcher.say("attach", ref=2, **place, after={"epoch": EPOCH, "sequence": 3})
+        watcher.say("attach", ref=2, **place)
+        number = stage.agent.hears("attach", mode="watch")["attachment"]
+        stage.agent.say("attach-refused", session=stage.session, attachment=number, message="not kept any more")
+        assert watcher.hears("error", ref=2)["code"] == "not-found"
+        watcher.say("attach", ref=3, **place, after={"epoch": EPOCH, "sequence": 3})
         again = stage.agent.hears("attach", mode="watch")
         assert again["after"] == {"epoch": EPOCH, "sequence": 3}
     assert stage.agent.hears("detach", attachment=again["attachment"])["dropped"] is True
