@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from relay.errors import RelayError
+from relay.node import scout
 from relay.node.beats import Beats
 from relay.node.changes import Tail
 from relay.node.direct import Carriage
@@ -106,7 +107,7 @@ class Node:
         self.router = Router(self.boot, self.hub, self.lanes, self._locate, shown, self.meters)
         self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys), self.hub)
         self.offers = Offers(self.hub)
-        self.outage = Outage(self._answered_at, self.membership.others, self.offers)
+        self.outage = Outage(self._answered_at, self.membership.others, scout.ready, self.offers)
         self.orderly = Orderly(self.boot, Orders(redis, self.keys), self.offers)
         self.expiries = Expiries(self.hub, unix_ms)
         self.pulse = Pulse(self.router, self.outage, self.beats.standstill)
@@ -254,7 +255,7 @@ class Node:
         parts = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
             self.reactions, self.moves, self.offers, self.orderly, self.expiries,
-            self.pulse,
+            self.pulse, self.outage,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for work in (self.bus.run, *(part.run for part in parts)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import uuid4
 
@@ -59,14 +60,21 @@ class Scene:
         self.orderly = Orderly(BOOT, cast(Any, self.orders), self.offers)
         self.answered_at = 0
         self.others = ["http://b", "http://c"]
-        self.outage = Outage(lambda: self.answered_at, lambda: self.others, self.offers)
+        self.ready = list(self.others)
+        self.asked_nodes = 0
+        self.outage = Outage(lambda: self.answered_at, lambda: self.others, self._ready, self.offers)
+
+    async def _ready(self, urls: Sequence[str]) -> list[str]:
+        self.asked_nodes += 1
+        return [url for url in urls if url in self.ready]
 
     async def asked(self) -> Counter[str]:
         """Let everybody be asked who is to be; how many agents were sent where."""
-        running = asyncio.create_task(self.offers.run())
+        running = [asyncio.create_task(part.run()) for part in (self.outage, self.offers)]
         for _ in range(20):
             await asyncio.sleep(0)
-        running.cancel()
+        for part in running:
+            part.cancel()
         return Counter(" ".join(told["nodes"]) for peer in self.peers for told in peer.heard("move"))
 
     def seconds(self, count: int) -> None:
@@ -79,6 +87,7 @@ class Scene:
 async def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     """Nothing was asked yet; what is to be spread takes no time."""
     monkeypatch.setattr("relay.node.offers.OFFER_SECONDS", 0.0)
+    monkeypatch.setattr("relay.node.outage.LOOK_SECONDS", 0.0)
     return Scene()
 
 
@@ -147,6 +156,18 @@ async def test_when_redis_is_back_nobody_else_is_asked(scene: Scene) -> None:
     scene.seconds(1)
     assert not scene.outage.lost
     assert await scene.asked() == {}
+
+
+async def test_while_all_nodes_are_without_redis_nobody_is_asked_and_then_those_are_named_that_have_it(
+    scene: Scene,
+) -> None:
+    scene.ready = []
+    scene.seconds(TICKS + 1)
+    assert await scene.asked() == {}
+    assert scene.asked_nodes > 1
+    scene.ready = ["http://c"]
+    scene.outage._rung.set()  # the task that looked was ended with this test's last question
+    assert await scene.asked() == {"http://c": 10}
 
 
 async def test_where_no_other_node_is_known_nobody_is_asked(scene: Scene) -> None:
