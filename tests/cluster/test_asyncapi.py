@@ -187,6 +187,9 @@ def watching(stage: Stage) -> None:
         place = {"machine": stage.installation.id, "session": stage.session, "mode": "watch"}
         watcher.say("attach", ref=1, **place)
         number = stage.agent.hears("attach", mode="watch")["attachment"]
+        answer = {"epoch": EPOCH, "first": 1, "recovered": True, "driver": False, "columns": 100, "rows": 30}
+        stage.agent.say("attaching", session=stage.session, attachment=number, **answer)
+        watcher.hears("attaching", ref=1)
         stage.agent.say("behind", session=stage.session, attachment=number)
         assert watcher.hears("detached", attachment=number)["reason"] == "behind"
         watcher.say("attach", ref=2, **place)
