@@ -137,7 +137,7 @@ class AgentConversation:
         if older is not None:
             same = older.hello.instance == agent.hello.instance
             older.socket.close(Close.DRAINING if same else Close.REPLACED)
-        elif admitted.previous_connected and admitted.previous_node not in (None, doors.boot):
+        if admitted.previous_connected and admitted.previous_node not in (None, doors.boot):
             doors.router.replace_there(agent, str(admitted.previous_node))
         elif admitted.again:  # whoever had it before may be anywhere
             for boot in doors.membership.boots():
