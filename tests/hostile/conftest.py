@@ -12,8 +12,9 @@ from tests.hostile.neighbours import Neighbours
 from tests.support.bare import BareMachine
 from tests.support.cluster import Cluster, Team
 from tests.support.metrics import Metrics
+from tests.support.valkey import _valkey
 
-__all__ = ["cluster", "team"]
+__all__ = ["_valkey", "cluster", "team"]
 
 
 @pytest.fixture
