@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,8 @@ class DataFolder:
         """Make the folder and hold it for one `relay dev`; raises `Misconfigured` if that cannot be."""
         try:
             make_folder(self.path)
+            if self.path.stat().st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+                raise Misconfigured(f"{self.path} can be changed by everybody here; choose another folder with --data")
             for part in (self.logs, self.engine, self.agent):
                 make_folder(part)
                 part.chmod(FOLDER_MODE)  # --data may name a folder that is open to others; what we keep in it is not

@@ -74,6 +74,16 @@ async def test_what_was_open_to_others_before_is_closed_when_it_is_used(tmp_path
     assert found == {"credentials.json": 0o600, "history.sqlite3": 0o600, "logs": 0o700}
 
 
+def test_a_folder_in_which_everybody_can_exchange_what_is_there_is_refused(tmp_path: Path) -> None:
+    """Whatever the modes of the files in it are."""
+    tmp_path.chmod(0o777)
+    with pytest.raises(Misconfigured, match="everybody"), DataFolder(tmp_path).held():
+        pass
+    tmp_path.chmod(0o1777)
+    with DataFolder(tmp_path).held():
+        assert mode(tmp_path / "logs") == 0o700
+
+
 def test_a_link_that_somebody_left_in_our_place_is_not_followed(tmp_path: Path) -> None:
     """Truncating the lock of the agent would empty any file of this user."""
     precious = tmp_path / "precious"
