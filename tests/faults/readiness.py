@@ -21,6 +21,8 @@ def reasons(url: str) -> set[str]:
     except urllib.error.HTTPError as error:
         with error:
             return set(json.load(error)["reasons"])
+    except OSError as error:  # it is not there, or not yet
+        return {str(error)}
 
 
 async def until(url: str, enough: Callable[[set[str]], bool], within_seconds: float = WAIT_SECONDS) -> float:
