@@ -64,9 +64,10 @@ def sqlite_engine(url: URL, wait_seconds: float) -> AsyncEngine:
 
 
 def postgresql_engine(url: URL, wait_seconds: float, trust: Trust) -> AsyncEngine:
-    """Connections to a server. One that was closed from there, or made before trust broke, is replaced when it is to be
-    used: that costs a restarted server's clients a reconnect and not an error. Nothing is asked of a connection to find
-    out (a "pre-ping"), for a server that vanished would leave that unanswered as well."""
+    """Connections to a server; each waits so long for what others hold. One that was closed from there, or made before
+    trust broke, is replaced when it is to be used: that costs a restarted server's clients a reconnect and not an
+    error. Nothing is asked of a connection to find out (a "pre-ping"), for a server that vanished would leave that
+    unanswered as well."""
     engine = create_async_engine(
         url,
         pool_size=POOL_CONNECTIONS,
@@ -81,6 +82,7 @@ def postgresql_engine(url: URL, wait_seconds: float, trust: Trust) -> AsyncEngin
         record.info["made_at"] = time.monotonic()
         cursor = connection.cursor()
         cursor.execute(ON_DISK)
+        cursor.execute(f"SET lock_timeout = {int(wait_seconds * 1000)}")  # somebody else's lock is no dead server
         cursor.close()
         connection.commit()
 

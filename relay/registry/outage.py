@@ -17,6 +17,7 @@ AWAY = "the registry does not answer"
 WORDS = {
     READ_ONLY: "the registry takes no writes now",
     "53100": "the registry's disk is full",
+    "55P03": BUSY,  # somebody held a lock for too long
     "53300": "the registry has too many connections",
 }
 SQLITE_WORDS = (("is full", "53100"), ("readonly", READ_ONLY))  # SQLite says it in English only
