@@ -28,7 +28,7 @@ class Tail:
         self._fresh_starts: list[Callable[[], None]] = []
         self._rung = asyncio.Event()
         self._reading = asyncio.Lock()
-        self._looks = 0  # begun so far
+        self._begun = self._ended = 0  # the number of the newest look, and of the newest that came to its end
         self._failed_at: float | None = None  # monotonic, as all times here; None: the last look did not fail
         self._rung_at = self._current_at = 0.0
         self._mark: str | None = None  # of the change that `number` is
@@ -56,20 +56,20 @@ class Tail:
     async def look(self) -> None:
         """Act on everything committed before this call, also when the registry was away a moment ago. Whoever asks
         during a look shares the next one, and its failure: a hundred who ask do not wait a hundred timeouts."""
-        asked_at, looks = _now(), self._looks
+        asked_at, begun = _now(), self._begun
         async with self._reading:
             if self._failed_at is not None and self._failed_at > asked_at:
                 raise RegistryUnavailable("the registry does not answer")
-            if self._looks > looks:
+            if self._ended > begun:  # and not just begun: whoever looked may have left in the middle of it
                 return
-            self._looks += 1
+            self._begun += 1
             began_at = _now()
             try:
                 await self._look()
             except RelayError:
                 self._failed_at = _now()
                 raise
-            self._failed_at, self._current_at = None, began_at
+            self._failed_at, self._current_at, self._ended = None, began_at, self._begun
 
     def vouched(self) -> bool:
         """Whether what was read before the registry went away is still all that anybody can know: it is not long ago,

@@ -80,6 +80,23 @@ async def test_a_crowd_that_asks_during_a_look_shares_the_next_one(table: Table)
     assert table.looks == 2
 
 
+async def test_who_leaves_in_the_middle_of_a_look_does_not_answer_for_those_who_wait_for_it(table: Table) -> None:
+    """A browser that closes its socket cancels its question; others were about to share the answer."""
+    table.open.clear()
+    first, leaver, asker = [asyncio.create_task(table.tail.look()) for _ in range(3)]
+    await asyncio.sleep(0)
+    table.open.set()
+    table.open.clear()  # this lets the first look end, and holds up the second
+    await first
+    table.grow("a")
+    while table.looks < 2:
+        await asyncio.sleep(0)
+    leaver.cancel()
+    table.open.set()
+    await asker
+    assert table.tail.number == 1
+
+
 async def test_a_crowd_shares_one_timeout_and_whoever_comes_later_waits_for_none(table: Table) -> None:
     table.open.clear()
     table.away = True
