@@ -17,8 +17,11 @@ READ_BYTES = 4_096  # one read of the keyboard; a paste comes in several
 TYPED_BYTES = 65_536  # typed and not yet taken; beyond it the keyboard is not read, so the terminal holds it back
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # What a remote program may have switched on and not off again: mouse reports, pasting and focus reports, application
-# keys, a hidden cursor, colours.
-_CALM = b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\x1b[?25h\x1b[0m"
+# keys, keys that are told in more than one byte, held-back drawing, line-drawing letters, a hidden cursor, colours.
+_CALM = (
+    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\x1b[>4m\x1b[<u\x1b[?2026l"
+    b"\x1b(B\x0f\x1b[?25h\x1b[0m"
+)
 _OTHER_SCREEN = (b"\x1b[?1049h", b"\x1b[?1049l")
 _CLEAR = b"\x1b[0m\x1b[2J\x1b[3J\x1b[H"
 
