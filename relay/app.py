@@ -196,10 +196,7 @@ class Node:
             structlog.get_logger().info("the bell for changes did not ring", why=error.message)
 
     def _changes(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            self.authenticator.forget(change.subject)
-            if change.workspace is not None and change.kind in ("member", "workspace"):
-                self.authenticator.forget(change.workspace)
+        self.authenticator.changed(changes)
         self.mirror.changed(changes)
         self.feeds.changed(changes)
         self.reactions.changed(changes)

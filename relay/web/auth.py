@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from relay.errors import BadToken, RegistryUnavailable
+from relay.registry import Change
 from relay.rules import tokens
 from relay.rules.access import Identity
 from relay.rules.tokens import Secrets
@@ -16,6 +17,8 @@ BEARER = "bearer "
 REMEMBERED = 10_000  # identities; about 10 MiB, and more people than one node serves at once
 REMEMBERED_MS = 60_000  # all that matters is told by the tail of changes, and an expiry is remembered with it
 OUTAGE_MS = 300_000  # so much later while the registry is away: a failover takes minutes, and people are at work
+OF_MACHINES = frozenset({"machine", "machine-revoked"})  # kinds of change, as the registry counts them
+OF_TEAMS = frozenset({"member", "workspace"})  # those that may change what everybody in a workspace may do
 CREDENTIALS = frozenset({"team", "pat", "cli", "web"})  # kinds of token that say who is asking
 
 
@@ -87,11 +90,16 @@ class Authenticator:
         """Who made the claim, as of now; raises `BadToken` if the credential ended since."""
         return await self._find(claim.split(" "))
 
-    def forget(self, subject: str) -> None:
-        """Drops what is remembered of a credential, person or workspace, because its access changed."""
+    def changed(self, changes: Collection[Change]) -> None:
+        """Drops what is remembered of credentials, people and workspaces whose access changed. Changes of machines,
+        which are most of them, touch no identity."""
+        subjects = {change.subject for change in changes if change.kind not in OF_MACHINES}
+        subjects |= {change.workspace for change in changes if change.kind in OF_TEAMS and change.workspace is not None}
+        if not subjects:
+            return
         self._changes += 1
         for key, (identity, _until) in list(self._remembered.items()):
-            if subject in (identity.credential, identity.id) or subject in identity.roles:
+            if not subjects.isdisjoint((identity.credential, identity.id, *identity.roles)):
                 del self._remembered[key]
 
     def clear(self) -> None:

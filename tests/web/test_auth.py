@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from relay.errors import BadToken
+from relay.registry import Change
+from relay.registry.changes import Kind
 from relay.rules import tokens
 from relay.rules.access import Identity
 from relay.rules.tokens import Secrets
@@ -53,6 +55,11 @@ class Bench:
         return tokens.make(kind, number.to_bytes(tokens.RANDOM_BYTES))
 
 
+def change(kind: Kind, subject: str, workspace: str | None = None) -> Change:
+    """One row of the table of changes."""
+    return Change(number=1, kind=kind, workspace=workspace, subject=subject, detail={})
+
+
 @pytest.fixture
 def bench() -> Bench:
     """A fresh one."""
@@ -83,10 +90,19 @@ async def test_an_expiry_is_noticed_at_its_moment_and_without_asking(bench: Benc
     assert bench.credentials.asked == 1
 
 
-@pytest.mark.parametrize("subject", ["jane", "sign-in-1", "acme"])
-async def test_a_change_of_person_credential_or_workspace_is_forgotten_at_once(bench: Bench, subject: str) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        change("member", "jane", workspace=None),
+        change("member", "somebody", workspace="acme"),
+        change("credential", "sign-in-1"),
+        change("workspace", "acme"),
+    ],
+    ids=["person", "member", "credential", "workspace"],
+)
+async def test_a_change_of_person_credential_or_workspace_is_forgotten_at_once(bench: Bench, change: Change) -> None:
     await bench.authenticator.by_token(bench.token())
-    bench.authenticator.forget(subject)
+    bench.authenticator.changed([change])
     bench.credentials.identity = None
     with pytest.raises(BadToken):
         await bench.authenticator.by_token(bench.token())
@@ -94,7 +110,7 @@ async def test_a_change_of_person_credential_or_workspace_is_forgotten_at_once(b
 
 async def test_a_change_of_somebody_else_costs_nothing(bench: Bench) -> None:
     await bench.authenticator.by_token(bench.token())
-    bench.authenticator.forget("joe")
+    bench.authenticator.changed([change("member", "joe", workspace="other"), change("machine", "jane")])
     await bench.authenticator.by_token(bench.token())
     assert bench.credentials.asked == 1
 
@@ -104,7 +120,7 @@ async def test_a_change_during_the_look_up_is_not_lost(bench: Bench) -> None:
     bench.credentials.may_answer.clear()
     looking = asyncio.create_task(bench.authenticator.by_token(bench.token()))
     await bench.credentials.began.wait()
-    bench.authenticator.forget("jane")
+    bench.authenticator.changed([change("member", "jane")])
     bench.credentials.may_answer.set()
     await looking
     bench.credentials.identity = None
