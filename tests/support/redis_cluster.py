@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from redis import Redis as BlockingRedis
+from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from tests.support.ports import free_ports
 from tests.support.valkey import server_program
@@ -22,6 +25,7 @@ PRIMARIES = 3
 WAIT_SECONDS = 30.0
 LOOK_SECONDS = 0.05
 NODE_TIMEOUT_MS = 1_000  # after which the others believe that a server is dead; operators have 5 to 15 seconds
+ONCE: dict[str, Any] = {"socket_timeout": 1.0, "retry": Retry(NoBackoff(), 0)}  # whoever needs an answer asks again
 BUS_PORT = 1  # how far a server's second port, on which the servers talk, is from its first
 
 
@@ -76,12 +80,12 @@ class Server:
 
     def ask(self, *words: str | int) -> object:
         """One command and its answer."""
-        with BlockingRedis(port=self.port, decode_responses=True, socket_timeout=1.0) as client:
+        with BlockingRedis(port=self.port, decode_responses=True, **ONCE) as client:
             return client.execute_command(*words)
 
     def lines(self, *words: str) -> list[list[str]]:
         """The words of each line of an answer."""
-        with BlockingRedis(port=self.port, socket_timeout=1.0) as client:
+        with BlockingRedis(port=self.port, **ONCE) as client:
             client.response_callbacks.clear()  # the answer as it is
             return [line.split() for line in client.execute_command(*words).decode().splitlines()]
 
