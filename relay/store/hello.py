@@ -36,21 +36,30 @@ local function announce(machine, workspace, node, connection, version, known, cu
         held = deadline ~= nil and deadline >= now
     end
 
-    -- A newcomer that knows the current generation is the same agent on a new socket; a stranger contests the machine.
+    -- A newcomer that knows the current generation is the same agent on a new socket, and so is one that knows just
+    -- what the owner knew when it contested the machine: nobody told it that it owns it, as after a Redis that stood
+    -- still and then takes all that was said to it meanwhile. A stranger, who may know nothing, contests the machine.
+    local contests, said
     if held and stored.generation ~= known then
-        local times = {}
-        for time in string.gmatch(redis.call('HGET', CONTESTS, machine) or '', '%d+') do
+        local value, times = redis.call('HGET', CONTESTS, machine) or '', {}
+        said = int(known)
+        for time in string.gmatch(string.match(value, '^[%d ]*'), '%d+') do
             local age = now - tonumber(time)
             if age >= 0 and age < CONTESTS_MS then times[#times + 1] = time end
         end
-        if #times >= CONTESTS_MAX then return {'rate-limited'} end
-        times[#times + 1] = int(now)
-        redis.call('HSET', CONTESTS, machine, table.concat(times, ' '))
-        keep(CONTESTS)
+        if known == 0 or string.match(value, '|(.*)$') ~= int(stored.generation) .. ':' .. said then
+            if #times >= CONTESTS_MAX then return {'rate-limited'} end
+            times[#times + 1] = int(now)
+        end
+        contests = table.concat(times, ' ')
     end
 
     if known > now + AHEAD_MS then known = 0 end
     local generation = math.max(stored and stored.generation or 0, known, now) + 1
+    if contests then
+        redis.call('HSET', CONTESTS, machine, contests .. '|' .. int(generation) .. ':' .. said)
+        keep(CONTESTS)
+    end
     local place, here = stored and redis.call('HGET', PLACES, machine), workspace .. ' ' .. node
     redis.call('HSET', FENCES, machine, int(version) .. ':' .. int(generation) .. ':' .. connection)
     redis.call('ZADD', DEADLINES, int(now + OFFLINE_MS), machine)

@@ -12,7 +12,8 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{pN}:versions     hash    workspace -> grows with each change of its machines: the letter to the bell
     P:{pN}:rung         zset    machine -> version of its workspace when it last rang; kept for a minute, so that a
                                 reader who knows a version reads again only who rang since
-    P:{pN}:contests     hash    machine -> "MS MS MS": the latest times that a stranger took it over
+    P:{pN}:contests     hash    machine -> "MS MS MS|GENERATION:KNOWN": the latest times that a stranger took it over,
+                                and the generation that the last one got, with the one that it said it had
     P:{pN}:marker       hash    flushed -> ms of the last flush, settled -> ms from when silence proves
                                 something, by -> the node that flushed last
     P:{pN}:revoked      set     revoked machines; only ever grows

@@ -175,6 +175,30 @@ async def test_strangers_that_contest_a_machine_wait_after_the_third_change_of_o
     assert await cluster.hello(machine) == Refused("rate-limited")
 
 
+async def test_one_agent_that_says_hello_again_and_again_and_hears_nothing_is_one_stranger(cluster: Cluster) -> None:
+    """Redis stood still: it takes all hellos at once when it goes on, and then the one whose agent still waits."""
+    await cluster.settle()
+    machine = machine_id()
+    owner = await cluster.welcome(machine)
+    for _ in range(6):
+        await cluster.welcome(machine, OTHER_NODE, known_generation=owner.generation)
+    strangers = [await cluster.hello(machine, known_generation=known) for known in (1, 2, 3)]
+    assert [isinstance(answer, Admitted) for answer in strangers] == [True, True, False]
+
+
+async def test_two_agents_of_one_identity_are_told_apart_by_what_each_was_told(cluster: Cluster) -> None:
+    await cluster.settle()
+    machine = machine_id()
+    known = {"one": (await cluster.welcome(machine)).generation, "two": 1}
+    outcomes = []
+    for name in ("two", "one") * 2:
+        answer = await cluster.hello(machine, known_generation=known[name])
+        outcomes.append(isinstance(answer, Admitted))
+        if isinstance(answer, Admitted):
+            known[name] = answer.fence.generation
+    assert outcomes == [True, True, True, False]
+
+
 async def test_an_agent_that_moves_with_its_generation_contests_nothing(cluster: Cluster) -> None:
     await cluster.settle()
     machine = machine_id()
