@@ -40,12 +40,14 @@ AGENT_FLOW = f"""
    machine, and answers {{"session": Session}}; `sessions` answers {{"sessions": [Session]}}; `end` takes
    {{"session": id}} and answers {{"session": Session}}. Send `session` whenever one begins, changes or ends.
 5. On `attach` send `attaching`, then the frames from `first` on with that attachment number in the header, then
-   `attached` with the last number sent. Frames with attachment 0 go to everybody who is attached and caught up.
+   `attached` with the last number sent. Frames with attachment 0 go to everybody who is attached and caught up. For a
+   session that you do not keep any more send `attach-refused`.
 6. Keep at least the last output of each session for those who come back: `after` names what they have. If that is not
    kept any more, or is of another epoch, answer `recovered: false` and send all that is kept.
 7. Apply INPUT only when its number is the last plus one, acknowledge with ACK (`sequence` is the last one applied),
    and remember the stream for ten minutes after its attachment left. Refuse input of who does not hold the keyboard
-   with `input-refused`.
+   with `input-refused`. `term` grows when the keyboard passes to another client than had it last, also when it was
+   free in between.
 8. Pause the source while the driver's SEEN is more than {limits.DRIVER_WINDOW_BYTES} bytes behind; a watcher more
    than {limits.WATCHER_WINDOW_BYTES} behind gets `behind`, is detached, and attaches again.
 9. On `move` connect to one of `nodes` within the time and close this socket after the welcome there. Send `bye`
@@ -68,7 +70,8 @@ BROWSER_FLOW = f"""
    now, `input-refused` that your input was not applied. `take` takes it. It stays with a dropped client for
    {timing.DRIVER_KEPT_SECONDS:g} s.
 7. Number INPUT, RESIZE and END_INPUT in one stream from 1 per session. Keep each until an ACK covers it, at most
-   {limits.INPUT_WINDOW_BYTES} bytes; after attaching again drop those up to `input` and resend the rest.
+   {limits.INPUT_WINDOW_BYTES} bytes; after attaching again drop those up to `input` and resend the rest, unless `term` is another than when you typed
+   them: somebody else had the keyboard meanwhile, so drop them and say so to the person.
 8. Send SEEN with the last output number that was shown every {limits.SEEN_EVERY_BYTES} bytes or
    {timing.SEEN_SECONDS:g} s, or the session stalls.
 9. EXIT is the last frame of a session. `detached` with `machine-gone`: wait until the machine is `connected` in your
