@@ -70,8 +70,8 @@ BROWSER_FLOW = f"""
    now, `input-refused` that your input was not applied. `take` takes it. It stays with a dropped client for
    {timing.DRIVER_KEPT_SECONDS:g} s.
 7. Number INPUT, RESIZE and END_INPUT in one stream from 1 per session. Keep each until an ACK covers it, at most
-   {limits.INPUT_WINDOW_BYTES} bytes; after attaching again drop those up to `input` and resend the rest, unless `term` is another than when you typed
-   them: somebody else had the keyboard meanwhile, so drop them and say so to the person.
+   {limits.INPUT_WINDOW_BYTES} bytes; after attaching again drop those up to `input` and resend the rest,
+   unless `term` is another than when you typed them: somebody else had the keyboard meanwhile, so drop them and say so.
 8. Send SEEN with the last output number that was shown every {limits.SEEN_EVERY_BYTES} bytes or
    {timing.SEEN_SECONDS:g} s, or the session stalls.
 9. EXIT is the last frame of a session. `detached` with `machine-gone`: wait until the machine is `connected` in your
