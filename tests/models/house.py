@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,6 +98,7 @@ class House:
         self.keys = Keys()
         self.members: dict[str, Member] = {}  # by boot id
         self.unheard = asyncio.Event()  # a node that is gone was asked something
+        self._loses = False
         self._bells: Bells | None = None
         self._clock = Clock()
         self.workspace = ""
@@ -150,8 +151,22 @@ class House:
         """The same person at this node."""
         return Caller(member.site, who.id, who.name, who.token)
 
+    @asynccontextmanager
+    async def losing(self) -> AsyncIterator[None]:
+        """What nodes tell each other is lost until the block ends; then they hear of it, and begin anew."""
+        self._loses = True
+        yield
+        await self.settle()
+        self._loses = False
+        for member in self.members.values():
+            for other in self.members.keys() - {member.node.boot}:
+                member.node.lanes.send_hop(other, hops.NoticeHop(machine=other, code="", text=""))  # for nobody
+        await self.settle()
+
     def carry(self, channel: str, data: bytes) -> None:
         """Hand a message to whoever listens on a channel."""
+        if self._loses and ":inbox:" in channel:
+            return
         listeners = [member.bus.callbacks.get(channel) for member in self.members.values()]
         found = [callback for callback in listeners if callback is not None]
         if not found and ":inbox:" in channel and _asks(data):

@@ -134,15 +134,21 @@ class Stage(RuleBasedStateMachine):
         row.version = made.version
         self.installations.append(made)
 
-    async def _hello(self, installation: Installation, member: Member, stranger: bool) -> None:
+    async def _hello(
+        self, installation: Installation, member: Member, stranger: bool, *, unheard: bool = False
+    ) -> None:
         agent = Agent(member, installation, stranger=stranger)
         machine, version = installation.machine, installation.version
         before = self.model.presence.get(machine)
         held = before is not None and before.connected and before.deadline >= self.model.now
         verdict = self.model.judges(machine, version, agent.known, agent)
-        agent.hello()
-        _, ticks = await self.house.drive(self.house.settle())
-        assert ticks == 0
+        if unheard:  # by the other node, which goes on with an older connection of the machine
+            async with self.house.losing():
+                agent.hello()
+            self._cross_attachments_end()
+        else:
+            agent.hello()
+            await self.house.settle()
         if verdict != "admitted":
             assert agent.peer.ended
             assert agent.peer.closing == HANDSHAKES[verdict], verdict
@@ -156,15 +162,21 @@ class Stage(RuleBasedStateMachine):
         agent.heard, agent.unflushed = self.model.now, True
         if not stranger:
             installation.generation = generation
-        here = [each for each in self.agents if each.mine and each.machine == machine and each.member is member]
-        there = held and before is not None and before.node != member.node.boot
+        ends = {member.node.boot}  # whose connections of this machine are replaced
+        if held and before is not None and not unheard:
+            ends.add(before.node)
         for each in self.agents:
-            if each.machine == machine and (
-                each in here or (there and before and each.member.node.boot == before.node)
-            ):
+            if each.machine == machine and each.member.node.boot in ends:
                 self._is_over(each)
                 assert each.peer.ended
         self.agents.append(agent)
+
+    def _cross_attachments_end(self) -> None:
+        """Those between two nodes, because something may be lost between them."""
+        for watcher in self.watchers:
+            for machine, (agent, _) in list(watcher.attached.items()):
+                if agent.member is not watcher.member:
+                    del watcher.attached[machine]
 
     def _is_over(self, agent: Agent) -> None:
         """Nobody is attached to a connection that ended."""
