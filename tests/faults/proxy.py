@@ -46,11 +46,16 @@ class Connection:
 
     def __init__(self, proxy: Proxy, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
         self.opening = b""
-        self.broken = False  # bytes of it were swallowed: it can only end
         self._proxy = proxy
         self._writers = {"up": far, "down": near}
         self._passed = {"up": 0, "down": 0}
+        self._holes: set[Way] = set()  # ways that bytes were swallowed of
         self._resp = Resp() if proxy.redis else None
+
+    @property
+    def broken(self) -> bool:
+        """Whether bytes of it were swallowed, so that it can only end."""
+        return bool(self._holes)
 
     async def carry(self, readers: dict[Way, asyncio.StreamReader]) -> None:
         """Both ways, until both ends are closed or either is lost."""
@@ -102,8 +107,8 @@ class Connection:
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
             while self._faults("stall", way):
                 await self._proxy.changed.wait()
-            if self.broken or self._faults("swallow", way):
-                self.broken = True
+            if way in self._holes or self._faults("swallow", way):
+                self._holes.add(way)
                 if not data:
                     return
                 continue

@@ -34,11 +34,13 @@ class Echo:
     def __init__(self) -> None:
         self.port = 0
         self.ends: asyncio.Queue[str] = asyncio.Queue()
+        self.heard: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         try:
             while data := await reader.read(65_536):
+                self.heard.put_nowait(data)
                 writer.write(data)
                 await writer.drain()
             self.ends.put_nowait("closed")
@@ -177,6 +179,17 @@ async def test_a_half_open_connection_swallows_even_its_end_and_is_reset_when_he
         assert await is_reset(streams)
         assert {await server.end(), await server.end()} == {"reset"}
         assert await said_again(await dial(proxy), b"after")
+
+
+async def test_what_is_swallowed_one_way_passes_the_other_way(lend: Lender, dial: Dial) -> None:
+    async with echo() as server:
+        proxy = lend.to(("127.0.0.1", server.port))
+        streams = await dial(proxy)
+        proxy.half_open(way="down")
+        streams[1].write(b"heard, and not answered")
+        assert await stays_silent(streams)
+        async with asyncio.timeout(WAIT_SECONDS):
+            assert await server.heard.get() == b"heard, and not answered"
 
 
 async def test_a_fault_may_concern_only_those_who_asked_for_something(lend: Lender, dial: Dial) -> None:
