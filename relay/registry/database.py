@@ -19,7 +19,7 @@ SQLITE_DRIVER = "sqlite+aiosqlite"
 POSTGRESQL_DRIVER = "postgresql+asyncpg"
 ANSWER_SECONDS = 4.5  # whoever asks is told within five that nobody answers; a transaction takes milliseconds
 PATIENT_SECONDS = 30.0  # for what nobody waits for, and what happens once: cleaning up, migrating
-WAIT_PARTS = 2.5  # of that time for one's turn in this process, and as much for other processes, or to connect
+WAIT_PARTS = 2.5  # of that time for other processes, or to connect; one's turn in this process may take the rest
 UNDER_WAY = 1_000  # transactions at a time, nearly all waiting: more than a healthy registry ever keeps waiting
 TRANSACTION_ATTEMPTS = 5  # PostgreSQL ends one of two transactions that wait for each other
 
@@ -33,15 +33,17 @@ class Database:
         self.url = checked(url)
         self.sqlite = self.url.drivername == SQLITE_DRIVER
         self._answer_seconds = answer_seconds
-        self._wait_seconds = answer_seconds / WAIT_PARTS
+        self._wait_seconds = wait_seconds = answer_seconds / WAIT_PARTS
+        self._turn_seconds = answer_seconds - wait_seconds
         self._trust = Trust()
         if self.sqlite:
-            self._engine = sqlite_engine(self.url, self._wait_seconds)
+            self._engine = sqlite_engine(self.url, answer_seconds, wait_seconds)
         else:
-            self._engine = postgresql_engine(self.url, self._wait_seconds, self._trust)
+            self._engine = postgresql_engine(self.url, answer_seconds, wait_seconds, self._trust)
         # SQLite's own waiting is unfair polling: inside one process a lock queues writers in order instead.
         self._writing = asyncio.Lock() if self.sqlite else None
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._connected: dict[asyncio.Task[Any] | None, float] = {}  # who waits for the server itself, since when
 
     async def close(self) -> None:
         """Close every connection, once the transactions under way have ended."""
@@ -53,7 +55,7 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that changes nothing, for tasks that nobody cancels; raises `RegistryUnavailable`."""
         with answering(uncommitted=True):
-            async with self._engine.begin() as connection:
+            async with self._engine.begin() as connection, self._waiting():
                 yield connection
 
     @asynccontextmanager
@@ -61,7 +63,7 @@ class Database:
         """A transaction that may write, committed at the end and rolled back on any error, for tasks that nobody
         cancels."""
         with answering():
-            async with self._turn(), self._engine.connect() as connection:
+            async with self._turn(), self._engine.connect() as connection, self._waiting():
                 await connection.execution_options(relay_writes=True)
                 async with connection.begin():
                     with answering(uncommitted=True):
@@ -118,7 +120,9 @@ class Database:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(task)
         except TimeoutError:
-            self._trust.broken()  # the server is gone without a word, or hangs
+            now = asyncio.get_running_loop().time()
+            if now - self._connected.get(task, now) >= self._wait_seconds:
+                self._trust.broken()  # it did not wait for others here, who may be served well
             raise RegistryUnavailable(AWAY) from None
 
     async def _cut(self, transaction: Coroutine[Any, Any, T], seconds: float) -> T:
@@ -148,12 +152,21 @@ class Database:
             return await work(connection)
 
     @asynccontextmanager
+    async def _waiting(self) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        self._connected[task] = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            self._connected.pop(task, None)
+
+    @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """This process's turn to write, where only one may."""
         if self._writing is None:
             yield
             return
-        async with asyncio.timeout(self._wait_seconds):
+        async with asyncio.timeout(self._turn_seconds):
             await self._writing.acquire()
         try:
             yield

@@ -31,13 +31,13 @@ class Trust:
         return made_at > self._broken_at
 
 
-def sqlite_engine(url: URL, wait_seconds: float) -> AsyncEngine:
-    """Connections to a file; each waits so long for other processes that write to it."""
+def sqlite_engine(url: URL, turn_seconds: float, wait_seconds: float) -> AsyncEngine:
+    """Connections to a file. One's turn may take so long, and other processes that write to it so long."""
     engine = create_async_engine(
         url,
         pool_size=SQLITE_CONNECTIONS,
         max_overflow=0,
-        pool_timeout=wait_seconds,
+        pool_timeout=turn_seconds,
         hide_parameters=True,  # what people store has no place in a traceback
         connect_args={"timeout": 0},
     )
@@ -63,16 +63,16 @@ def sqlite_engine(url: URL, wait_seconds: float) -> AsyncEngine:
     return engine
 
 
-def postgresql_engine(url: URL, wait_seconds: float, trust: Trust) -> AsyncEngine:
-    """Connections to a server; each waits so long for what others hold. One that was closed from there, or made before
-    trust broke, is replaced when it is to be used: that costs a restarted server's clients a reconnect and not an
-    error. Nothing is asked of a connection to find out (a "pre-ping"), for a server that vanished would leave that
-    unanswered as well."""
+def postgresql_engine(url: URL, turn_seconds: float, wait_seconds: float, trust: Trust) -> AsyncEngine:
+    """Connections to a server. One's turn may take so long, and what others hold so long. A connection that was closed
+    from there, or made before trust broke, is replaced when it is to be used: that costs a restarted server's clients a
+    reconnect and not an error. Nothing is asked of it to find out (a "pre-ping"), for a server that vanished would
+    leave that unanswered as well."""
     engine = create_async_engine(
         url,
         pool_size=POOL_CONNECTIONS,
         max_overflow=0,
-        pool_timeout=wait_seconds,
+        pool_timeout=turn_seconds,
         hide_parameters=True,
         connect_args={"timeout": wait_seconds, "command_timeout": STATEMENT_SECONDS},
     )
