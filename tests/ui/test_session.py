@@ -354,6 +354,20 @@ async def test_a_page_whose_cookie_was_renewed_in_another_tab_goes_on(relay: Fak
         await expect(page.get_by_text("You have the keyboard")).to_be_visible()
 
 
+async def test_a_page_that_cannot_ask_whether_it_is_signed_in_keeps_its_tabs(
+    relay: FakeRelay, browser: Browser
+) -> None:
+    """The node that knows its cookie is gone, and another one does not know it."""
+    async with person(browser) as context:
+        page = await context.new_page()
+        await open_session(page, relay)
+        await page.route("**/api/**", lambda route: route.abort())
+        relay.drop(4002)
+        await until(relay, lambda: not relay.peers)
+        await until(relay, lambda: relay.peers)
+        await expect(page.get_by_text("You have the keyboard")).to_be_visible()
+
+
 async def test_a_signed_out_socket_leads_to_the_sign_in(relay: FakeRelay, browser: Browser) -> None:
     async with person(browser) as context:
         page = await context.new_page()

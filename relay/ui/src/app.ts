@@ -12,6 +12,7 @@ import { Store } from "./store.ts";
 import { lastSize } from "./terminal.ts";
 
 const NOTICE_MS = 6_000; // long enough to read two lines
+const ASK_AGAIN_MS = 2_000; // while nobody can say whether the sign-in still holds
 const FIRST_SIZE = { columns: 80, rows: 24 }; // until a screen was measured
 
 export interface View {
@@ -258,11 +259,16 @@ export class App {
     if (now.state === "stopped" && now.why === "signed-out" && this.me) void this.#signedOut(this.me);
   }
 
-  /** The sign-in of this socket ended; another tab may have signed the same person in again meanwhile. */
+  /**
+   * A node does not know this page's sign-in. Another tab may have signed the same person in again meanwhile, or the one
+   * node that has the cookie cannot be asked: only its own word is final.
+   */
   async #signedOut(before: Me): Promise<void> {
     const gate = await enter(null);
-    if (gate.at === "in" && gate.me.user.id === before.user.id && this.#socket) this.#socket.start();
-    else if (this.me) this.#leave("You were signed out.");
+    if (!this.me || !this.#socket) return;
+    if (gate.at === "in" && gate.me.user.id === before.user.id) this.#socket.start();
+    else if (gate.at === "signed-out" && !gate.reachable) setTimeout(() => this.#socket?.start(), ASK_AGAIN_MS);
+    else this.#leave("You were signed out.");
   }
 
   #message(message: ToBrowser): void {
