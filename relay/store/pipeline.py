@@ -47,7 +47,10 @@ class Line(asyncio.Protocol):
         return line
 
     def ask(self, words: tuple[Any, ...]) -> asyncio.Future[Any]:
-        """Send a command at the end of this tick; the answer, or an error of redis-py."""
+        """Send a command at the end of this tick; the answer, or an error of redis-py. Raises `LostConnection` if the
+        line broke before anybody could ask: whoever shared the wait for it comes later than its loss."""
+        if not self.open:
+            raise LostConnection("Connection closed by server.")
         packed = hiredis.pack_command(words)  # first: an answer without its question would be everybody's wrong answer
         future: asyncio.Future[Any] = self._loop.create_future()
         self._asked.append((future, self._loop.time()))

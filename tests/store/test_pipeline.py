@@ -126,6 +126,32 @@ async def test_everybody_who_waits_for_a_connection_hears_that_it_failed(
     assert attempts == 1
 
 
+async def test_a_connection_that_is_lost_at_once_is_made_again_for_everybody_who_waited_for_it(
+    line: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that restarts takes a connection and cuts it: only who connected had asked by then."""
+    connect, made = pipeline.Line.connect, 0
+
+    async def cut_once(connection: object) -> pipeline.Line:
+        nonlocal made
+        made += 1
+        connected = await connect(connection)
+        if made == 1:
+            asyncio.get_running_loop().call_soon(lose, connected)
+        return connected
+
+    def lose(connected: pipeline.Line) -> None:
+        writer = connected._writer
+        assert writer is not None
+        connected.connection_lost(None)
+        writer.transport.abort()
+
+    monkeypatch.setattr(pipeline.Line, "connect", cut_once)
+    answers = await asyncio.gather(*(line.execute_command("ECHO", n) for n in range(3)), return_exceptions=True)
+    assert answers == ["0", "1", "2"]
+    assert made == 2
+
+
 async def test_one_who_leaves_while_connecting_leaves_the_others_a_connection(line: Pipeline) -> None:
     first = asyncio.ensure_future(line.execute_command("ECHO", "1"))
     others = [asyncio.ensure_future(line.execute_command("ECHO", "2")) for _ in range(3)]
