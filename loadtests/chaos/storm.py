@@ -55,7 +55,7 @@ class Storm:
         self.violations += await beside
         await self._people.afterwards()
         self.done.update(deed.kind.name for deed in step.deeds)
-        self.done[step.beside] += bool(step.beside)
+        self.done.update([step.beside] if step.beside else [])
         self._tell(step, took)
         await asyncio.sleep(step.pause_seconds)
 
