@@ -8,8 +8,14 @@ import sys
 import loadtests.bench.command
 import loadtests.chaos.command
 import loadtests.fleet
+import loadtests.storm.command
 
-SCENARIOS = {"bench": loadtests.bench.command, "chaos": loadtests.chaos.command, "fleet": loadtests.fleet}
+SCENARIOS = {
+    "bench": loadtests.bench.command,
+    "chaos": loadtests.chaos.command,
+    "fleet": loadtests.fleet,
+    "storm": loadtests.storm.command,
+}
 USAGE = 64
 
 

@@ -31,7 +31,7 @@ class Servers:
     redis_url: str = ""
     database_url: str = ""
     secret: str = ""
-    pids: Mapping[str, int] = field(default_factory=dict)  # by part: engine, node-1, node-2, ..., sweeper
+    pids: Mapping[str, int] = field(default_factory=dict)  # by part: engine, node-1, ..., sweeper, sweeper-2, ...
 
     @property
     def ours(self) -> bool:
@@ -45,12 +45,13 @@ class Asked:
 
     told: Mapping[str, str] = field(default_factory=dict)  # further variables of each node
     program: tuple[str, ...] = ()  # what is run as a node; empty: `relay node`
-    sweeper: bool = True
+    sweepers: int = 1
+    ends: frozenset[int] = frozenset()  # exit codes after which a node is not started again
 
 
 @asynccontextmanager
 async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Servers]:
-    """An engine, so many nodes and a sweeper in a folder that is thrown away."""
+    """An engine, so many nodes and sweepers in a folder that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="relay-load-") as path:
         folder = DataFolder(Path(path) / "data")
         plan = Plan(nodes, free_ports(nodes), folder.path, open_browser=False)
@@ -66,9 +67,11 @@ async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Serve
                 for index in range(nodes):
                     node = cluster.node(index, redis_url)
                     environ = {**node.environ, **asked.told}
-                    await supervisor.start(replace(node, environ=environ, command=asked.program or node.command))
-                if asked.sweeper:
-                    await supervisor.start(cluster.sweeper(redis_url))
+                    node = replace(node, environ=environ, command=asked.program or node.command)
+                    await supervisor.start(replace(node, final=node.final | asked.ends))
+                for index in range(asked.sweepers):
+                    sweeper = cluster.sweeper(redis_url)
+                    await supervisor.start(replace(sweeper, name=f"{sweeper.name}-{index + 1}" if index else "sweeper"))
                 login = profile.login()
                 assert login is not None
                 secret = folder.secret.read_text(encoding="ascii")
