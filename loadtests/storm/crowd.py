@@ -77,9 +77,11 @@ async def playing(urls: list[str], seats: Sequence[Seat], processes: int, seed: 
     started = []
     try:
         for index in range(processes):
+            # In a session of its own, as each node is: Linux may share out processors by session, and agents that wait
+            # behind whoever watches them would look like a slow relay.
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "loadtests.storm.generator",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES, start_new_session=True,
             )  # fmt: skip
             started.append(process)
             assert process.stdin is not None
