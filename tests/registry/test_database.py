@@ -151,6 +151,7 @@ async def test_a_cancelled_caller_leaves_no_lock_behind(acme: Acme) -> None:
             await asyncio.sleep(0)
         writing.cancel(), reading.cancel()
         await asyncio.gather(writing, reading, return_exceptions=True)
+    await asyncio.wait([*acme.registry._database._under_way, asyncio.create_task(asyncio.sleep(0))])
     async with asyncio.timeout(5):
         person = await acme.registry.people.rename(acme.owner.id, "still here", SYSTEM, 1)
     assert person.name == "still here"

@@ -40,6 +40,14 @@ def pair(postgres: Postgres) -> Iterator[Pair]:
         servers.throw_away()
 
 
+@pytest.fixture(scope="module")
+def following(pair: Pair) -> Pair:
+    """The same, with the second server following the first."""
+    pair.standby.follow(pair.primary)
+    pair.standby.start()
+    return pair
+
+
 @pytest.fixture
 async def impatient(pair: Pair) -> AsyncIterator[Registry]:
     """A registry on the first of the servers, which waits for two seconds only."""
@@ -171,10 +179,9 @@ async def test_a_server_with_too_many_clients_is_away_until_some_leave(pair: Pai
     await registry.close()
 
 
-def test_a_standby_serves_what_is_read_and_says_that_it_takes_no_writes(pair: Pair) -> None:
+def test_a_standby_serves_what_is_read_and_says_that_it_takes_no_writes(following: Pair) -> None:
     """Then the address leads to the primary again: without a word to us."""
-    pair.standby.follow(pair.primary)
-    pair.standby.start()
+    pair = following
     pair.lead_to(pair.standby)
     with asyncio.Runner() as runner:
         registry = Registry(Database(pair.url()))
@@ -186,8 +193,11 @@ def test_a_standby_serves_what_is_read_and_says_that_it_takes_no_writes(pair: Pa
         runner.run(registry.close())
 
 
-def test_a_primary_that_vanishes_is_forgotten_with_all_its_connections_when_its_standby_takes_over(pair: Pair) -> None:
+def test_a_primary_that_vanishes_is_forgotten_with_all_its_connections_when_its_standby_takes_over(
+    following: Pair,
+) -> None:
     """One round of questions waits for it; it never says a word, so the idle connections look sound for ever."""
+    pair = following
     with asyncio.Runner() as runner:
         registry = Registry(Database(pair.url(), answer_seconds=SOON_SECONDS))
         runner.run(_all_connections(registry))
