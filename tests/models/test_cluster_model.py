@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -250,21 +251,39 @@ def test_whatever_happens_lists_resolver_events_and_routing_agree_with_a_plain_m
         run_stories(Story)
 
 
-def test_a_machine_that_moves_there_and_back_after_redis_forgot_it_leaves_no_connection_behind(
-    standing_valkey: Valkey, template: Path
-) -> None:
-    """A story that chance seldom tells: the node that it comes back to held it once, and another holds it now."""
+@pytest.fixture
+def story(standing_valkey: Valkey, template: Path) -> Iterator[Story]:
+    """A story that a test tells by itself: Olga's machine and Mia's at the first node, a key's at the second."""
     Story.valkey, Story.template = standing_valkey, template
     with structlog.testing.capture_logs() as Story.logged:
-        story = Story()
+        told = Story()
         try:
-            story.begins()
-            story.redis_forgets_everything()
-            for at in (1, 0):
-                story.says_hello(which=0, at=at, stranger=True)
-                story.everybody_agrees()
+            told.begins()
+            yield told
         finally:
-            story.teardown()
+            told.teardown()
+
+
+def test_a_machine_that_moves_there_and_back_after_redis_forgot_it_leaves_no_connection_behind(story: Story) -> None:
+    """Chance seldom tells this: the node that it comes back to held it once, and another holds it now."""
+    story.redis_forgets_everything()
+    for at in (1, 0):
+        story.says_hello(which=0, at=at, stranger=True)
+        story.everybody_agrees()
+
+
+def test_what_older_connections_say_or_do_changes_nothing_of_machines_that_moved(story: Story) -> None:
+    """A goodbye, a drop and a beat, each on a connection that has not heard that another took its machine."""
+    older = list(story.agents)
+    for which, at in ((0, 1), (1, 1), (2, 0)):
+        story.says_hello(which=which, at=at, stranger=True, unheard=True)
+    story.says_goodbye(story.open_agents().index(older[0]))
+    story.everybody_agrees()
+    story.is_dropped(story.open_agents().index(older[1]))
+    story.everybody_agrees()
+    for _ in range(2):
+        story.time_passes(ticks=1, beating=True)
+        story.everybody_agrees()
 
 
 def run_stories(story: type[Stage]) -> None:
