@@ -29,16 +29,16 @@ class Membership:
         self.renewed_at: float | None = None  # monotonic seconds
 
     async def renew(self) -> None:
-        """Renew the lease and read the others'; raises `Unavailable`. Does nothing once this node has left."""
-        before = await self._leases.live()
+        """Renew the lease, and then read the others': whatever becomes of that, this node has said that it lives.
+        Raises `Unavailable`. Does nothing once this node has left."""
         if self._left:
             return  # else whoever watches it leave would wait for a lease that nobody holds
-        await self._leases.renew(self._lease())
+        known = await self._leases.renew(self._lease())
         now = self.renewed_at = asyncio.get_running_loop().time()
-        listed = {lease.boot: (lease, now) for lease in before if lease.boot != self._boot}
-        if self._boot not in {lease.boot for lease in before}:
+        if not known:
             # Redis forgot us, so it forgot others. If it did so before, they have had no time to be listed in between.
             self._forgotten |= {boot: (lease, now) for boot, (lease, _) in self._others.items()}
+        listed = {lease.boot: (lease, now) for lease in await self._leases.live() if lease.boot != self._boot}
         # They may live until they have had a lease's time to be listed again, for each renews in its own rhythm.
         self._forgotten = {
             boot: (lease, at)
@@ -58,13 +58,15 @@ class Membership:
         )
 
     async def run(self) -> None:
-        """Renew until cancelled."""
+        """Renew until cancelled, as often as promised however long a server that hangs makes it take."""
+        loop = asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 await self.renew()
             except RelayError as error:
                 structlog.get_logger().warning("the lease cannot be renewed", why=error.message)
-            await asyncio.sleep(LEASE_RENEW_SECONDS)
+            await asyncio.sleep(max(0.0, began + LEASE_RENEW_SECONDS - loop.time()))
 
     async def leave(self) -> None:
         """Take this node off the list; that the lease ends by itself is good enough if Redis does not answer."""

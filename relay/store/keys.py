@@ -19,8 +19,9 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{pN}:revoked      set     revoked machines; only ever grows
     P:{pN}:upto         string  all revocations up to this change number are in the set above
     P:{pN}:loading:T    string  how many parts of one long load are in; T is random
-    P:leases            zset    boot id -> ms of its last renewal
-    P:lease:BOOT        string  JSON of Lease; lives 15 s
+    P:{lN}:leases       zset    boot id -> ms of its last renewal; a lease is good for 15 s. N is 27, 13 and 77: the
+                                list is kept three times, so that no server's absence hides or ends a lease
+    P:{lN}:nodes        hash    boot id -> JSON of Lease
     P:orders:BOOT       hash    kind -> JSON of an order that an operator gave to one node
     P:agreement         hash    name of a timing constant -> the value that all nodes run with
     P:ticket:HASH       string  what a one-time ticket stands for; lives 30 s
@@ -28,7 +29,7 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:user-code:CODE    string  HASH of the device sign-in that shows this code
     P:rate:NAME:HASH    hash    one token bucket: level, ms
 
-Leases live 15 s and tickets 30 s; all else is kept for two days (`REDIS_KEPT_SECONDS`), so that a lifetime never
+Tickets live 30 s; all else is kept for two days (`REDIS_KEPT_SECONDS`), so that a lifetime never
 decides what only the 90-second rule may decide. A key of a shard gets its lifetime when it is made, and anew each hour
 from the flushes of nodes.
 
@@ -46,6 +47,7 @@ from __future__ import annotations
 import hashlib
 from zlib import crc32
 
+LEASE_LISTS = ("l27", "l13", "l77")  # tags whose slots are in the middle of each third of all: 2889, 7838 and 13500
 SHARDS = 64  # more than any cluster has primaries; each costs a node one short script per flush
 
 
@@ -59,7 +61,7 @@ class Keys:
 
     def __init__(self, prefix: str = "relay") -> None:
         self.prefix = prefix
-        self.leases = f"{prefix}:leases"
+        self.leases = tuple((f"{prefix}:{{{tag}}}:leases", f"{prefix}:{{{tag}}}:nodes") for tag in LEASE_LISTS)
         self.agreement = f"{prefix}:agreement"
         self.changes_bell = f"{prefix}:changes"
         self._shards = tuple(f"{prefix}:{{p{shard}}}:" for shard in range(SHARDS))
@@ -92,10 +94,6 @@ class Keys:
     def probe(self, token: str) -> str:
         """The channel on which a bus listens for its own voice."""
         return f"{self.prefix}:probe:{token}"
-
-    def lease(self, boot: str) -> str:
-        """One node's lease."""
-        return f"{self.prefix}:lease:{boot}"
 
     def orders(self, boot: str) -> str:
         """What an operator asked of one node."""

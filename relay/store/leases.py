@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
-from relay.errors import Misconfigured
+from relay.errors import Misconfigured, Unavailable
 from relay.rules import timing
-from relay.store.connection import ask
 from relay.store.keys import Keys
-from relay.store.memory import Memory, ask_all
-from relay.store.script import Call, Script, run_all
+from relay.store.memory import Memory, ask_all, some
+from relay.store.script import Script
 
 NODES = 500  # more nodes than this in one cluster are not listed; the bus would be full long before
 LEASE_MS = int(timing.LEASE_SECONDS * 1000)
-INDEX_MS = LEASE_MS * 4  # a boot leaves the index only long after its lease: a step of the clock removes nobody
+LISTED_MS = LEASE_MS * 4  # a boot leaves the list only long after its lease: a step of the clock removes nobody
 
-# Makes atomic: nothing but a key and its lifetime; a script so that `renew` is one round trip of three of them.
+# Makes atomic: the boot's place in the list by this server's clock, with what it says of itself, and the removal of
+# those that are long gone. Answers whether its lease was still good.
 _RENEW = Script(f"""
-redis.call('SET', KEYS[1], ARGV[1], 'PX', {LEASE_MS})
+local now = clock()
+local before = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]))
+redis.call('ZADD', KEYS[1], int(now), ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', int(now - {LISTED_MS}), 'LIMIT', 0, {NODES})
+if #gone > 0 then
+    redis.call('ZREM', KEYS[1], unpack(gone))
+    redis.call('HDEL', KEYS[2], unpack(gone))
+end
+keep(KEYS[1], KEYS[2])
+return before and now - before < {LEASE_MS} and 1 or 0
 """)
 
-# Makes atomic: the boot's place in the index by Redis's clock, and the removal of those that are long gone.
-_INDEX = Script(f"""
-local now = clock()
-redis.call('ZADD', KEYS[1], int(now), ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', int(now - {INDEX_MS}))
-keep(KEYS[1])
+# Makes atomic: the list and what its nodes said, at one moment of this server's clock.
+_LIVE = Script(f"""
+local now, live = clock(), {{}}
+local since = '(' .. int(now - {LEASE_MS})
+local listed = redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf', 'WITHSCORES', 'LIMIT', 0, {NODES})
+for at = 1, #listed, 2 do
+    live[#live + 1], live[#live + 2], live[#live + 3] =
+        listed[at], int(now - listed[at + 1]), redis.call('HGET', KEYS[2], listed[at])
+end
+return live
 """)
 
 _KEEP = Script("keep(KEYS[1])")
@@ -61,35 +77,41 @@ class Lease(Struct, frozen=True):
 
 
 class Leases:
-    """The nodes that renewed within the last 15 s. Methods raise `Unavailable`."""
+    """The nodes that renewed within the last 15 s, in three lists on servers of their own where there are so many: a
+    list that cannot be reached is made up for by the others. Methods raise `Unavailable` when none can be."""
 
     def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
         self._decoder = msgspec.json.Decoder(Lease)
 
-    async def renew(self, lease: Lease) -> None:
-        """Keep the node listed for another 15 s; also keeps the agreement on timing alive."""
-        await run_all(
-            self._redis,
-            [
-                Call(_RENEW, (self._keys.lease(lease.boot),), (msgspec.json.encode(lease).decode(),)),
-                Call(_INDEX, (self._keys.leases,), (lease.boot,)),
-                Call(_KEEP, (self._keys.agreement,)),
-            ],
-        )
+    async def renew(self, lease: Lease) -> bool:
+        """Keep the node listed for another 15 s; whether it was until now. Keeps the agreement on timing alive too."""
+        arguments = (lease.boot, msgspec.json.encode(lease).decode())
+        renewals = (_RENEW.run(self._redis, names, arguments) for names in self._keys.leases)
+        known, _ = await asyncio.gather(some(renewals), self._keep_agreement())
+        return any(known)
 
     async def release(self, boot: str) -> None:
         """Take the node off the list at once; for a clean exit."""
-        await ask_all(self._redis, [("DEL", self._keys.lease(boot)), ("ZREM", self._keys.leases, boot)])
+        await some(
+            ask_all(self._redis, [("ZREM", listed, boot), ("HDEL", nodes, boot)]) for listed, nodes in self._keys.leases
+        )
 
     async def live(self) -> list[Lease]:
-        """All nodes with a lease, oldest first."""
-        boots = await ask(self._redis, "ZRANGE", self._keys.leases, 0, NODES - 1)
-        # Not MGET: in a Cluster each lease has its own slot.
-        found = await ask_all(self._redis, [("GET", self._keys.lease(boot)) for boot in boots])
-        leases = [self._decoder.decode(text) for text in found if text is not None]
+        """All nodes with a lease in any list that can be reached, oldest first; of each what it said last."""
+        latest: dict[str, tuple[int, str]] = {}
+        for answer in await some(_LIVE.run(self._redis, names) for names in self._keys.leases):
+            for at in range(0, len(answer), 3):
+                boot, age_ms, text = answer[at : at + 3]
+                if boot not in latest or int(age_ms) < latest[boot][0]:
+                    latest[boot] = int(age_ms), text
+        leases = [self._decoder.decode(text) for _, text in latest.values()]
         return sorted(leases, key=lambda lease: (lease.started_ms, lease.boot))
+
+    async def _keep_agreement(self) -> None:
+        with suppress(Unavailable):  # it lives for two days: some later renewal does it
+            await _KEEP.run(self._redis, (self._keys.agreement,))
 
 
 async def agree(redis: Memory, keys: Keys, values: Mapping[str, float]) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
+from relay.errors import Unavailable
 from relay.store.connection import answering, connect
 from relay.store.keys import Keys
 from relay.store.sharded import Command, Sharded
 from relay.store.slots import Slots, is_cluster
 
 Memory = Redis | Sharded
+Answer = TypeVar("Answer")
 
 
 def open_memory(url: str) -> Memory:
@@ -40,6 +43,23 @@ async def ask_all(memory: Memory, commands: Sequence[Command]) -> list[Any]:
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
+    return answers
+
+
+async def some(attempts: Iterable[Awaitable[Answer]]) -> list[Answer]:
+    """The answers of those of these who got one, all asked at once: a server that is away costs nobody else theirs.
+    Raises `Unavailable` when nobody got any."""
+    answers: list[Answer] = []
+    failures: list[Unavailable] = []
+    for outcome in await asyncio.gather(*attempts, return_exceptions=True):
+        if isinstance(outcome, Unavailable):
+            failures.append(outcome)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            answers.append(outcome)
+    if failures and not answers:
+        raise failures[0]
     return answers
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from relay.errors import Unavailable
 from relay.node.hub import Hub
 from relay.node.membership import Membership
 from relay.store import Lease
@@ -19,18 +20,23 @@ class Leases:
 
     def __init__(self) -> None:
         self.listed: list[Lease] = []
+        self.unreadable = False
 
     async def live(self) -> list[Lease]:
         """The list as it stands."""
+        if self.unreadable:
+            raise Unavailable("no list can be read")
         return list(self.listed)
 
     async def release(self, boot: str) -> None:
         """Take a node off it."""
         self.listed = [each for each in self.listed if each.boot != boot]
 
-    async def renew(self, lease: Lease) -> None:
-        """Put a node on it."""
+    async def renew(self, lease: Lease) -> bool:
+        """Put a node on it; whether it was there."""
+        known = lease.boot in {each.boot for each in self.listed}
         self.listed = [*(each for each in self.listed if each.boot != lease.boot), lease]
+        return known
 
 
 @pytest.fixture
@@ -105,3 +111,15 @@ async def test_a_node_that_left_does_not_come_back_with_a_renewal_that_was_due(
     await here.leave()
     await here.renew()
     assert leases.listed == [THERE]
+
+
+async def test_a_node_that_cannot_read_who_lives_has_still_said_that_it_does(here: Membership, leases: Leases) -> None:
+    leases.unreadable, leases.listed = True, []
+    here.renewed_at = None
+    with pytest.raises(Unavailable):
+        await here.renew()
+    assert not here.lapsed
+    assert leases.listed[0].boot == "here"
+    leases.unreadable = False
+    await here.renew()
+    assert alive(here, leases) == {"here", "there"}  # Redis had forgotten everybody before the list could not be read

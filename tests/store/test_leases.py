@@ -35,7 +35,8 @@ async def test_boots_of_long_ago_leave_the_index(moving: Cluster) -> None:
     await moving.leases.renew(Lease("old", "http://a", 1))
     moving.valkey.forward(100)
     await moving.leases.renew(Lease("new", "http://b", 2))
-    assert await moving.redis.zrange(moving.keys.leases, 0, -1) == ["new"]
+    for listed, nodes in moving.keys.leases:
+        assert await moving.redis.zrange(listed, 0, -1) == await moving.redis.hkeys(nodes) == ["new"]
 
 
 async def test_a_node_that_disagrees_with_its_cluster_is_told_both_values(cluster: Cluster) -> None:
@@ -53,3 +54,17 @@ async def test_the_agreement_lives_as_long_as_a_node_does(moving: Cluster) -> No
         await moving.leases.renew(Lease("boot", "http://a", 1))
     with pytest.raises(Misconfigured):
         await agree(moving.redis, moving.keys, {"BEAT_SECONDS": 11.0})
+
+
+async def test_a_list_that_was_lost_or_missed_a_renewal_is_made_up_for_by_the_others(cluster: Cluster) -> None:
+    """As if a server had been away, or had come back without its memory."""
+    told = Lease("boot", "http://a", 1, draining=True)
+    (first_list, first_nodes), (second_list, second_nodes), _ = cluster.keys.leases
+    assert not await cluster.leases.renew(Lease("boot", "http://a", 1))
+    missed = await cluster.redis.hget(first_nodes, "boot")
+    assert await cluster.leases.renew(told)
+    await cluster.redis.hset(first_nodes, "boot", missed)
+    await cluster.redis.zincrby(first_list, -5_000, "boot")
+    await cluster.redis.delete(second_list, second_nodes)
+    assert await cluster.leases.live() == [told]
+    assert await cluster.leases.renew(told)
