@@ -27,6 +27,9 @@ BROWSER_MESSAGE_BYTES = 16 * limits.MIB  # one snapshot of 10,000 machines has a
 OPEN_SECONDS = 10.0  # for TCP, TLS and the upgrade of one node before the next one is tried
 CLOSE_SECONDS = 2.0  # for the other side's half of the closing handshake; nobody waits longer to leave
 NODES_KEPT = 32  # addresses remembered; more nodes than this are found through those
+# At most, however often we were refused: so says a node that has no Redis at the moment, and a machine that stays away
+# for longer than the grace of one whose socket dropped is said to be offline for it.
+CAPACITY_SECONDS = timing.DROPPED_SECONDS / 2
 SHED_JITTER = 0.2  # each waits up to this part longer, since all who were told the same second would return in it
 NO_CLOSE_FRAME = 1006  # what the WebSocket standard calls a socket that ended without a word
 
@@ -250,6 +253,8 @@ class BackOff:
         if isinstance(end, ClosedBackOff):
             self._failures = max(self._failures + 1, 2)
             step = self._steps[min(self._failures, len(self._steps) - 1)]
+            if end.close_code == Close.OVER_CAPACITY:
+                step = min(step, CAPACITY_SECONDS)
             hint, self._hint = self._hint, None
             return hint if hint is not None else step / 2 + self._random.uniform(0, step / 2)
         return self.next()

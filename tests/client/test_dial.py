@@ -26,6 +26,7 @@ from relay.client.dial import (
     Unreachable,
     closed,
 )
+from relay.rules import timing
 
 NOBODY = "http://127.0.0.1:9"
 PROBLEM = {"Content-Type": "application/problem+json"}
@@ -259,6 +260,13 @@ def test_coming_back_soon_is_soon_and_backing_off_is_longer() -> None:
     assert back_off.after(closed(None)) == 15.0
     back_off.hint(3.0)
     assert back_off.after(closed(4100)) == 3.0
+
+
+def test_a_node_that_cannot_take_a_machine_now_keeps_it_away_for_less_than_its_grace_however_often() -> None:
+    back_off = BackOff(timing.AGENT_BACK_OFF_SECONDS, random=Longest())
+    waits = [back_off.after(closed(4100)) for _ in range(9)]
+    assert max(waits) == waits[-1] == timing.DROPPED_SECONDS / 2
+    assert back_off.after(closed(4101)) > timing.DROPPED_SECONDS  # who sends too much is another matter
 
 
 def test_nobody_comes_before_their_turn_and_not_all_at_once() -> None:
