@@ -36,7 +36,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=WATCH_SECONDS, help="watched after the fault, at least (25)")
     parser.add_argument("--settle", type=float, default=SETTLE_SECONDS, help="seconds of beats before the fault (12)")
     parser.add_argument("--drain-seconds", type=float, default=DRAIN_SECONDS, help="RELAY_DRAIN_SECONDS (10)")
-    parser.add_argument("--generators", type=int, default=1, help="processes that play the agents (1)")
+    parser.add_argument("--generators", type=int, default=2, help="processes that play the agents (2)")
     parser.add_argument("--seed", type=int, default=1, help="of everything random here (1)")
     parser.add_argument("--json", type=Path, help="add the numbers to the runs in this file")
     options = parser.parse_args(given)
