@@ -38,6 +38,7 @@ class Storm:
         self._people = people
         self._say = say
         self._began = time.monotonic()
+        self._told = 0  # violations
 
     async def step(self, step: Step) -> None:
         """Do what the step says, mend it, and wait until everybody is back."""
@@ -80,12 +81,15 @@ class Storm:
         load, passed = self._load, time.monotonic() - self._began
         longest = f"{max(took):.1f} s" if took else "never"
         beside = f", {step.beside}" if step.beside else ""
-        violations = len(self.violations) + len(load.found)
+        violations = [str(each) for each in (*self.violations, *load.found)]
         self._say(
             f"{passed // 60:02.0f}:{passed % 60:02.0f} {step} for {step.seconds:.1f} s{beside}: "
             f"caught up after {longest}; {load.records} records, {load.inputs} inputs, {load.gaps} gaps, "
-            f"{violations} violations"
+            f"{len(violations)} violations"
         )
+        for violation in violations[self._told :]:
+            self._say(f"      {violation}")
+        self._told = max(self._told, len(violations))
 
     def summary(self, found: list[Violation]) -> dict[str, Any]:
         """What the run was, in numbers."""

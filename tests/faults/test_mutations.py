@@ -19,7 +19,7 @@ def test_every_mutation_finds_the_words_that_it_replaces(mutation: Mutation) -> 
         assert words != instead
 
 
-@pytest.mark.xdist_group("mutations")
+@pytest.mark.xdist_group("faults-alone")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CHEAPEST)
 def test_a_product_that_breaks_its_promise_is_noticed(name: str) -> None:
