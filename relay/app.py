@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -98,12 +99,12 @@ class Node:
         self.tail = Tail(registry)
         self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)
         self.directory = Directory(registry, self.presence, self.tail, unix_ms)
-        self.feeds = Feeds(self.directory, self._listen)
+        self.feeds = Feeds(self.directory, self._listen, self.keys.shard)
         self.infos = Infos(self.presence)
         self.beats = Beats(self.boot, self.hub, self.presence, info_of, self._load_mirror, self.meters)
         self.lanes = Lanes(self.boot, self._publish, asyncio.get_running_loop(), self.meters)
         shown = Shown(unix_ms, self.infos.changed)
-        self.moves = Moves(self.hub, self.presence.locate)
+        self.moves = Moves(self.hub, self.presence.locate, self.keys.shard)
         self.router = Router(self.boot, self.hub, self.lanes, self._locate, shown, self.meters)
         self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys), self.hub)
         self.offers = Offers(self.hub)
@@ -173,8 +174,9 @@ class Node:
         self.bus.subscribe(self.keys.events(self.keys.shard(workspace)), self._bell_rang)
 
     def _bell_rang(self, message: bytes) -> None:
-        self.feeds.rung(message)
-        self.moves.rung(message)
+        bell = msgspec.json.decode(message)
+        self.feeds.mark(bell["workspace"], bell["machines"])
+        self.moves.rung(bell["workspace"], bell["machines"])
 
     async def _locate(self, workspace: str, machine: str) -> Record | None:
         self._listen(workspace)  # whoever asks where a machine is wants to know when it moves

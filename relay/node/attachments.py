@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from relay.errors import LimitReached, NotFound, Unavailable
@@ -157,19 +157,17 @@ class Attachments:
     def machine_gone(self, sender: str, hop: hops.MachineGoneHop) -> None:
         """An agent of another node left, and with it all attachments to it."""
         raw = ids.raw(hop.machine)
-        gone = [
-            key
-            for key, away in self._hub.away.items()
-            if key[0] == raw and away.home == sender and away.generation == hop.generation
-        ]
-        self._dismiss(gone, "machine-revoked" if hop.revoked else "machine-gone")
+        for session in self._hub.away_sessions(raw):
+            away = self._hub.away[raw, session]
+            if away.home == sender and away.generation == hop.generation:
+                self._dismiss(raw, session, "machine-revoked" if hop.revoked else "machine-gone")
 
     def cut(self, sender: str, hop: hops.CutHop) -> None:
         """Frames of a session on another node are missing, and that node let go of all attachments here."""
-        key = (ids.raw(hop.machine), ids.raw(hop.session))
-        away = self._hub.away.get(key)
+        machine, session = ids.raw(hop.machine), ids.raw(hop.session)
+        away = self._hub.away.get((machine, session))
         if away is not None and away.home == sender and away.generation == hop.generation:
-            self._dismiss([key], "gap")
+            self._dismiss(machine, session, "gap")
 
     def input_cut(self, home: str, machine: bytes, session: bytes) -> None:
         """What was typed here into a session on another node could not be sent: whoever typed begins again."""
@@ -195,14 +193,13 @@ class Attachments:
             attachment.end("gap")
             self._tidy(ids.raw(hop.machine), ids.raw(hop.session))
 
-    def _dismiss(self, keys: Iterable[tuple[bytes, bytes]], reason: Reason) -> None:
-        for key in keys:
-            self._hub.away.pop(key).audience.dismiss(reason)
+    def _dismiss(self, machine: bytes, session: bytes, reason: Reason) -> None:
+        self._hub.away_ended(machine, session).audience.dismiss(reason)
 
     def _tidy(self, machine: bytes, session: bytes) -> None:
         away = self._hub.away.get((machine, session))
         if away is not None and not away.audience.all():
-            del self._hub.away[machine, session]
+            self._hub.away_ended(machine, session)
 
     def homes(self) -> set[str]:
         """The other nodes whose agents this node's browsers are attached to."""

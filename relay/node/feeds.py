@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
 
-import msgspec
-import structlog
-
 from relay.errors import LimitReached, NotFound, RelayError
 from relay.node.directory import Directory
 from relay.node.feed import Feed, Watched
 from relay.node.hub import Browser
 from relay.node.sight import AT_ONCE, essence
 from relay.node.socket import Socket
+from relay.node.strands import Strands
 from relay.node.view import View
 from relay.registry import Change
 from relay.rules import messages as m
@@ -31,11 +29,11 @@ GATHER_SECONDS = 0.05  # doorbells that ring together are answered together
 class Feeds:
     """All subscriptions of this node. A doorbell or a change names machines; each feed is told what differs for it."""
 
-    def __init__(self, directory: Directory, listen: Callable[[str], None]) -> None:
+    def __init__(self, directory: Directory, listen: Callable[[str], None], shard: Callable[[str], int]) -> None:
         self._directory = directory
         self._listen = listen  # to the doorbells of a workspace
         self._watched: dict[str, Watched] = {}
-        self._rung = asyncio.Event()
+        self._strands = Strands("a feed", shard, self._tick, gather_seconds=GATHER_SECONDS)
 
     # --- from browsers -----------------------------------------------------------------------------------------
 
@@ -114,11 +112,6 @@ class Feeds:
 
     # --- from the cluster --------------------------------------------------------------------------------------
 
-    def rung(self, message: bytes) -> None:
-        """A doorbell: these machines of this workspace are worth another look."""
-        bell = msgspec.json.decode(message)
-        self.mark(bell["workspace"], bell["machines"])
-
     def changed(self, changes: Sequence[Change]) -> None:
         """The registry changed: the same for machines, and for whole workspaces when people's access changed."""
         for change in changes:
@@ -134,7 +127,7 @@ class Feeds:
         watched = self._watched.get(workspace)
         if watched is not None:
             watched.dirty.update(machines)
-            self._rung.set()
+            self._strands.add(workspace)
 
     def again(self, workspace: str | None = None) -> None:
         """Compare everything again soon, of one workspace or of all: messages may have been missed."""
@@ -143,35 +136,24 @@ class Feeds:
                 watched.read_all_at = 0.0
                 for feed in watched.feeds:
                     watched.dirty.update(feed.known)
-        self._rung.set()
+                self._strands.add(name)
 
     # --- each second -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Answer doorbells together, and look each second for bands that changed by themselves, until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(TICK_SECONDS):
-                    await self._rung.wait()
-            except TimeoutError:
-                pass
-            else:
-                await asyncio.sleep(GATHER_SECONDS)
-            await self.round()
-
-    async def round(self) -> None:
-        """Tell every feed what differs by now; what cannot be read is told in a later round."""
-        self._rung.clear()
-        for workspace in list(self._watched):
-            try:
-                await self._tick(workspace)
-            except RelayError as error:
-                structlog.get_logger().warning("a feed waits", workspace=workspace, why=error.message)
+        """Answer doorbells together, and look each second for bands that changed by themselves, until cancelled. What
+        cannot be read is told in a later second."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._strands.run())
+            while True:
+                await asyncio.sleep(TICK_SECONDS)
+                for workspace in self._watched:
+                    self._strands.add(workspace)
 
     async def _tick(self, workspace: str) -> None:
         watched = self._watched.get(workspace)
         if watched is None:
-            return  # its last browser left while another workspace was looked at
+            return  # its last browser left meanwhile
         dirty, watched.dirty = watched.dirty, set()
         now = asyncio.get_running_loop().time()
         try:

@@ -257,7 +257,8 @@ class Hub:
         self.agents: dict[str, Agent] = {}  # admitted, by machine
         self.knocking: set[Agent] = set()  # said hello, not admitted yet
         self.browsers: set[Browser] = set()
-        self.away: dict[tuple[bytes, bytes], Away] = {}  # by machine and session
+        self.away: dict[tuple[bytes, bytes], Away] = {}  # by machine and session; out of it only with `away_ended`
+        self._away_sessions: dict[bytes, set[bytes]] = {}  # the same by machine, for each bell asks about a few
 
     def connections(self, machine: str) -> list[Agent]:
         """Every socket that speaks for a machine here, admitted or not."""
@@ -282,4 +283,17 @@ class Hub:
         if found is not None:
             found.audience.dismiss("gap")  # of a connection that has ended since
         made = self.away[machine, session] = Away(home, generation)
+        self._away_sessions.setdefault(machine, set()).add(session)
         return made
+
+    def away_sessions(self, machine: bytes) -> list[bytes]:
+        """The sessions of a machine on another node that somebody here is attached to."""
+        return list(self._away_sessions.get(machine, ()))
+
+    def away_ended(self, machine: bytes, session: bytes) -> Away:
+        """Take an entry out."""
+        sessions = self._away_sessions[machine]
+        sessions.remove(session)
+        if not sessions:
+            del self._away_sessions[machine]
+        return self.away.pop((machine, session))

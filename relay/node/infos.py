@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import structlog
-
-from relay.errors import RelayError
 from relay.node.hub import Agent, Holder, Route
+from relay.node.strands import Strands
 from relay.rules.machine import iso
 from relay.rules.presence import ActiveSession, Info
 from relay.store import Presence
@@ -46,31 +42,22 @@ class Infos:
 
     def __init__(self, presence: Presence) -> None:
         self._presence = presence
-        self._dirty: set[Agent] = set()
-        self._rung = asyncio.Event()
+        self._strands: Strands[Agent] = Strands(
+            "who is on",
+            lambda agent: presence.shard(agent.workspace),
+            self._tell,
+            gather_seconds=GATHER_SECONDS,
+            again_seconds=RETRY_SECONDS,
+        )
 
     def changed(self, agent: Agent) -> None:
         """The picture of this agent is different now."""
         if agent.admitted:
-            self._dirty.add(agent)
-            self._rung.set()
+            self._strands.add(agent)
 
     async def run(self) -> None:
         """Tell what changed until cancelled; what Redis did not take is told again."""
-        while True:
-            await self._rung.wait()
-            await asyncio.sleep(GATHER_SECONDS)
-            self._rung.clear()
-            dirty, self._dirty = list(self._dirty), set()
-            try:
-                while dirty:
-                    agent = dirty.pop()
-                    await self._tell(agent)
-            except RelayError as error:
-                structlog.get_logger().warning("who is on waits for Redis", why=error.message)
-                self._dirty.update((agent, *dirty))
-                self._rung.set()
-                await asyncio.sleep(RETRY_SECONDS)
+        await self._strands.run()
 
     async def _tell(self, agent: Agent) -> None:
         if agent.admitted and agent.fence is not None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
-import msgspec
-import structlog
-
-from relay.errors import RelayError
 from relay.node.hub import Hub
+from relay.node.strands import Strands
 from relay.rules import ids
 from relay.rules.presence import Record
 
@@ -22,41 +18,35 @@ GATHER_SECONDS = 0.05  # machines that lost their node come back in a storm, and
 class Moves:
     """Listens to the bells of workspaces in which somebody here asked for a machine of another node."""
 
-    def __init__(self, hub: Hub, locate: Callable[[str, str], Awaitable[Record | None]]) -> None:
+    def __init__(
+        self, hub: Hub, locate: Callable[[str, str], Awaitable[Record | None]], shard: Callable[[str], int]
+    ) -> None:
         self._hub = hub
         self._locate = locate
-        self._due: dict[str, str] = {}  # workspaces by machine, of those attached to from here: bounded by attachments
-        self._rung = asyncio.Event()
+        self._strands: Strands[tuple[str, str]] = Strands(  # of machines attached to from here: bounded by attachments
+            "who looks where a machine is", lambda place: shard(place[0]), self._look, gather_seconds=GATHER_SECONDS
+        )
 
-    def rung(self, message: bytes) -> None:
+    def rung(self, workspace: str, machines: Iterable[str]) -> None:
         """Something is new about these machines of a workspace."""
-        bell = msgspec.json.decode(message)
-        away = {machine for machine, _ in self._hub.away} if self._hub.away else ()
-        for machine in bell["machines"]:
-            if away and ids.raw(machine) in away:
-                self._due[machine] = bell["workspace"]
-                self._rung.set()
+        if self._hub.away:
+            for machine in machines:
+                if self._hub.away_sessions(ids.raw(machine)):
+                    self._strands.add((workspace, machine))
 
     async def run(self) -> None:
         """Look until cancelled; what Redis does not answer is left to the lanes."""
-        while True:
-            await self._rung.wait()
-            await asyncio.sleep(GATHER_SECONDS)
-            self._rung.clear()
-            due, self._due = self._due, {}
-            for machine, workspace in due.items():
-                try:
-                    record = await self._locate(workspace, machine)
-                except RelayError as error:
-                    structlog.get_logger().info("nobody knows where a machine is", machine=machine, why=error.message)
-                    continue
-                if record is not None:
-                    self.moved(record)
+        await self._strands.run()
+
+    async def _look(self, place: tuple[str, str]) -> None:
+        record = await self._locate(*place)
+        if record is not None:
+            self.moved(record)
 
     def moved(self, record: Record) -> None:
         """End the attachments that were made through an older connection of this machine, on another node."""
         raw = ids.raw(record.machine)
-        for key, away in list(self._hub.away.items()):
-            if key[0] == raw and away.home != record.node and away.generation < record.fence.generation:
-                del self._hub.away[key]
-                away.audience.dismiss("machine-gone")
+        for session in self._hub.away_sessions(raw):
+            away = self._hub.away[raw, session]
+            if away.home != record.node and away.generation < record.fence.generation:
+                self._hub.away_ended(raw, session).audience.dismiss("machine-gone")

@@ -240,7 +240,8 @@ class House:
             await member.catch_up()
         await self.settle()
         for member in list(self.members.values()):
-            await member.node.feeds.round()
+            for workspace in list(member.node.feeds._watched):
+                await member.node.feeds._tick(workspace)
         await self._turns()
 
     async def sweep(self) -> None:

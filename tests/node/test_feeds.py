@@ -59,7 +59,7 @@ async def test_a_machine_that_is_hidden_while_a_snapshot_is_read_is_not_in_it(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet, page = Fleet(3, monkeypatch), Page()
-    feeds = Feeds(fleet.directory, lambda workspace: None)
+    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0 if workspace == ACME else 1)
     reading = fleet.directory.machines
 
     async def machines(workspace: str) -> Any:
@@ -80,7 +80,7 @@ async def test_a_machine_that_is_hidden_while_a_slow_page_is_waited_for_is_not_t
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fleet, page = Fleet(3, monkeypatch), Page()
-    feeds = Feeds(fleet.directory, lambda workspace: None)
+    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0 if workspace == ACME else 1)
     browser = Browser(cast(Any, page), STRANGER, "")
     await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=ACME))
     fleet.rename(number(1), "renamed")
@@ -100,23 +100,53 @@ async def test_what_was_told_while_silence_proved_nothing_is_told_anew_even_if_n
 ) -> None:
     """As on a node that stood still for a minute or two right after Redis had lost its memory."""
     fleet, page = Fleet(2, monkeypatch), Page()
-    feeds = Feeds(fleet.directory, lambda workspace: None)
+    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0 if workspace == ACME else 1)
     browser = Browser(cast(Any, page), STRANGER, "")
     await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=ACME))
-    await feeds.round()
+    await feeds._tick(ACME)
     del fleet.records[number(1)]
     fleet.settled = False
     if by == "a change":
         feeds.mark(ACME, [number(1)])
-        await feeds.round()
+        await feeds._tick(ACME)
     else:
         await feeds.subscribe(browser, m.Subscribe(ref=2, workspace=ACME))
     assert states(page)["box-1"] == "degraded"
     fleet.now += 120
     fleet.settled = True
     fleet.beat()
-    await feeds.round()
+    await feeds._tick(ACME)
     assert states(page) == {"box-0": "live", "box-1": "offline"}
+
+
+async def test_a_workspace_that_cannot_be_read_holds_up_no_bell_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.node.feeds.GATHER_SECONDS", 0.0)
+    fleet, page = Fleet(2, monkeypatch), Page()
+    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0 if workspace == ACME else 1)
+    browser = Browser(cast(Any, page), msgspec.structs.replace(STRANGER, roles={ACME: "member", "b": "member"}), "")
+    for workspace in ("b", ACME):
+        await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=workspace))
+    lately, waits = fleet.directory.lately, asyncio.Event()
+
+    async def lately_or_never(workspace: str) -> Any:
+        if workspace == "b":
+            waits.set()
+            await asyncio.Event().wait()
+        return await lately(workspace)
+
+    monkeypatch.setattr(fleet.directory, "lately", lately_or_never)
+    running = asyncio.create_task(feeds.run())
+    try:
+        feeds.mark("b", [number(1)])
+        await waits.wait()
+        fleet.rename(number(1), "renamed")
+        feeds.mark(ACME, [number(1)])
+        for _ in range(50):  # turns of the loop: time stands still here
+            await asyncio.sleep(0)
+        assert page.names("machine") == ["renamed"]
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 def states(page: Page) -> dict[str, str]:

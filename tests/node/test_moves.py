@@ -27,7 +27,7 @@ class Stage:
         self.records: dict[str, Record] = {}
         self.asked: list[str] = []
         self.answers = True
-        self.moves = Moves(self.hub, self._locate)
+        self.moves = Moves(self.hub, self._locate, lambda workspace: 0 if workspace == ACME else 1)
         self.told: list[m.Message] = []
 
     def send_text(self, message: bytes) -> None:
@@ -59,7 +59,7 @@ class Stage:
     async def rings(self, *machines: str) -> None:
         """The bell rings for these, and whatever follows from that happens."""
         running = asyncio.create_task(self.moves.run())
-        self.moves.rung(msgspec.json.encode({"workspace": ACME, "machines": machines}))
+        self.moves.rung(ACME, machines)
         await asyncio.sleep(2 * GATHER_SECONDS)
         running.cancel()
         await asyncio.wait([running])
@@ -103,6 +103,25 @@ async def test_nobody_asks_for_machines_that_nobody_here_is_attached_to() -> Non
     stage.attach(number(1), generation=7)
     await stage.rings(number(2), number(3))
     assert stage.asked == []
+
+
+async def test_a_bell_costs_no_look_at_what_else_is_attached_to() -> None:
+    """In a storm they ring by the hundred, on a node with twenty thousand attachments to machines of others."""
+
+    class Heavy(dict[Any, Any]):
+        def __iter__(self) -> Any:
+            raise AssertionError("somebody walks all of them")
+
+        items = keys = values = __iter__
+
+    stage = Stage()
+    stage.hub.away = Heavy()
+    for n in range(1, 10):
+        stage.attach(number(n), generation=7)
+    stage.speaks(number(1), ELSEWHERE, 8)
+    await stage.rings(number(1), number(11))
+    assert len(stage.told) == 1
+    assert len(stage.hub.away) == 8
 
 
 async def test_a_redis_that_does_not_answer_ends_nothing_and_the_next_bell_is_heard() -> None:
