@@ -26,6 +26,7 @@ CONNECTS = int(os.environ.get("HOSTILE_CONNECTS", "10000"))  # 50,000 take half 
 GARBAGE = 100_000  # frames, half of them well-formed and for nobody
 WARMING = 1_000  # connections, after which what is made once has been made
 GROWTH_BYTES = 8 * limits.MIB  # of the process, whose allocator keeps what it once had
+MOMENTARY = 5  # tasks that a node begins and ends by itself all the time
 POOLED = 10  # files more: connections to Redis and the registry, of which a busy node keeps some more than a quiet one
 OBJECTS = 2_000  # more or fewer in all; one left behind by each connection would be five times as many
 
@@ -33,7 +34,8 @@ OBJECTS = 2_000  # more or fewer in all; one left behind by each connection woul
 class Holding:
     """What a node holds at one moment."""
 
-    def __init__(self, node: Part, looks: int) -> None:
+    def __init__(self, node: Part) -> None:
+        looks = node.output().count("holds {") + 1
         node.process.send_signal(signal.SIGUSR1)
         said: dict[str, Any] = json.loads(node.says("holds ", times=looks).partition("holds ")[2])
         process = Path(f"/proc/{node.process.pid}")
@@ -45,7 +47,7 @@ class Holding:
     def is_like(self, before: Holding) -> None:
         """Nothing was left behind since."""
         assert before.tasks > 0
-        assert self.tasks == before.tasks
+        assert abs(self.tasks - before.tasks) <= MOMENTARY
         assert self.files <= before.files + POOLED
         kinds = self.ours.keys() | before.ours.keys()
         more = {kind: self.ours.get(kind, 0) - before.ours.get(kind, 0) for kind in kinds}
@@ -90,13 +92,13 @@ def test_thousands_of_connections_of_every_kind_leave_nothing_behind(
     asyncio.run(mass.comes(WARMING))
     here.prints()
     here.hears()
-    before, resident = Holding(node, 1), watched.resident_bytes()
+    before, resident = Holding(node), watched.resident_bytes()
     mass.ends.clear()
     for _ in range(10):
         asyncio.run(mass.comes(CONNECTS // 10))
         here.prints()
         here.hears()
-    after = Holding(node, 2)
+    after = Holding(node)
     growth = watched.resident_bytes() - resident
     print(f"\n{CONNECTS} connections: {growth / limits.KIB:+.0f} KiB, {dict(mass.ends)}")
     after.is_like(before)
@@ -118,7 +120,7 @@ def test_a_hundred_thousand_frames_of_garbage_leave_nothing_behind(
     mass = Mass(url, "none", crowd.owner.token)
     machine, session = BareMachine(crowd, "garbled"), a_session()
     asyncio.run(mass.floods(20, 50))
-    before, resident = Holding(node, 3), watched.resident_bytes()
+    before, resident = Holding(node), watched.resident_bytes()
     mass.ends.clear()
     for _ in range(10):
         asyncio.run(mass.floods(GARBAGE // 2 // 50 // 10, 50))
@@ -138,7 +140,7 @@ def test_a_hundred_thousand_frames_of_garbage_leave_nothing_behind(
             here.hears()
         agent.say(type="bye")
     watched.reaches(0, "relay_sockets_closed", role="agent", code="1011")
-    after = Holding(node, 4)
+    after = Holding(node)
     growth = watched.resident_bytes() - resident
     print(f"\n{GARBAGE} frames: {growth / limits.KIB:+.0f} KiB")
     after.is_like(before)

@@ -19,14 +19,17 @@ from relay.settings import load
 
 def asked(_number: int, _frame: object) -> None:
     """As the interpreter calls a signal's handler."""
-    gc.unfreeze()  # what a node made at its start, and now and then later, is hidden otherwise
+    gc.unfreeze()
     gc.collect()
+    gc.unfreeze()  # a node hides what outlived a full collection from the next ones
     everything = gc.get_objects()
-    tasks = sum(isinstance(each, asyncio.Task) and not each.done() for each in everything)
+    tasks = sum(
+        issubclass(type(each), asyncio.Task) and not each.done() for each in everything
+    )  # proxies have a say in isinstance
     ours = Counter(
         f"{type(each).__module__}.{type(each).__qualname__}"
         for each in everything
-        if type(each).__module__.startswith("relay.")
+        if str(type(each).__module__).startswith("relay.")
     )
     gc.freeze()
     sys.stderr.write(f"holds {json.dumps({'tasks': tasks, 'ours': ours, 'objects': len(everything)})}\n")
