@@ -286,6 +286,18 @@ def test_what_older_connections_say_or_do_changes_nothing_of_machines_that_moved
         story.everybody_agrees()
 
 
+def test_a_sweep_right_after_redis_forgot_everything_announces_nobody(story: Story) -> None:
+    """Nodes flush again, and the agents have yet to be heard: for half a minute that proves nothing."""
+    story.time_passes(ticks=1, beating=True)
+    story.redis_forgets_everything()
+    story.nodes_flush()
+    story.a_sweeper_sweeps()
+    story.everybody_agrees()
+    story.time_passes(ticks=3, beating=False)
+    story.a_sweeper_sweeps()
+    story.everybody_agrees()
+
+
 def run_stories(story: type[Stage]) -> None:
     """As many as a test may take."""
     run_state_machine_as_test(
