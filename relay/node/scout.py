@@ -20,9 +20,11 @@ async def ready(urls: Sequence[str]) -> list[str]:
 
 
 async def _is_ready(url: str) -> bool:
-    place = urlsplit(url)
-    secure = place.scheme == "https"
     try:
+        place = urlsplit(url)
+        if place.scheme not in PORTS:
+            return False  # whoever advertises that may be reached by others
+        secure = place.scheme == "https"
         async with asyncio.timeout(ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection(
                 place.hostname, place.port or PORTS[place.scheme], ssl=secure or None
