@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -12,9 +13,11 @@ import structlog
 from relay.node.hub import Agent, Hub
 from relay.node.pace import Pace, Step, spread
 from relay.rules import messages as m
+from relay.rules.timing import LEASE_RENEW_SECONDS
 
 OFFER_SECONDS = 30.0  # in which agents are asked one after the other: ten thousand of them are then 330 hellos a second
 EACH_SECONDS = 0.1  # for each agent, where they are so few that it takes less
+SHARED_SECONDS = OFFER_SECONDS + 2 * LEASE_RENEW_SECONDS  # until an operator sees in the leases what came of a share
 
 
 class Offers:
@@ -24,10 +27,17 @@ class Offers:
         self._hub = hub
         self._plan: list[tuple[float, Step]] = []
         self._everybody = False
+        self._shares_until = -math.inf  # monotonic seconds
         self._rung = asyncio.Event()
 
     def share(self, to: Mapping[str, int]) -> None:
-        """Ask so many agents, whichever, to move to each of these addresses."""
+        """Ask so many agents, whichever, to move to each of these addresses; nobody while an earlier share is being
+        carried out, for whoever asked for another one counted those who are about to leave."""
+        now = asyncio.get_running_loop().time()
+        if now < self._shares_until:
+            structlog.get_logger().warning("a share is not begun while an earlier one shows", to=dict(to))
+            return
+        self._shares_until = now + SHARED_SECONDS
         agents = random.sample(list(self._hub.agents.values()), len(self._hub.agents))
         for url, count in to.items():
             some, agents = agents[:count], agents[count:]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 from uuid import uuid4
 
@@ -12,9 +13,10 @@ import pytest
 
 from relay.errors import Unavailable
 from relay.node.hub import Agent, Hub
-from relay.node.offers import Offers
+from relay.node.offers import SHARED_SECONDS, Offers
 from relay.node.orders import Orderly
 from relay.node.outage import TICKS, Outage
+from relay.node.pace import Step
 from relay.rules.timing import REDIS_LOST_SECONDS
 from relay.store import AnyOrder, DrainOrder, OfferOrder
 from tests.node.two_nodes import WAIT_SECONDS, Peer
@@ -45,6 +47,23 @@ class Orders:
         self.held.remove(order)
 
 
+class HeldPace:
+    """Takes a few steps of a plan, and the others when the test lets it."""
+
+    def __init__(self, after: int) -> None:
+        self._after = after
+        self.held, self.goes_on, self.walked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def walk(self, plan: Iterable[tuple[float, Step]]) -> None:
+        """As `Pace` does, without its time."""
+        for number, (_, step) in enumerate(plan):
+            if number == self._after:
+                self.held.set()
+                await self.goes_on.wait()
+            step()
+        self.walked.set()
+
+
 class Scene:
     """A node with ten agents."""
 
@@ -68,14 +87,27 @@ class Scene:
         self.asked_nodes += 1
         return [url for url in urls if url in self.ready]
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """What this node does by itself goes on."""
+        parts = [asyncio.create_task(part.run()) for part in (self.outage, self.offers)]
+        try:
+            yield
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.wait(parts)
+
+    def moves(self) -> Counter[str]:
+        """How many agents were sent where so far."""
+        return Counter(" ".join(told["nodes"]) for peer in self.peers for told in peer.heard("move"))
+
     async def asked(self) -> Counter[str]:
         """Let everybody be asked who is to be; how many agents were sent where."""
-        running = [asyncio.create_task(part.run()) for part in (self.outage, self.offers)]
-        for _ in range(20):
-            await asyncio.sleep(0)
-        for part in running:
-            part.cancel()
-        return Counter(" ".join(told["nodes"]) for peer in self.peers for told in peer.heard("move"))
+        async with self.running():
+            for _ in range(20):
+                await asyncio.sleep(0)
+        return self.moves()
 
     def seconds(self, count: int) -> None:
         """Time passes in which this node is awake."""
@@ -106,9 +138,23 @@ async def test_an_order_is_carried_out_once_even_if_it_cannot_be_taken_off_the_l
     scene.orders.held = [order]
     await scene.orderly.look()
     assert await scene.asked() == {"http://b": 1}
-    scene.orders.held = [OfferOrder(id="2", to={"http://b": 1})]
-    await scene.orderly.look()
-    assert await scene.asked() == {"http://b": 2}
+
+
+async def test_a_second_share_that_was_worked_out_before_the_first_showed_is_not_begun(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An impatient operator rebalances twice: the leases still count those who were asked to leave."""
+    loop = asyncio.get_running_loop()
+    now = began = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    scene.offers.share({"http://b": 4})
+    now = began + SHARED_SECONDS - 1
+    scene.offers.share({"http://b": 4})
+    now = began
+    assert await scene.asked() == {"http://b": 4}
+    now = began + SHARED_SECONDS
+    scene.offers.share({"http://b": 1})
+    assert await scene.asked() == {"http://b": 5}
 
 
 async def test_more_than_there_are_is_everybody(scene: Scene) -> None:
@@ -150,7 +196,36 @@ async def test_without_redis_for_too_long_everybody_is_asked_once_to_move_anywhe
     assert await scene.asked() == {"http://b http://c": 10}
 
 
-async def test_when_redis_is_back_nobody_else_is_asked(scene: Scene) -> None:
+async def test_when_redis_is_back_nobody_else_is_asked(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = HeldPace(after=3)
+    monkeypatch.setattr("relay.node.offers.Pace", lambda: pace)
+    scene.seconds(TICKS + 1)
+    async with scene.running(), asyncio.timeout(WAIT_SECONDS):
+        await pace.held.wait()
+        assert scene.moves() == {"http://b http://c": 3}
+        scene.answered_at += 1
+        scene.seconds(1)
+        assert not scene.outage.lost
+        pace.goes_on.set()
+        await pace.walked.wait()
+    assert scene.moves() == {"http://b http://c": 3}
+
+
+async def test_a_share_that_an_operator_ordered_is_not_withdrawn_because_redis_is_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace = HeldPace(after=1)
+    monkeypatch.setattr("relay.node.offers.Pace", lambda: pace)
+    scene.offers.share({"http://b": 4})
+    async with scene.running(), asyncio.timeout(WAIT_SECONDS):
+        await pace.held.wait()
+        scene.offers.withdraw()
+        pace.goes_on.set()
+        await pace.walked.wait()
+    assert scene.moves() == {"http://b": 4}
+
+
+async def test_who_is_back_with_redis_before_anybody_was_asked_asks_nobody(scene: Scene) -> None:
     scene.seconds(TICKS + 1)
     scene.answered_at += 1
     scene.seconds(1)
