@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import structlog
 
-from relay.errors import RelayError
+from relay.errors import RelayError, Unavailable
 from relay.registry import Mark, Registry
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.timing import SWEEP_SECONDS
@@ -61,7 +61,7 @@ class Sweeper:
 
     async def round(self, shards: Sequence[int]) -> Round:
         """Claim what is due, tell the registry, confirm; when that was all, compare one page of the registry with
-        Redis. Raises `Unavailable`."""
+        Redis. Shards that are away wait for a later round. Raises `Unavailable`."""
         live = [lease.boot for lease in await self._leases.live()]
         claimed = await self._claims.claim(shards, CLAIM_IDS, live)
         for start in range(0, len(claimed), BATCH_IDS):
@@ -84,7 +84,10 @@ class Sweeper:
             for each in claimed:
                 await self._tell([each])
             return
-        await self._claims.confirm(claimed)
+        try:
+            await self._claims.confirm(claimed)
+        except Unavailable as error:  # the registry knows, and is told once more; the next ones are not to wait for it
+            structlog.get_logger().warning("what the registry was told is claimed again", why=error.message)
 
     async def _compare(self) -> int:
         """Find machines that the registry believes online although Redis, settled, has no record of them: they left
@@ -102,5 +105,8 @@ class Sweeper:
             if each.machine in changed:
                 by_workspace.setdefault(each.workspace, []).append(each.machine)
         for workspace, machines in by_workspace.items():
-            await self._presence.ring(workspace, machines)
+            try:
+                await self._presence.ring(workspace, machines)
+            except Unavailable as error:  # gone since it was asked; whoever reads its shard anew sees it
+                structlog.get_logger().warning("the bell of a workspace did not ring", why=error.message)
         return len(changed)

@@ -75,7 +75,7 @@ async def _flush(engine: Engine) -> tuple[float, float]:
             began, before = time.thread_time(), usage.cpu_seconds([engine.pid])
             for _ in range(FLUSHES if measured else 1):
                 beats = (Beat(each.workspace, each.machine, each.fence, 1_000) for each in heard)  # as nodes do
-                lost = await presence.beat(population.NODE, beats)
+                lost, _ = await presence.beat(population.NODE, beats)
                 if lost:
                     raise Void(f"{len(lost)} beats were not taken: {lost[0]}")
             took, redis_took = time.thread_time() - began, usage.cpu_seconds([engine.pid]) - before

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from relay.errors import Close, RegistryUnavailable, RelayError
+from relay.errors import Close, RegistryUnavailable, RelayError, Unavailable
 from relay.node.hub import Agent, Hub
 from relay.node.meters import Meters
 from relay.node.standstill import Standstill
@@ -32,7 +32,8 @@ class Beats:
         self._meters = meters
         self.standstill = Standstill()
         self._stood = 0  # standstills after which everybody's fence was compared
-        self.flushed_at: float | None = None  # monotonic seconds of the last flush that Redis took
+        self.flushed_at: float | None = None  # monotonic seconds of the last flush that any of Redis's servers took
+        self.away: frozenset[int] = frozenset()  # shards that did not take it
 
     async def run(self) -> None:
         """Flush every few seconds until cancelled."""
@@ -45,6 +46,7 @@ class Beats:
 
     async def flush(self) -> None:
         """Tell Redis about everybody heard since the last flush; raises `Unavailable`, and then nobody is forgotten.
+        Machines of shards that are away wait for the next flush, and those of the others have theirs and are healed.
         After a standstill it is everybody, as of when they were heard before: who moved meanwhile is to be let go."""
         now = asyncio.get_running_loop().time()
         self.standstill.look(now)
@@ -57,17 +59,23 @@ class Beats:
             for agent in told
             if agent.fence is not None
         )
-        lost = await self._presence.beat(self._boot, beats)
+        lost, self.away = await self._presence.beat(self._boot, beats)
         for agent in heard:
-            agent.told = max(agent.told, min(agent.heard, now))
-        self.flushed_at, self._stood = now, stood
+            if not self._is_away(agent.workspace):
+                agent.told = max(agent.told, min(agent.heard, now))
+        self.flushed_at = now
+        if not self.away:
+            self._stood = stood
         self._meters.beat(len(told))
         await self._heal(lost)
+
+    def _is_away(self, workspace: str) -> bool:
+        return bool(self.away) and self._presence.shard(workspace) in self.away
 
     def _age_ms(self, agent: Agent, now: float) -> int:
         """How long before the flush a machine was heard for certain; 0 if it was while the flush was being sorted."""
         heard = agent.heard if self.standstill.dated(agent.heard) else agent.told
-        return max(0, int((now - heard) * 1000))
+        return max(0, int(self.standstill.age_seconds(heard, now) * 1000))
 
     async def _heal(self, lost: Sequence[Lost]) -> None:
         unknown: list[Agent] = []
@@ -90,10 +98,14 @@ class Beats:
     async def _announce_again(self, agents: Sequence[Agent]) -> None:
         """Put machines back that Redis lost, under the fences they hold; the mirror is made complete first. Without the
         registry it cannot be, but these are connected, and a machine is not offline because we are in trouble."""
-        try:
-            upto = min([await self._load(workspace) for workspace in {agent.workspace for agent in agents}])
-        except RegistryUnavailable:
-            upto = UNCHECKED
+        shard = self._presence.shard
+        workspaces = {shard(agent.workspace): agent.workspace for agent in agents}
+        loaded = dict(zip(workspaces, await asyncio.gather(*map(self._loaded, workspaces.values())), strict=True))
+        ready = {each: upto for each, upto in loaded.items() if upto is not None}
+        if not ready:
+            return
+        upto = min(ready.values())
+        agents = [agent for agent in agents if shard(agent.workspace) in ready]
         now = asyncio.get_running_loop().time()
         back = [
             Reannouncement(agent.workspace, agent.machine, agent.fence, self._age_ms(agent, now), self._info_of(agent))
@@ -106,3 +118,13 @@ class Beats:
                 agent.socket.close(Close.MACHINE_REVOKED)
             elif agent is not None and each.reason == "replaced" and agent.fence != each.fence:
                 agent.socket.close(Close.DRAINING)
+
+    async def _loaded(self, workspace: str) -> int | None:
+        """Up to which change the mirror of a workspace's shard is complete; None when the shard is away, and then its
+        machines are put back when it is there and they beat again."""
+        try:
+            return await self._load(workspace)
+        except RegistryUnavailable:
+            return UNCHECKED
+        except Unavailable:
+            return None

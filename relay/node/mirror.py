@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from relay.errors import RelayError
+from relay.errors import RelayError, Unavailable
 from relay.registry import Change, Registry
 from relay.store import Keys, Revocations
 
@@ -46,35 +46,46 @@ class Mirror:
             waiting, self._waiting = self._waiting, []
             everything, self._everything = self._everything, False
             try:
-                if everything:
-                    await self._load_everything()
+                if everything and await self._load_everything():
+                    self._again(everything, [])  # for the shards that are away; the others are complete
+                everything = False
                 if waiting:
                     await self.follow(waiting[0].number - 1, waiting)
             except RelayError as error:
                 structlog.get_logger().warning("the mirror of revocations waits", why=error.message)
-                self._waiting = [*waiting, *self._waiting][-WAITING:]
-                self._everything = self._everything or everything
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._rung.set)
+                self._again(everything, waiting)
+
+    def _again(self, everything: bool, waiting: Sequence[Change]) -> None:
+        self._waiting = [*waiting, *self._waiting][-WAITING:]
+        self._everything = self._everything or everything
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._rung.set)
 
     def shard(self, workspace: str) -> int:
         """The shard of a workspace."""
         return self._keys.shard(workspace)
 
     async def load(self, shard: int, upto: int) -> None:
-        """Make a shard complete up to change `upto` or beyond; of many who ask one loads. Where one shard was lost, all
-        were: they are made complete from one reading. Raises `Unavailable`."""
+        """Make a shard complete up to change `upto` or beyond; of many who ask one loads. Where one shard was lost, so
+        were others: those that are there are made complete from one reading. Raises `Unavailable`."""
+        if await self._complete(shard, upto):  # who asks for a shard that is away finds out here, and holds nobody up
+            return
         async with self._loading:
             have = await self._revocations.upto(shard)
             if have is not None and have >= upto:
                 return
             found, known = await self._revoked()
-            if have is None:
-                await self._revocations.load_all(found, max(known, upto))
-            else:
+            if have is not None:
                 await self._revocations.load(shard, found.get(shard, []), max(known, upto))
+            elif shard in await self._revocations.load_all(found, max(known, upto)):
+                raise Unavailable("the relay's memory (Redis) does not answer")
 
-    async def _load_everything(self) -> None:
-        await self._revocations.load_all(*await self._revoked())
+    async def _complete(self, shard: int, upto: int) -> bool:
+        have = await self._revocations.upto(shard)
+        return have is not None and have >= upto
+
+    async def _load_everything(self) -> frozenset[int]:
+        """Load every shard; those that are away."""
+        return await self._revocations.load_all(*await self._revoked())
 
     async def _revoked(self) -> tuple[dict[int, list[str]], int]:
         """Everybody who is revoked by shard, and up to which change."""

@@ -4,7 +4,7 @@ from relay.store.bus import Bus
 from relay.store.claims import Claimed, Claims
 from relay.store.connection import answering, connect
 from relay.store.device_codes import Approved, DeviceCodes, Ended, Waiting
-from relay.store.heartbeats import Beat, Lost, Reannouncement
+from relay.store.heartbeats import Beat, Flushed, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import SHARDS, Keys
 from relay.store.leases import Lease, Leases, agree
@@ -30,6 +30,7 @@ __all__ = [
     "DeviceCodes",
     "DrainOrder",
     "Ended",
+    "Flushed",
     "Keys",
     "Lease",
     "Leases",

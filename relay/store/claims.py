@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
+from typing import Any
 
 from msgspec import Struct
 
+from relay.errors import Unavailable
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, OfflineReason
 from relay.store.keys import Keys
-from relay.store.memory import Memory
+from relay.store.memory import Memory, each_server
 from relay.store.records import parse
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import LEAVING, ShardScript, shard_keys
@@ -151,7 +153,8 @@ class Claimed(Struct, frozen=True, kw_only=True):
 
 
 class Claims:
-    """The sweepers' side of presence. Any number of sweepers may use it at once. Methods raise `Unavailable`."""
+    """The sweepers' side of presence. Any number of sweepers may use it at once. Shards that are away wait, and keep
+    nobody from the others; methods raise `Unavailable` when none is there."""
 
     def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
@@ -161,53 +164,73 @@ class Claims:
         """Mark machines offline whose deadline passed (ringing for each exactly once, whoever calls) and take at most
         `limit` untold ones per shard for 10 s, in short calls. Nothing from unsettled shards. `live` are the boots with
         a lease."""
-        waiting = deque((shard, limit) for shard in shards)
         claimed: list[Claimed] = []
-        while waiting:
-            batch = [waiting.popleft() for _ in range(min(CALLS_AT_ONCE, len(waiting)))]
-            asked = [min(left, CLAIMED_IDS) for _, left in batch]
-            calls = [
-                Call(_CLAIM, shard_keys(self._keys, shard), [ids, *live])
-                for (shard, _), ids in zip(batch, asked, strict=True)
-            ]
-            for (shard, left), ids, answer in zip(batch, asked, await run_all(self._redis, calls), strict=True):
-                found = [_claimed(*answer[at : at + 4]) for at in range(0, len(answer), 4)]
-                claimed += found
-                if len(found) == ids < left:
-                    waiting.append((shard, left - ids))  # behind the others: no shard waits for a fuller one
-        return claimed
+
+        async def claim(mine: Sequence[int]) -> None:
+            waiting = deque((shard, limit) for shard in mine)
+            while waiting:
+                batch = [waiting.popleft() for _ in range(min(CALLS_AT_ONCE, len(waiting)))]
+                asked = [min(left, CLAIMED_IDS) for _, left in batch]
+                calls = [
+                    Call(_CLAIM, shard_keys(self._keys, shard), [ids, *live])
+                    for (shard, _), ids in zip(batch, asked, strict=True)
+                ]
+                for (shard, left), ids, answer in zip(batch, asked, await run_all(self._redis, calls), strict=True):
+                    found = [_claimed(*answer[at : at + 4]) for at in range(0, len(answer), 4)]
+                    claimed.extend(found)
+                    if len(found) == ids < left:
+                        waiting.append((shard, left - ids))  # behind the others: no shard waits for a fuller one
+
+        try:
+            await each_server(self._redis, self._keys, shards, claim)
+        except Unavailable:
+            if not claimed:
+                raise
+        return claimed  # also by a server that has gone since: they are offline, and somebody has to tell
 
     async def confirm(self, claimed: Sequence[Claimed]) -> None:
         """SQL has committed these; a machine whose record changed since is claimed again."""
-        pairs = [(each.workspace, (each.machine, each.value)) for each in claimed]
-        await run_all(self._redis, list(self._batches(_CONFIRM, pairs)))
+        await self._run(_CONFIRM, [(each.workspace, (each.machine, each.value)) for each in claimed])
 
     async def retire(self, shards: Collection[int], limit: int) -> int:
         """Forget at most `limit` machines per shard that have been offline for two days, in one short call for each;
         how many went. Call again until none did."""
         ids = min(limit, RETIRED_IDS)
-        calls = (Call(_RETIRE, shard_keys(self._keys, shard), [ids]) for shard in shards)
-        retired = 0
-        while batch := list(islice(calls, CALLS_AT_ONCE)):
-            retired += sum(await run_all(self._redis, batch))
-        return retired
+        retired: list[int] = []
+
+        async def retire(mine: Sequence[int]) -> None:
+            calls = (Call(_RETIRE, shard_keys(self._keys, shard), [ids]) for shard in mine)
+            while batch := list(islice(calls, CALLS_AT_ONCE)):
+                retired.extend(await run_all(self._redis, batch))
+
+        await each_server(self._redis, self._keys, shards, retire)
+        return sum(retired)
 
     async def absent(self, workspace_machines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those (workspace, machine) whose shard is settled and holds no record of them: nobody holds their socket."""
-        singles = [(workspace, (machine,)) for workspace, machine in workspace_machines]
-        missing: set[str] = set()
-        for answer in await run_all(self._redis, list(self._batches(_ABSENT, singles))):
-            missing.update(answer)
+        answers = await self._run(_ABSENT, [(workspace, (machine,)) for workspace, machine in workspace_machines])
+        missing = {machine for answer in answers for machine in answer}
         return [pair for pair in workspace_machines if pair[1] in missing]
 
-    def _batches(self, script: ShardScript, items: Sequence[tuple[str, tuple[Argument, ...]]]) -> Iterator[Call]:
+    async def _run(self, script: ShardScript, items: Sequence[tuple[str, tuple[Argument, ...]]]) -> list[Any]:
+        """The answers of the shards that are there, each to the arguments of its workspaces."""
         by_shard: dict[int, list[tuple[Argument, ...]]] = {}
         for workspace, arguments in items:
             by_shard.setdefault(self._keys.shard(workspace), []).append(arguments)
-        for shard, mine in by_shard.items():
-            for start in range(0, len(mine), SCRIPT_IDS):
-                batch = mine[start : start + SCRIPT_IDS]
-                yield Call(script, shard_keys(self._keys, shard), [word for words in batch for word in words])
+        answers: list[Any] = []
+
+        async def run(mine: Sequence[int]) -> None:
+            calls = []
+            for shard in mine:
+                for start in range(0, len(by_shard[shard]), SCRIPT_IDS):
+                    batch = by_shard[shard][start : start + SCRIPT_IDS]
+                    calls.append(
+                        Call(script, shard_keys(self._keys, shard), [word for words in batch for word in words])
+                    )
+            answers.extend(await run_all(self._redis, calls))
+
+        await each_server(self._redis, self._keys, by_shard, run)
+        return answers
 
 
 def _claimed(machine: str, value: str, place: str, deadline: str) -> Claimed:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info
 from relay.store.keys import SHARDS, Keys
-from relay.store.memory import Memory, by_server
+from relay.store.memory import Memory, each_server
 from relay.store.records import encode_info
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import ShardScript, shard_keys
@@ -162,10 +162,17 @@ class Lost(Struct, frozen=True):
     fence: Fence  # the stored one for `replaced`, else the beat's own
 
 
-async def beat(redis: Memory, keys: Keys, node: str, beats: Iterable[Beat]) -> list[Lost]:
+class Flushed(NamedTuple):
+    """What became of a flush: which beats were not taken, and which shards are away and know of none."""
+
+    lost: list[Lost]
+    away: frozenset[int]
+
+
+async def beat(redis: Memory, keys: Keys, node: str, beats: Iterable[Beat]) -> Flushed:
     """Send each shard its beats, and every other shard an empty batch that moves its marker; raises `Unavailable` when
-    any server failed, and then the others have theirs all the same. Each beat is taken and let go: fifty thousand that
-    are kept make the collector look at everything there is, again and again."""
+    no server is there. Each beat is taken and let go: fifty thousand that are kept make the collector look at
+    everything there is, again and again."""
     arguments: list[list[Argument]] = [[] for _ in range(SHARDS)]
     shards: dict[str, list[Argument]] = {}  # those of the workspaces that were met
     workspaces = {}
@@ -191,32 +198,34 @@ async def beat(redis: Memory, keys: Keys, node: str, beats: Iterable[Beat]) -> l
                 lost.extend(_lost(answer, workspaces))
             await asyncio.sleep(0)  # answers that arrived together are read without a pause of their own
 
-    servers = await by_server(redis, keys, range(SHARDS))
-    for failed in filter(None, await asyncio.gather(*map(send, servers), return_exceptions=True)):
-        raise failed
-    return lost
+    return Flushed(lost, await each_server(redis, keys, range(SHARDS), send))
 
 
 async def reannounce(
     redis: Memory, keys: Keys, node: str, revocations_upto: int, machines: Sequence[Reannouncement]
 ) -> list[Lost]:
-    """Send each shard its machines; raises `Unavailable`. A node that cannot ask the registry whom the mirror lacks
-    says `UNCHECKED`: who is connected may stay, and nobody is let in for it."""
+    """Send each shard that is there its machines; raises `Unavailable` when none is. A node that cannot ask the
+    registry whom the mirror lacks says `UNCHECKED`: who is connected may stay, and nobody is let in for it."""
     by_shard: dict[int, list[Reannouncement]] = {}
     for machine in machines:
         by_shard.setdefault(keys.shard(machine.workspace), []).append(machine)
     lost: list[Lost] = []
-    for shard, mine in by_shard.items():
-        for start in range(0, len(mine), REANNOUNCED_AT_ONCE):
-            batch = mine[start : start + REANNOUNCED_AT_ONCE]
-            arguments: list[Argument] = [node, revocations_upto]
-            for workspace, machine_id, fence, age_ms, info in batch:
-                arguments += (machine_id, workspace, fence.text, age_ms, encode_info(info))
-            answer = (await run_all(redis, [Call(_REANNOUNCE, shard_keys(keys, shard), arguments)]))[0]
-            if answer == ["mirror-behind"]:
-                lost += [Lost(each.workspace, each.machine, "mirror-behind", each.fence) for each in batch]
-            else:
-                lost += _lost(answer, {each.machine: each.workspace for each in batch})
+
+    async def send(shards: Sequence[int]) -> None:
+        for shard in shards:
+            mine = by_shard[shard]
+            for start in range(0, len(mine), REANNOUNCED_AT_ONCE):
+                batch = mine[start : start + REANNOUNCED_AT_ONCE]
+                arguments: list[Argument] = [node, revocations_upto]
+                for workspace, machine_id, fence, age_ms, info in batch:
+                    arguments += (machine_id, workspace, fence.text, age_ms, encode_info(info))
+                answer = (await run_all(redis, [Call(_REANNOUNCE, shard_keys(keys, shard), arguments)]))[0]
+                if answer == ["mirror-behind"]:
+                    lost.extend(Lost(each.workspace, each.machine, "mirror-behind", each.fence) for each in batch)
+                else:
+                    lost.extend(_lost(answer, {each.machine: each.workspace for each in batch}))
+
+    await each_server(redis, keys, by_shard, send)
     return lost
 
 

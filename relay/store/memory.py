@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+import structlog
 from redis.asyncio import Redis
 
 from relay.errors import Unavailable
@@ -63,8 +64,31 @@ async def some(attempts: Iterable[Awaitable[Answer]]) -> list[Answer]:
     return answers
 
 
-async def by_server(memory: Memory, keys: Keys, shards: Iterable[int]) -> list[list[int]]:
-    """The shards of each server: one that fails is not to keep anybody from the others. Raises `Unavailable`."""
+async def each_server(
+    memory: Memory, keys: Keys, shards: Iterable[int], work: Callable[[Sequence[int]], Awaitable[None]]
+) -> frozenset[int]:
+    """Do something with the shards of each server, with all servers at once; the shards of those that are away, which
+    cost the others nothing. Raises `Unavailable` when nobody is there."""
+    away: set[int] = set()
+    why = ""
+
+    async def do(mine: list[int]) -> None:
+        nonlocal why
+        try:
+            await work(mine)
+        except Unavailable as error:
+            away.update(mine)
+            why = error.message
+            raise
+
+    await some(do(mine) for mine in await _by_server(memory, keys, shards))
+    if away:
+        structlog.get_logger().warning("some shards of Redis are away", shards=sorted(away), why=why)
+    return frozenset(away)
+
+
+async def _by_server(memory: Memory, keys: Keys, shards: Iterable[int]) -> list[list[int]]:
+    """The shards of each server; raises `Unavailable`."""
     if not isinstance(memory, Sharded):
         return [list(shards)]
     groups: dict[object, list[int]] = {}

@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 from relay.errors import Unavailable
 from relay.rules.limits import PIPELINED_COMMANDS
 from relay.store.connection import ANSWER_SECONDS, hand_over
-from relay.store.servers import Place
+from relay.store.servers import Place, place_anew
 from relay.store.sharded import key_of
 from relay.store.slots import servers
 
@@ -142,7 +142,11 @@ class Pipeline:
                 await self._servers.learn()
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    place = self._servers.place(key_of(words) or "")
+                    key = key_of(words) or ""
+                    try:
+                        place = self._servers.place(key)
+                    except Unavailable:
+                        place = await place_anew(self._servers, key)
                     line = self._lines.get(place)
                     if line is None or not line.open:
                         line = await self._connect(place)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info, Record
 from relay.store import heartbeats, hello
-from relay.store.heartbeats import Beat, Lost, Reannouncement
+from relay.store.heartbeats import Beat, Flushed, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import Keys
 from relay.store.memory import Memory
@@ -95,10 +95,10 @@ class Presence:
         """Machines of which workspaces can be announced together."""
         return self._keys.shard(workspace)
 
-    async def beat(self, node: str, beats: Iterable[Beat]) -> list[Lost]:
+    async def beat(self, node: str, beats: Iterable[Beat]) -> Flushed:
         """Refresh the deadlines of the connections that still own their machines, mark every shard as flushed, and
-        tell which beats were not taken. To be called at each flush, also with no beats: the marks are what makes
-        silence trustworthy."""
+        tell which beats were not taken and which shards are away. To be called at each flush, also with no beats: the
+        marks are what makes silence trustworthy."""
         return await heartbeats.beat(self._redis, self._keys, node, beats)
 
     async def reannounce(self, node: str, revocations_upto: int, machines: Sequence[Reannouncement]) -> list[Lost]:

@@ -9,7 +9,7 @@ from relay.errors import Unavailable
 from relay.rules.limits import SCRIPT_IDS
 from relay.store.connection import ask
 from relay.store.keys import Keys
-from relay.store.memory import Memory
+from relay.store.memory import Memory, each_server
 from relay.store.script import Call, Script, run_all
 
 LOADED_AT_ONCE = 16  # shards in one pipeline: few have more than some revoked machines
@@ -77,18 +77,21 @@ class Revocations:
                 return
         raise Unavailable("the relay's memory (Redis) keeps losing what it is told")
 
-    async def load_all(self, revoked: Mapping[int, Sequence[str]], upto: int) -> None:
-        """The same for every shard, in few round trips: a Redis that was emptied lacks all of them, and hellos wait."""
-        small = [shard for shard in self._keys.shards if len(revoked.get(shard, ())) <= SCRIPT_IDS]
+    async def load_all(self, revoked: Mapping[int, Sequence[str]], upto: int) -> frozenset[int]:
+        """The same for every shard, in few round trips: a Redis that was emptied lacks all of them, and hellos wait.
+        The shards that are away."""
         token = secrets.token_hex(8)
-        calls = [
-            Call(_LOAD, (*self._mirror(shard), self._keys.loading(shard, token)), (1, 1, upto, *revoked.get(shard, ())))
-            for shard in small
-        ]
-        for start in range(0, len(calls), LOADED_AT_ONCE):
-            await run_all(self._redis, calls[start : start + LOADED_AT_ONCE])
-        for shard in revoked.keys() - set(small):
-            await self.load(shard, revoked[shard], upto)
+
+        async def load(shards: Sequence[int]) -> None:
+            small = [shard for shard in shards if len(revoked.get(shard, ())) <= SCRIPT_IDS]
+            keys = {shard: (*self._mirror(shard), self._keys.loading(shard, token)) for shard in small}
+            calls = [Call(_LOAD, keys[shard], (1, 1, upto, *revoked.get(shard, ()))) for shard in small]
+            for start in range(0, len(calls), LOADED_AT_ONCE):
+                await run_all(self._redis, calls[start : start + LOADED_AT_ONCE])
+            for shard in set(shards).difference(small):
+                await self.load(shard, revoked[shard], upto)
+
+        return await each_server(self._redis, self._keys, self._keys.shards, load)
 
     async def add(self, workspace: str, machine: str, number: int) -> None:
         """Add one machine at once, right after its revocation (change `number`) is committed; `upto` does not move,

@@ -40,6 +40,12 @@ class Servers(Protocol):
         """Leave no connection behind."""
 
 
+async def place_anew(servers: Servers, key: str) -> Place:
+    """Who holds a key that nobody was known to hold: perhaps somebody has been given it since. Raises `Unavailable`."""
+    await servers.learn()
+    return servers.place(key)
+
+
 class OneServer:
     """All keys on one server. With sentinels too it has one place: they are asked at each connection."""
 

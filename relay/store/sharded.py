@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import TimeoutError as NoAnswer
 
 from relay.errors import Unavailable
-from relay.store.servers import Place
+from relay.store.servers import Place, place_anew
 from relay.store.slots import Slots
 
 ATTEMPTS = 4  # one that fails, one after the map was read, and two for servers that name each other
@@ -42,7 +42,7 @@ class Sharded:
         common = next(filter(None, keys), "")
         groups: dict[Place, list[int]] = {}
         for position, key in enumerate(keys):
-            groups.setdefault(self.slots.place(key or common), []).append(position)
+            groups.setdefault(await self._place(key or common), []).append(position)
         answers: list[Any] = [None] * len(commands)
 
         async def ask(place: Place, positions: list[int]) -> None:
@@ -59,7 +59,7 @@ class Sharded:
         """Who owns a key; None while nobody does. Raises `Unavailable` when no server can be asked for the map."""
         await self._begun()
         try:
-            return self.slots.place(key)
+            return await self._place(key)
         except Unavailable:
             return None
 
@@ -71,8 +71,14 @@ class Sharded:
         if not self.slots.places:
             await self.slots.learn()
 
+    async def _place(self, key: str) -> Place:
+        try:
+            return self.slots.place(key)
+        except Unavailable:
+            return await place_anew(self.slots, key)
+
     async def _ask(self, key: str, words: Command) -> Any:
-        place = self.slots.place(key)
+        place = await self._place(key)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self.slots.client(place).execute_command(*words)  # type: ignore[no-untyped-call]

@@ -9,31 +9,65 @@ from uuid import uuid4
 import pytest
 from prometheus_client import CollectorRegistry
 
-from relay.errors import RegistryUnavailable
+from relay.errors import Close, RegistryUnavailable, Unavailable
 from relay.node.beats import Beats
 from relay.node.hub import Agent, Hub
 from relay.node.meters import Meters
 from relay.rules.presence import Fence, Info
-from relay.store import Beat, Lost, Reannouncement
+from relay.store import Beat, Flushed, Keys, Lost, Reannouncement
 from relay.store.heartbeats import UNCHECKED
 
 UPTO = 7
 
 
 class Forgetful:
-    """A Redis that was flushed."""
+    """A Redis that was flushed, of which some shards may be away, and that took one machine for somebody else."""
 
-    def __init__(self) -> None:
+    def __init__(self, *away: int) -> None:
+        self.away = frozenset(away)
         self.back: list[tuple[int, str]] = []
+        self.told: list[tuple[str, int]] = []
+        self.replaced = ""
+        self.shard = Keys().shard
 
-    async def beat(self, node: str, beats: Iterable[Beat]) -> list[Lost]:
+    async def beat(self, node: str, beats: Iterable[Beat]) -> Flushed:
         """It knows none of them."""
-        return [Lost(beat.workspace, beat.machine, "unknown", beat.fence) for beat in beats]
+        lost = []
+        for beat in beats:
+            self.told.append((beat.machine, beat.age_ms))
+            if self.shard(beat.workspace) in self.away:
+                continue
+            theirs = Fence(1, 8, "theirs")
+            lost += [
+                Lost(beat.workspace, beat.machine, "replaced", theirs)
+                if beat.machine == self.replaced
+                else Lost(beat.workspace, beat.machine, "unknown", beat.fence)
+            ]
+        return Flushed(lost, self.away)
 
     async def reannounce(self, node: str, upto: int, machines: Sequence[Reannouncement]) -> list[Lost]:
         """Note who comes back, and up to where the mirror was made complete for it."""
         self.back += [(upto, machine.machine) for machine in machines]
         return []
+
+
+class Socket:
+    """Notes with what it was closed."""
+
+    def __init__(self) -> None:
+        self.closed: list[Close] = []
+
+    def close(self, code: Close) -> None:
+        """The other side is told."""
+        self.closed.append(code)
+
+
+def connect(hub: Hub, machine: str, workspace: str) -> Agent:
+    """A machine that was heard a while ago and not told of."""
+    agent = Agent(cast(Any, Socket()), workspace, machine, cast(Any, None), 1.0)
+    agent.fence, agent.heard = Fence(1, 7, "c"), 2.0
+    hub.agents[machine] = agent
+    return agent
 
 
 @pytest.mark.parametrize(("away", "upto"), [(False, UPTO), (True, UNCHECKED)])
@@ -44,8 +78,44 @@ async def test_machines_are_put_back_with_the_mirror_made_complete_if_that_can_b
         return UPTO
 
     hub, redis, machine = Hub(), Forgetful(), str(uuid4())
-    agent = Agent(cast(Any, None), "workspace", machine, cast(Any, None), 1.0)
-    agent.fence, agent.heard = Fence(1, 7, "c"), 2.0
-    hub.agents[machine] = agent
+    connect(hub, machine, "workspace")
     await Beats("boot", hub, cast(Any, redis), lambda agent: Info(), load, Meters(CollectorRegistry())).flush()
     assert redis.back == [(upto, machine)]
+
+
+async def test_shards_that_are_away_wait_for_the_next_flush_and_the_others_are_healed() -> None:
+    shard = Keys().shard
+    redis, hub = Forgetful(shard("gone"), shard("unloadable")), Hub()
+    absent, here, taken = (connect(hub, str(uuid4()), workspace) for workspace in ("gone", "here", "here"))
+    redis.replaced = taken.machine
+
+    async def load(workspace: str) -> int:
+        if workspace == "unloadable":
+            raise Unavailable("this shard has gone since")
+        return UPTO
+
+    beats = Beats("boot", hub, cast(Any, redis), lambda agent: Info(), load, Meters(CollectorRegistry()))
+    await beats.flush()
+    assert beats.away == redis.away
+    assert beats.flushed_at is not None
+    assert redis.back == [(UPTO, here.machine)]
+    assert cast(Any, taken.socket).closed == [Close.DRAINING]
+    redis.told.clear()
+    redis.away = frozenset({shard("unloadable")})
+    lost_again = connect(hub, str(uuid4()), "unloadable")
+    await beats.flush()
+    assert {machine for machine, _ in redis.told} == {absent.machine, lost_again.machine}
+    assert redis.back[1:] == [(UPTO, absent.machine)]
+
+
+async def test_machines_whose_mirror_cannot_be_loaded_keep_no_others_from_coming_back() -> None:
+    redis, hub = Forgetful(), Hub()
+    _, here = connect(hub, str(uuid4()), "unloadable"), connect(hub, str(uuid4()), "here")
+
+    async def load(workspace: str) -> int:
+        if workspace == "unloadable":
+            raise Unavailable("this shard has gone since")
+        return UPTO
+
+    await Beats("boot", hub, cast(Any, redis), lambda agent: Info(), load, Meters(CollectorRegistry())).flush()
+    assert redis.back == [(UPTO, here.machine)]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from relay.errors import Unavailable
 from relay.node.mirror import Mirror
 from relay.registry import Change
@@ -46,4 +48,75 @@ async def test_changes_reach_the_mirror_so_that_no_handshake_has_to_load_it() ->
     await asyncio.sleep(0.01)
     mirror.changed([change(10, "member", "jane")])
     assert await store.told.get() == (8, 10, [])
+    running.cancel()
+
+
+class Machines:
+    """A registry in which nobody is revoked, up to change 9."""
+
+    async def revoked(self, since: int) -> SimpleNamespace:
+        """All of it in one page."""
+        return SimpleNamespace(machines=[], upto=9, more=False)
+
+
+class PartlyAway(Store):
+    """A Redis without the server of some shards, and without its memory."""
+
+    def __init__(self, *away: int) -> None:
+        super().__init__()
+        self.away = frozenset(away)
+        self.loaded: set[int] = set()
+
+    async def upto(self, shard: int) -> int | None:
+        """What a shard has; nobody answers for one that is away."""
+        if shard in self.away:
+            raise Unavailable("this shard is away")
+        return 9 if shard in self.loaded else None
+
+    async def load_all(self, revoked: object, upto: int) -> frozenset[int]:
+        """All that are there are complete."""
+        self.loaded = set(Keys().shards) - self.away
+        return self.away
+
+
+def mirror_of(store: Store) -> Mirror:
+    """A mirror of a registry in which nobody is revoked."""
+    return Mirror(cast(Any, SimpleNamespace(machines=Machines())), cast(Any, store), Keys())
+
+
+async def test_a_shard_is_loaded_although_others_are_away() -> None:
+    store = PartlyAway(0, 1, 2)
+    mirror = mirror_of(store)
+    await mirror.load(63, 9)
+    assert 63 in store.loaded
+    with pytest.raises(Unavailable):
+        await mirror.load(1, 9)
+
+
+async def test_who_asks_for_a_shard_that_hangs_keeps_nobody_from_the_others() -> None:
+    store, hangs = PartlyAway(), asyncio.Event()
+
+    async def upto(shard: int) -> int | None:
+        if shard == 1:
+            await hangs.wait()
+        return None
+
+    mirror = mirror_of(store)
+    store.upto = upto  # type: ignore[method-assign]
+    waiting = asyncio.create_task(mirror.load(1, 9))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await mirror.load(63, 9)
+    waiting.cancel()
+
+
+async def test_changes_are_followed_while_a_shard_is_away_whose_mirror_is_to_be_loaded_whole() -> None:
+    """That one is loaded when it is there again."""
+    store = PartlyAway(1)
+    mirror = mirror_of(store)
+    running = asyncio.create_task(mirror.run())
+    mirror.missed()
+    mirror.changed([change(10, "machine-revoked", "mac")])
+    assert await store.told.get() == (9, 10, [("acme", "mac")])
+    assert store.loaded == set(Keys().shards) - {1}
     running.cancel()

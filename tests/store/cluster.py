@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
+from relay.errors import Unavailable
 from relay.rules.presence import Fence, Info, Record, State, state
 from relay.store import (
     Admitted,
@@ -83,7 +84,14 @@ class Cluster:
 
     async def flush(self, *beating: tuple[str, Fence], age_ms: int = 0) -> list[Lost]:
         """A node tells Redis whom it heard, so long ago."""
-        return await self.presence.beat(NODE, [Beat(self.workspace, machine, f, age_ms) for machine, f in beating])
+        lost, away = await self.presence.beat(NODE, self.beats(*beating, age_ms=age_ms))
+        if self.shard in away:
+            raise Unavailable("the shard is away")
+        return lost
+
+    def beats(self, *beating: tuple[str, Fence], age_ms: int = 0) -> list[Beat]:
+        """What is to be told of these machines."""
+        return [Beat(self.workspace, machine, fence, age_ms) for machine, fence in beating]
 
     async def reannounce(self, *machines: tuple[str, Fence], age_ms: int = 0, upto: int = 0) -> list[Lost]:
         """A node puts machines back that Redis does not know."""

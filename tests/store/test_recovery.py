@@ -33,11 +33,11 @@ async def test_two_thousand_machines_are_back_after_two_rounds_of_few_calls(redi
 
     await mirror()
     assert await presence.reannounce("node", 0, known) == []
-    assert await presence.beat("node", beats) == []
+    assert (await presence.beat("node", beats)).lost == []
     await redis.flushall()
     await redis.config_resetstat()
 
-    lost = await presence.beat("node", beats)
+    lost, _ = await presence.beat("node", beats)
     assert sorted(each.machine for each in lost) == sorted(machine for _, machine, _ in machines)
     assert {each.reason for each in lost} == {"unknown"}
     assert await calls(redis) <= SHARDS + MACHINES // SCRIPT_IDS
@@ -46,4 +46,4 @@ async def test_two_thousand_machines_are_back_after_two_rounds_of_few_calls(redi
     await redis.config_resetstat()
     assert await presence.reannounce("node", 0, known) == []
     assert await calls(redis) <= WORKSPACES + MACHINES // REANNOUNCED_AT_ONCE
-    assert await presence.beat("node", beats) == []
+    assert (await presence.beat("node", beats)).lost == []

@@ -180,7 +180,7 @@ class Site:
         """The node flushes that it heard the machine so long ago."""
         agent = self.node.hub.agents[machine["id"]]
         assert agent.fence is not None
-        lost = await self.parts.presence.beat(
+        lost, _ = await self.parts.presence.beat(
             self.node.boot, [Beat(agent.workspace, agent.machine, agent.fence, age_ms)]
         )
         assert lost == []
