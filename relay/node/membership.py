@@ -33,7 +33,9 @@ class Membership:
         Raises `Unavailable`. Does nothing once this node has left."""
         if self._left:
             return  # else whoever watches it leave would wait for a lease that nobody holds
-        known = await self._leases.renew(self._lease())
+        known = await self._tell()
+        if self._left:
+            return
         now = self.renewed_at = asyncio.get_running_loop().time()
         if not known:
             # Redis forgot us, so it forgot others. If it did so before, they have had no time to be listed in between.
@@ -46,6 +48,17 @@ class Membership:
             if boot not in listed and now - at < LEASE_SECONDS
         }
         self._others = listed | self._forgotten
+
+    async def _tell(self) -> bool:
+        """Renew the lease; whether Redis knew it. Of two who do so at once the one that began first may land last, and
+        what it says be no longer true: then it says so again."""
+        lease = self._lease()
+        known = await self._leases.renew(lease)
+        if self._left:
+            await self._leases.release(self._boot)
+        elif lease.draining != self.draining:
+            await self._leases.renew(self._lease())
+        return known
 
     def _lease(self) -> Lease:
         return Lease(

@@ -21,6 +21,8 @@ class Leases:
     def __init__(self) -> None:
         self.listed: list[Lease] = []
         self.unreadable = False
+        self.takes = asyncio.Event()  # renewals arrive while it is set
+        self.takes.set()
 
     async def live(self) -> list[Lease]:
         """The list as it stands."""
@@ -34,6 +36,7 @@ class Leases:
 
     async def renew(self, lease: Lease) -> bool:
         """Put a node on it; whether it was there."""
+        await self.takes.wait()
         known = lease.boot in {each.boot for each in self.listed}
         self.listed = [*(each for each in self.listed if each.boot != lease.boot), lease]
         return known
@@ -111,6 +114,33 @@ async def test_a_node_that_left_does_not_come_back_with_a_renewal_that_was_due(
     await here.leave()
     await here.renew()
     assert leases.listed == [THERE]
+
+
+async def test_a_renewal_that_arrives_behind_the_leave_does_not_bring_the_node_back(
+    here: Membership, leases: Leases
+) -> None:
+    leases.takes.clear()
+    late = asyncio.create_task(here.renew())
+    await asyncio.sleep(0)
+    await here.leave()
+    leases.takes.set()
+    await late
+    assert leases.listed == [THERE]
+
+
+async def test_a_renewal_that_arrives_behind_the_word_that_the_node_drains_does_not_take_it_back(
+    here: Membership, leases: Leases
+) -> None:
+    leases.takes.clear()
+    late = asyncio.create_task(here.renew())
+    await asyncio.sleep(0)
+    here.draining = True
+    on_time, leases.takes = leases.takes, asyncio.Event()
+    leases.takes.set()
+    await here.renew()
+    on_time.set()
+    await late
+    assert [lease.draining for lease in leases.listed if lease.boot == "here"] == [True]
 
 
 async def test_a_node_that_cannot_read_who_lives_has_still_said_that_it_does(here: Membership, leases: Leases) -> None:
