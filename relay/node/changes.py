@@ -86,7 +86,9 @@ class Tail:
 
     async def _look(self) -> None:
         head = await self._changes.head()
-        if head.number < self.number or (head.number == self.number and self._mark not in (None, head.mark)):
+        cleaned = head.mark is None  # the newest row too, after quiet days: it is read, and nobody can compare it
+        other = head.number == self.number and not cleaned and self._mark not in (None, head.mark)
+        if head.number < self.number or other:
             self._begin_anew(head.number, head.mark)
         while head.number > self.number:
             page = await self._changes.since(self.number - 1, PAGE)

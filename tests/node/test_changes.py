@@ -19,6 +19,7 @@ class Table:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rows: list[Change] = []
+        self.cleaned = 0  # up to this number
         self.away = False
         self.looks = 0
         self.open = asyncio.Event()  # looks are answered while it is set
@@ -36,7 +37,7 @@ class Table:
     def grow(self, *subjects: str) -> None:
         """Changes of these are committed."""
         for subject in subjects:
-            number = self.rows[-1].number + 1 if self.rows else 1
+            number = self.rows[-1].number + 1 if self.rows else self.cleaned + 1
             self.rows.append(Change(number=number, kind="machine", workspace="acme", subject=subject, detail={}))
 
     async def head(self) -> Head:
@@ -45,7 +46,7 @@ class Table:
         await self.open.wait()
         if self.away:
             raise RegistryUnavailable("the registry does not answer")
-        return Head(self.rows[-1].number, self.rows[-1].mark) if self.rows else Head(0, None)
+        return Head(self.rows[-1].number, self.rows[-1].mark) if self.rows else Head(self.cleaned, None)
 
     async def since(self, number: int, limit: int) -> list[Change]:
         """And then."""
@@ -165,6 +166,17 @@ async def test_a_bell_that_tells_of_nothing_new_is_no_reason_to_doubt(table: Tab
     assert table.tail.vouched()
     table.tail.ring(b"3")
     assert not table.tail.vouched()
+
+
+async def test_a_table_that_was_cleaned_to_its_end_after_quiet_days_has_told_everything(table: Table) -> None:
+    table.grow("a", "b")
+    await table.tail.look()
+    table.rows, table.cleaned = [], 2
+    await table.tail.look()
+    assert table.fresh_starts == 0
+    table.grow("c")
+    await table.tail.look()
+    assert (table.heard, table.fresh_starts) == ([1, 2, 3], 0)
 
 
 def _loses_two(table: Table) -> None:
