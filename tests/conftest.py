@@ -35,7 +35,18 @@ SHARED = {
 }
 # The groups that take longest come first, so that no worker is left with one of them when the others are done. The very
 # first waits for a minute and a half and does nothing.
-LONGEST = ("real-time", "faults", "redis-failover", "registry-faults", "browser", "cli", "cluster", "postgresql", "dev")
+LONGEST = (
+    "real-time",
+    "faults",
+    "faults-networks",
+    "redis-failover",
+    "registry-faults",
+    "browser",
+    "cli",
+    "cluster",
+    "postgresql",
+    "dev",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

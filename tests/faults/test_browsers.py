@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.faults.cluster import FaultCluster, Machines
 from tests.faults.load import Plan, loaded
 from tests.faults.viewer import Viewer
 from tests.support.cluster import Team
+
+pytestmark = pytest.mark.xdist_group("faults-networks")  # on a cluster of their own, beside those of nodes
 
 UNCONFIRMED_SECONDS = 1.0  # of typing whose acknowledgements are swallowed
 BURST = 4_000  # records, two megabytes: twice of what a machine keeps

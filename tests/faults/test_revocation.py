@@ -6,9 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.faults.cluster import FaultCluster, Machines
 from tests.faults.load import Plan, loaded
 from tests.support.cluster import Team
+
+pytestmark = pytest.mark.xdist_group("faults-networks")  # on a cluster of their own, beside those of nodes
 
 OUT_SECONDS = 5.0  # after the answer, where the machine's own node can still be reached in some way
 FORGOTTEN_SECONDS = 12.0  # where the machine itself has to notice first that nobody hears it

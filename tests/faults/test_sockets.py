@@ -12,6 +12,8 @@ from tests.faults.load import Plan, loaded
 from tests.faults.test_nodes import CAUGHT_UP_SECONDS, VANISHED_SECONDS, told
 from tests.support.cluster import Team
 
+pytestmark = pytest.mark.xdist_group("faults-networks")  # on a cluster of their own, beside those of nodes
+
 CUTTING_SECONDS = 5.0
 CUT_BYTES = 40_000  # of each connection: a second or two of a browser's share of the load
 MACHINES_TIMES = 4  # what a machine sends before it is cut, in so many shares of a browser

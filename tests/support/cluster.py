@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from tests.support.ports import free_ports
 from tests.support.valkey import Valkey
 
-START_SECONDS = 20.0  # two processes at a time import everything on two busy cores
+START_SECONDS = 60.0  # three workers start a cluster each at once, and every process imports everything
 STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.03  # for what a process tells nobody but its log
 SECRET = "a-secret-of-the-test-cluster-which-is-long-enough"
