@@ -36,6 +36,9 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=WATCH_SECONDS, help="watched after the fault, at least (25)")
     parser.add_argument("--settle", type=float, default=SETTLE_SECONDS, help="seconds of beats before the fault (12)")
     parser.add_argument("--drain-seconds", type=float, default=DRAIN_SECONDS, help="RELAY_DRAIN_SECONDS (10)")
+    parser.add_argument(
+        "--handshakes", type=float, help="RELAY_HANDSHAKES of the nodes, if not what they have by default"
+    )
     parser.add_argument("--generators", type=int, default=2, help="processes that play the agents (2)")
     parser.add_argument("--seed", type=int, default=1, help="of everything random here (1)")
     parser.add_argument("--json", type=Path, help="add the numbers to the runs in this file")
@@ -52,7 +55,11 @@ async def run(options: argparse.Namespace) -> int:
         print(f"relay: {unsupported}")
         return USAGE
     about = {"scenario": "storm", "how": options.how, "machines": options.machines, "nodes": options.nodes}
+    about |= {"handshakesPerSecond": options.handshakes or "default"}
     about |= {"seed": options.seed, "versions": Relay().versions, "host": host.describe()}
+    told = {"RELAY_DRAIN_SECONDS": f"{options.drain_seconds:g}"}
+    if options.handshakes:
+        told["RELAY_HANDSHAKES"] = f"{options.handshakes:g}"
     found = await storm(
         Storm(
             machines=options.machines,
@@ -60,7 +67,7 @@ async def run(options: argparse.Namespace) -> int:
             how=options.how,
             seconds=options.seconds,
             settle_seconds=options.settle,
-            drain_seconds=options.drain_seconds,
+            told=told,
             processes=options.generators,
             seed=options.seed,
         )

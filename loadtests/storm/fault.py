@@ -42,7 +42,7 @@ class Storm(NamedTuple):
     how: str  # of SIGNALS
     seconds: float  # that everything is watched after the fault, at least
     settle_seconds: float  # between the last welcome and the fault
-    drain_seconds: float
+    told: dict[str, str]  # further variables of the nodes
     processes: int
     seed: int
 
@@ -60,9 +60,8 @@ async def storm(asked: Storm) -> dict[str, Any]:
     """Run it; what was found, with every broken promise in words."""
     guests.allow_open_files()
     random = Random(asked.seed)
-    told = {"RELAY_DRAIN_SECONDS": f"{asked.drain_seconds:g}"}
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(own_servers(asked.nodes, Asked(told, (), SWEEPERS, ENDS)))
+        servers = await stack.enter_async_context(own_servers(asked.nodes, Asked(asked.told, (), SWEEPERS, ENDS)))
         fleet = invent(asked.machines, random)
         await write_rows(servers.database_url, servers.workspace, fleet)
         crowd = await stack.enter_async_context(

@@ -30,13 +30,15 @@ def test_a_small_fleet_beats_and_is_watched() -> None:
 @pytest.mark.parametrize("how", ["kill", "drain"])
 def test_a_small_fleet_comes_back_from_a_lost_node_and_nobody_is_shown_offline(how: str, tmp_path: Path) -> None:
     file = tmp_path / "storm.json"
-    size, times = ["--machines", "200", "--nodes", "2"], ["--settle", "0", "--seconds", "3", "--drain-seconds", "4"]
+    # So few handshakes a second that a node has to tell some of those who come back when it is their turn.
+    size = ["--machines", "200", "--nodes", "2", "--handshakes", "40" if how == "kill" else "2000"]
+    times = ["--settle", "0", "--seconds", "3", "--drain-seconds", "4"]
     done = subprocess.run(
         [sys.executable, "-m", "loadtests", "storm", "--how", how, *size, *times, "--json", str(file)],
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=110,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = json.loads(file.read_text())["runs"]
@@ -50,6 +52,7 @@ def test_a_small_fleet_comes_back_from_a_lost_node_and_nobody_is_shown_offline(h
     assert moved + sum(codes.values()) == lost
     assert set(codes) <= ({"4200"} if how == "drain" else {"1006"})  # a drain interrupts only who cannot move in time
     assert (moved > 0) == (how == "drain")
+    assert (found["agents"]["handshakesRefused"].get("503 with Retry-After", 0) > 0) == (how == "kill")
 
 
 def test_a_fleet_that_is_shown_offline_or_does_not_come_back_fails_the_storm() -> None:
