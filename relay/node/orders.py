@@ -24,6 +24,7 @@ class Orderly:
         self._offers = offers
         self._known: deque[str] = deque(maxlen=REMEMBERED)
         self._rung = asyncio.Event()
+        self._draining: list[DrainOrder] = []  # what this node drains for, also when Redis forgets it
         self.asked_to_drain = asyncio.Event()
 
     def rung(self, _message: bytes = b"") -> None:
@@ -56,7 +57,8 @@ class Orderly:
     async def _obey(self, order: AnyOrder) -> None:
         match order:
             case DrainOrder():
-                self.asked_to_drain.set()  # it stays listed until it has been carried out: see `drained`
+                self._draining.append(order)  # it stays listed until it has been carried out: see `drained`
+                self.asked_to_drain.set()
             case OfferOrder():
                 self._offers.share(order.to)
                 await self._orders.done(self._boot, order)
@@ -64,8 +66,8 @@ class Orderly:
     async def drained(self) -> None:
         """The node is empty: whoever ordered it may know."""
         try:
-            for order in await self._orders.given(self._boot):
-                if isinstance(order, DrainOrder):
-                    await self._orders.done(self._boot, order)
+            given = [order for order in await self._orders.given(self._boot) if isinstance(order, DrainOrder)]
+            for order in dict.fromkeys([*self._draining, *given]):  # the latest last: its id is what is noted
+                await self._orders.done(self._boot, order)
         except RelayError as error:
             structlog.get_logger().warning("nobody can be told that the node is drained", why=error.message)

@@ -22,7 +22,8 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{lN}:leases       zset    boot id -> ms of its last renewal; a lease is good for 15 s. N is 27, 13 and 77: the
                                 list is kept three times, so that no server's absence hides or ends a lease
     P:{lN}:nodes        hash    boot id -> JSON of Lease
-    P:orders:BOOT       hash    kind -> JSON of an order that an operator gave to one node
+    P:orders:BOOT       hash    kind -> JSON of an order that an operator gave to one node; "done KIND" -> the id of the
+                                latest that it carried out
     P:agreement         hash    name of a timing constant -> the value that all nodes run with
     P:ticket:HASH       string  what a one-time ticket stands for; lives 30 s
     P:device:HASH       hash    one device sign-in: user code, state, person, poll times

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from relay.errors import Ambiguous, NotFound, Unavailable
 from relay.rules.balance import transfers
+from relay.rules.timing import LEASE_RENEW_SECONDS
 from relay.store.keys import Keys
 from relay.store.leases import Lease, Leases
 from relay.store.memory import Memory, open_memory
@@ -17,6 +18,7 @@ from relay.store.orders import DrainOrder, OfferOrder, Orders
 
 LOOK_SECONDS = 0.5  # between two looks at a node that drains; it tells its numbers every five seconds
 TAKEN_SECONDS = 20.0  # a node looks for orders every five seconds, and says with its next lease that it drains
+GONE_SECONDS = LEASE_RENEW_SECONDS * 2  # not listed for so long: a Redis that forgot was told of who lives meanwhile
 DRAIN_SECONDS = 4_000.0  # the longest window that a node can be given is an hour; the rest is for stubborn peers
 SHORT_CHARACTERS = 8  # of a boot id, enough to tell nodes apart
 
@@ -58,21 +60,37 @@ class Operator:
 
     async def follow(self, lease: Lease) -> AsyncIterator[Lease]:
         """A node that was ordered to drain, each time that it tells something new, until it has done so and is gone.
-        Raises `Unavailable` if it does not begin, does not end, or is gone without having drained."""
+        Raises `Unavailable` if it does not begin, does not end, or is gone without having said that it drained.
+
+        A Redis that forgets proves nothing: the node is listed again with its next renewal, an order that it has not
+        taken is given again, and one that it has taken it remembers and notes as done."""
         loop = asyncio.get_running_loop()
-        asked_at, before = loop.time(), lease
-        while (now := await self._lease(lease.boot)) is not None:
-            if now.draining and now != before:
-                yield now
-            before = now
-            waited = loop.time() - asked_at
-            if not now.draining and waited > TAKEN_SECONDS:
-                raise Unavailable(f"{name(now)} does not begin to drain; it will if it comes back to life")
-            if waited > DRAIN_SECONDS:
-                raise Unavailable(f"{name(now)} has not drained within {DRAIN_SECONDS:g} s")
+        asked_at = listed_at = loop.time()
+        before = lease
+        while True:
+            done = await self._orders.drained(lease.boot)  # first: who has drained notes so before it is gone
+            listed, looked_at = await self._lease(lease.boot), loop.time()
+            if listed is None and done:
+                return
+            if listed is not None:
+                listed_at = looked_at
+                if listed.draining and listed != before:
+                    yield listed
+                before = listed
+            elif looked_at - listed_at > GONE_SECONDS:
+                raise Unavailable(f"{name(lease)} is gone, and did not say that it had drained")
+            if not before.draining and not done:
+                await self._insist(lease, looked_at - asked_at)
+            if looked_at - asked_at > DRAIN_SECONDS:
+                raise Unavailable(f"{name(lease)} has not drained within {DRAIN_SECONDS:g} s")
             await asyncio.sleep(LOOK_SECONDS)
-        if any(isinstance(order, DrainOrder) for order in await self._orders.given(lease.boot)):
-            raise Unavailable(f"{name(lease)} is gone, and did not say that it had drained")
+
+    async def _insist(self, lease: Lease, waited: float) -> None:
+        """The node does not drain yet: see that the order is still there."""
+        if waited > TAKEN_SECONDS:
+            raise Unavailable(f"{name(lease)} does not begin to drain; it will if it comes back to life")
+        if not any(isinstance(order, DrainOrder) for order in await self._orders.given(lease.boot)):
+            await self.drain(lease)
 
     async def rebalance(self, *, dry_run: bool = False) -> list[Share]:
         """Order nodes that hold far more agents than the mean to offer what they have beyond it to the others; what

@@ -19,9 +19,12 @@ keep(KEYS[1])
 """)
 
 
-# Makes atomic: the comparison, and the removal of an order that nobody has replaced meanwhile.
+# Makes atomic: the comparison, the removal of an order that nobody has replaced meanwhile, and the note that this one
+# was carried out, which says more than that it is gone: Redis may forget.
 _DONE = Script("""
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
+redis.call('HSET', KEYS[1], 'done ' .. ARGV[1], ARGV[3])
+keep(KEYS[1])
 """)
 
 
@@ -61,11 +64,23 @@ class Orders:
     async def given(self, boot: str) -> list[AnyOrder]:
         """What is asked of a node and not done; of a later version only what this one understands."""
         found = await ask(self._redis, "HMGET", self._keys.orders(boot), *_KINDS)
-        return [_DECODER.decode(text) for text in found if text is not None]
+        orders = [_understood(text) for text in found if text is not None]
+        return [order for order in orders if order is not None]
 
     async def done(self, boot: str, order: AnyOrder) -> None:
-        """Take an order away that was carried out."""
-        await _DONE.run(self._redis, (self._keys.orders(boot),), _field(order))
+        """Take an order away that was carried out, and note so."""
+        await _DONE.run(self._redis, (self._keys.orders(boot),), (*_field(order), order.id))
+
+    async def drained(self, boot: str) -> bool:
+        """Whether the node said that it has drained, which it does once, whoever ordered it."""
+        return await ask(self._redis, "HGET", self._keys.orders(boot), "done drain") is not None
+
+
+def _understood(text: str) -> AnyOrder | None:
+    try:
+        return _DECODER.decode(text)
+    except msgspec.DecodeError:
+        return None  # it stays listed: whoever gave it sees that it is not done
 
 
 def _field(order: AnyOrder) -> tuple[str, str]:

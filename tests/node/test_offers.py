@@ -29,6 +29,7 @@ class Orders:
 
     def __init__(self) -> None:
         self.held: list[AnyOrder] = []
+        self.was_done: list[AnyOrder] = []
         self.answers = True
         self.read = asyncio.Event()
 
@@ -41,10 +42,11 @@ class Orders:
         return list(self.held)
 
     async def done(self, boot: str, order: AnyOrder) -> None:
-        """One less, if Redis answers."""
+        """One less, if Redis answers, which may have forgotten it."""
         if not self.answers:
             raise Unavailable("no Redis")
-        self.held.remove(order)
+        self.was_done.append(order)
+        self.held = [each for each in self.held if each != order]
 
 
 class HeldPace:
@@ -172,6 +174,14 @@ async def test_an_order_to_drain_stays_listed_until_the_node_has_drained(scene: 
     assert scene.orders.held == []
     scene.orders.answers = False
     await scene.orderly.drained()  # nobody can be told, and the process ends all the same
+
+
+async def test_a_node_says_that_it_has_drained_also_to_a_redis_that_forgot_the_order(scene: Scene) -> None:
+    scene.orders.held = [DrainOrder(id="1")]
+    await scene.orderly.look()
+    scene.orders.held = []
+    await scene.orderly.drained()
+    assert scene.orders.was_done == [DrainOrder(id="1")]
 
 
 async def test_a_ring_is_heard_at_once_and_a_redis_that_is_away_is_asked_again(scene: Scene) -> None:
