@@ -217,12 +217,13 @@ class AgentConversation:
         """The machine calls itself something else now: the id stays."""
         parts, stored = self._doors.parts, ""
         try:
-            while stored != agent.hello.hostname:
+            while stored != agent.hello.hostname:  # it may change its mind at any moment of this
                 stored = agent.hello.hostname
-                await parts.registry.machines.set_hostname(agent.machine, stored, parts.clock())
-            await parts.changed()
-        except RelayError as error:
-            self._doors.log.warning("a hostname is not stored", machine=agent.machine, why=error.message)
+                try:
+                    await parts.registry.machines.set_hostname(agent.machine, stored, parts.clock())
+                    await parts.changed()
+                except RelayError as error:
+                    self._doors.log.warning("a hostname is not stored", machine=agent.machine, why=error.message)
         finally:
             self._rehosting = False
         self._doors.infos.changed(agent)

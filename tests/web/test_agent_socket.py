@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import dataclasses
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from relay.errors import Close, RelayError
+from relay.errors import Close, RegistryUnavailable, RelayError
 from relay.node.socket import LOST
 from relay.rules import messages as m
 from relay.rules import tokens
@@ -108,3 +109,33 @@ async def test_a_socket_that_is_lost_during_its_hello_does_not_leave_the_machine
     record = await site.parts.presence.locate(workspace, machine)
     assert record is not None, "Redis took the hello"
     assert not record.connected
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_hostname_that_changes_while_the_one_before_is_told_is_stored_as_well(site: Site, stored: bool) -> None:
+    """Also when that one could not be."""
+    made = await (await site.caller(site.owner)).register("first.local")
+    token = tokens.read_machine(site.parts.secrets, made["machineToken"])
+    news: Iterator[str] = iter(())
+
+    async def changed() -> None:
+        for hostname in news:
+            conversation.text(m.encode(m.Beat(hostname=hostname)).decode())
+            if not stored:
+                raise RegistryUnavailable("the registry does not answer")
+
+    doors, line = site.node.doors(), Line(site)
+    doors = dataclasses.replace(doors, parts=dataclasses.replace(doors.parts, changed=changed))
+    conversation = AgentConversation(doors, line, token)
+    hello = m.AgentHello(instance=str(uuid4()), hostname="first.local", version="1.0")
+    conversation.text(m.encode(hello).decode())
+    async with asyncio.timeout(WAIT_SECONDS):
+        await asyncio.gather(*line.tasks)
+        news = iter(["third.local"])
+        conversation.text(m.encode(m.Beat(hostname="second.local")).decode())
+        await asyncio.gather(*line.tasks)
+    row = (await site.parts.registry.machines.get_many([made["machine"]["id"]]))[made["machine"]["id"]]
+    assert row.hostname == "third.local"
+    conversation.closed(LOST, "")
+    async with asyncio.timeout(WAIT_SECONDS):
+        await site.node.errands.finished()
