@@ -14,9 +14,9 @@ from relay.errors import Close
 from relay.node.beats import Beats
 from relay.node.hub import Agent, Hub
 from relay.node.meters import Meters
-from relay.node.standstill import STANDSTILL_SECONDS, UNDATED_SECONDS, Standstill
+from relay.node.standstill import STANDSTILL_SECONDS, UNDATED_SECONDS, Standstill, suspended_seconds
 from relay.rules.presence import Fence, Info
-from relay.store import Beat, Lost, Reannouncement
+from relay.store import Beat, Flushed, Lost, Reannouncement
 from tests.node.two_nodes import Peer
 
 FROZEN_SECONDS = 120.0
@@ -42,10 +42,14 @@ class Redis:
         self.lost: list[Lost] = []
         self.back: list[Reannouncement] = []
 
-    async def beat(self, node: str, beats: Iterable[Beat]) -> list[Lost]:
+    async def beat(self, node: str, beats: Iterable[Beat]) -> Flushed:
         """Note them."""
         self.beats = list(beats)
-        return self.lost
+        return Flushed(self.lost, frozenset())
+
+    def shard(self, workspace: str) -> int:
+        """All in one."""
+        return 0
 
     async def reannounce(self, node: str, upto: int, machines: Sequence[Reannouncement]) -> list[Lost]:
         """Note them."""
@@ -64,6 +68,8 @@ class Scene:
         async def load(workspace: str) -> int:
             return 0
 
+        self.asleep = 0.0
+        monkeypatch.setattr("relay.node.beats.Standstill", lambda: Standstill(lambda: self.asleep))
         meters = Meters(CollectorRegistry())
         self.beats = Beats("boot", self.hub, cast(Any, self.redis), lambda agent: Info(), load, meters)
 
@@ -143,6 +149,38 @@ async def test_a_machine_that_redis_forgot_is_put_back_as_of_when_it_was_heard_f
     scene.redis.lost = [Lost("workspace", agent.machine, "unknown", agent.fence)]
     await scene.told()
     assert [round(each.age_ms / 1000) for each in scene.redis.back] == [int(FROZEN_SECONDS)]
+
+
+async def test_what_a_node_heard_before_its_host_slept_is_told_with_the_time_that_it_slept(scene: Scene) -> None:
+    """The clock of the loop knows nothing of it."""
+    agent, _ = scene.agent()
+    agent.heard = scene.now + 0.5
+    await scene.second()
+    scene.asleep += FROZEN_SECONDS
+    scene.now += 1.0
+    assert await scene.told() == {agent.machine: round(FROZEN_SECONDS + 1.5)}
+    await scene.second(UNDATED_SECONDS + 1)
+    agent.heard = scene.now
+    assert await scene.told() == {agent.machine: 0}
+
+
+async def test_what_is_read_right_after_the_host_slept_may_have_been_said_before(scene: Scene) -> None:
+    agent, _ = scene.agent()
+    scene.asleep += FROZEN_SECONDS
+    agent.heard = scene.now + 0.5
+    scene.now += 1.0
+    assert await scene.told() == {agent.machine: int(FROZEN_SECONDS) + 1}
+
+
+def test_this_host_tells_for_how_long_it_was_suspended_and_that_stands_still_while_it_is_not() -> None:
+    before = suspended_seconds()
+    assert before >= 0.0
+    assert suspended_seconds() - before < 1.0
+
+
+def test_where_the_system_does_not_tell_a_sleep_goes_unnoticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("time.CLOCK_BOOTTIME", raising=False)
+    assert suspended_seconds() == 0.0
 
 
 def test_a_pause_as_they_happen_is_no_standstill() -> None:
