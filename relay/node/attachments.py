@@ -186,7 +186,7 @@ class Attachments:
     def unknown(self, sender: str, hop: hops.UnknownAttachmentHop) -> None:
         """The agent's node does not have an attachment that we hold."""
         away = self._hub.away.get((ids.raw(hop.machine), ids.raw(hop.session)))
-        if away is None or away.home != sender or hop.generation not in (None, away.generation):
+        if away is None or away.home != sender or away.generation != hop.generation:
             return
         attachment = away.audience.leave(hop.attachment)
         if attachment is not None:
@@ -216,17 +216,15 @@ class Attachments:
     def tell_interest(self) -> None:
         """Tell some more of that, in parts; to be called each second."""
         some, self._untold = self._untold[:INTEREST_AT_ONCE], self._untold[INTEREST_AT_ONCE:]
-        lists: dict[str, list[tuple[tuple[str, str, int], int | None]]] = {}
+        lists: dict[str, list[tuple[str, str, int, int]]] = {}
         for (machine, session), number in some:
             away = self._hub.away.get((machine, session))
             if away is not None and away.audience.find(number) is not None:  # else it left meanwhile
-                named = (ids.text(machine), ids.text(session), number)
-                lists.setdefault(away.home, []).append((named, away.generation))
+                named = (ids.text(machine), ids.text(session), number, away.generation)
+                lists.setdefault(away.home, []).append(named)
         for home, entries in lists.items():
             for start in range(0, len(entries), INTEREST_PART):
-                part = entries[start : start + INTEREST_PART]
-                hop = hops.InterestHop(attachments=[each for each, _ in part], generations=[fence for _, fence in part])
-                self._lanes.send_hop(home, hop)
+                self._lanes.send_hop(home, hops.InterestHop(attachments=entries[start : start + INTEREST_PART]))
 
 
 def _named(attachment: Attachment) -> dict[str, Any]:

@@ -19,6 +19,10 @@ from relay.rules.messages import (
     Operator,
 )
 
+# Nodes of two versions stand beside each other while a cluster is deployed. What a node does not understand it drops
+# and logs, and goes on with what is behind it: so a later version may add hops, and fields that have a default. What it
+# takes out, nobody may have used in the version before.
+
 
 class Hop(Struct, rename="camel", omit_defaults=True, kw_only=True):
     """The base of all; `call` joins a question with its answers."""
@@ -51,7 +55,7 @@ class DetachHop(Hop, tag="detach", kw_only=True):
     """An attachment of mine left."""
 
     machine: str
-    generation: int | None = None  # None, here and below: of a node one version behind, which named none
+    generation: int  # here and below: of the agent's connection that it was made on
     session: str
     attachment: int
     dropped: bool = False
@@ -61,7 +65,7 @@ class TakeHop(Hop, tag="take", kw_only=True):
     """An attachment of mine takes the keyboard."""
 
     machine: str
-    generation: int | None = None
+    generation: int
     session: str
     attachment: int
 
@@ -86,7 +90,7 @@ class UnknownAttachmentHop(Hop, tag="unknown-attachment", kw_only=True):
     """You listed an attachment that I do not have; its browser must attach again."""
 
     machine: str
-    generation: int | None = None
+    generation: int
     session: str
     attachment: int
 
@@ -155,11 +159,9 @@ class CutHop(Hop, tag="cut", kw_only=True):
 
 
 class InterestHop(Hop, tag="interest", kw_only=True):
-    """These attachments of mine to agents of yours are alive: (machine, session, attachment) each, and in the same
-    order the generation of the connection that each was made on."""
+    """These attachments of mine to agents of yours are alive: (machine, session, attachment, generation) each."""
 
-    attachments: list[tuple[str, str, int]]
-    generations: list[int | None] = []
+    attachments: list[tuple[str, str, int, int]]
 
 
 AnyHop = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from itertools import zip_longest
 from typing import NamedTuple
 
 from relay.errors import Conflict, LimitReached, NotFound, RelayError, Unavailable
@@ -176,9 +175,9 @@ class Sessions:
         if self._current(hop.machine, hop.generation):
             self.take(hop.machine, ids.raw(hop.session), hop.attachment, sender)
 
-    def _current(self, machine: str, generation: int | None) -> bool:
+    def _current(self, machine: str, generation: int) -> bool:
         agent = self._hub.agents.get(machine)
-        return agent is not None and generation in (None, agent.generation)
+        return agent is not None and agent.generation == generation
 
     def cut(self, boot: str, machine: str, session: bytes) -> None:
         """Another node did not take what was under way to it of a session: let go of its attachments and tell it, in
@@ -206,7 +205,7 @@ class Sessions:
     def interested(self, sender: str, hop: hops.InterestHop) -> None:
         """Another node repeats which attachments it still has; those that we lack must be made again."""
         now = asyncio.get_running_loop().time()
-        for (machine, session, number), generation in zip_longest(hop.attachments, hop.generations):
+        for machine, session, number, generation in hop.attachments:
             agent = self._hub.agents.get(machine) if self._current(machine, generation) else None
             route = agent.sessions.get(ids.raw(session)) if agent is not None else None
             holder = route.holders.get(number) if route is not None else None

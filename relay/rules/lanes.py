@@ -13,9 +13,7 @@ PREFIX = struct.Struct(">16sQQI")  # the fields of `Opening`
 ENTRY = struct.Struct(">BI")  # what it is, and how many bytes follow
 OUTPUT = struct.Struct(">16sQ16sH")  # before frames of an agent: machine, generation, session, attachment
 OUTPUT_HEAD = struct.Struct(">BI16sQ16sH")  # both of these in one
-INPUT = struct.Struct(
-    ">16sQ"
-)  # before a frame of a browser: the machine it is for, and that one's generation
+INPUT = struct.Struct(">16sQ")  # before a frame of a browser: the machine it is for, and that one's generation
 
 
 class EntryKind(IntEnum):
@@ -24,7 +22,7 @@ class EntryKind(IntEnum):
     HOP = 0  # a message from node to node, as JSON
     OUTPUT = 1  # an agent's frames for one session's attachments, ready to be written to their sockets
     ASK = 3  # nothing: say soon what you have taken
-    INPUT = 4  # a frame of a browser; 2 was the same without a generation, and is not understood any more
+    INPUT = 4  # a frame of a browser; 2 was something else once, and stays free
 
 
 _OUTPUT = int(EntryKind.OUTPUT)  # a member of an enumeration costs 0.1 µs more to pack

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from relay.errors import Close
@@ -106,12 +107,14 @@ async def test_interest_in_the_connection_before_is_answered_for_that_one(betwee
     assert [each["reason"] for each in peer(browser).heard("detached")] == ["gap"]
 
 
-def test_a_node_one_version_behind_names_no_generation_and_is_understood() -> None:
-    said = b'{"type":"interest","attachments":[["m","s",1]]}'
-    assert hops.decode(said) == hops.InterestHop(attachments=[("m", "s", 1)])
-    assert hops.decode(b'{"type":"detach","machine":"m","session":"s","attachment":1}') == hops.DetachHop(
-        machine="m", session="s", attachment=1
-    )
+def test_what_a_node_one_version_ahead_adds_to_what_it_says_is_passed_over() -> None:
+    said = b'{"type":"detach","machine":"m","generation":7,"session":"s","attachment":1,"more":{"to":"come"}}'
+    assert hops.decode(said) == hops.DetachHop(machine="m", generation=7, session="s", attachment=1)
+
+
+def test_a_hop_that_does_not_name_the_connection_that_it_is_about_is_about_none() -> None:
+    with pytest.raises(msgspec.DecodeError):
+        hops.decode(b'{"type":"detach","machine":"m","session":"s","attachment":1}')
 
 
 def anybody(attachment: Attachment) -> None:

@@ -25,7 +25,7 @@ async def test_interest_is_repeated_a_little_each_second_and_without_those_who_l
     def note(boot: str, hop: hops.Hop) -> None:
         assert boot == between.far.boot
         if isinstance(hop, hops.InterestHop):
-            sent.append([number for _machine, _session, number in hop.attachments])
+            sent.append([number for _machine, _session, number, _generation in hop.attachments])
 
     monkeypatch.setattr(between.near.lanes, "send_hop", note)
     router = between.near.router
