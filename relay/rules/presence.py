@@ -1,4 +1,4 @@
-"""Decides presence: who owns a machine's record, which band it is in at a moment, and when a change happened."""
+"""Decides presence: who owns a machine's record, which band it is in at a moment, and when that changes next."""
 
 from __future__ import annotations
 
@@ -82,22 +82,6 @@ class Record(Struct, gc=False):
     info: Info
 
 
-class Transition(NamedTuple):
-    """One machine going from one band to another, dated by the rule and not by whoever noticed."""
-
-    machine: str
-    before: State
-    after: State
-    at_ms: int
-    reason: OfflineReason | None
-
-
-def next_generation(stored: int, known: int, now_ms: int) -> int:
-    """The generation of a new connection: above all that were ever handed out, even if Redis forgot them."""
-    believed = known if known <= now_ms + GENERATION_AHEAD_MS else 0
-    return max(stored, believed, now_ms) + 1
-
-
 def is_due(record: Record, now_ms: int) -> bool:
     """Whether the machine is offline if the shard's silence can be trusted."""
     return record.reason == "closed" or now_ms > record.deadline_ms
@@ -123,14 +107,6 @@ def offline_reason(record: Record) -> OfflineReason:
     return "silent" if record.connected else "dropped"
 
 
-def went_offline(record: Record, now_ms: int) -> Transition | None:
-    """The change to offline that has happened by now, dated by its deadline, or None while the machine is there."""
-    if not is_due(record, now_ms):
-        return None
-    before = state(record, record.deadline_ms, True, False) if record.reason != "closed" else _heard_as(record)
-    return Transition(record.machine, before, "offline", record.deadline_ms, offline_reason(record))
-
-
 def next_change_ms(record: Record, now_ms: int) -> int | None:
     """The first moment at which the band changes if nothing more is heard, or None once the machine is offline."""
     if is_due(record, now_ms):
@@ -138,10 +114,6 @@ def next_change_ms(record: Record, now_ms: int) -> int | None:
     if state(record, now_ms, True, False) == "live":
         return min(record.heard_ms + LIVE_MS, record.deadline_ms) + 1
     return record.deadline_ms + 1
-
-
-def _heard_as(record: Record) -> State:
-    return "live" if record.deadline_ms - record.heard_ms <= LIVE_MS else "degraded"
 
 
 def _is_number(text: str) -> bool:

@@ -72,7 +72,7 @@ class Lease(Struct, frozen=True):
     url: str
     started_ms: int
     draining: bool = False
-    agents: int = 0  # connected when the lease was renewed; a node one version behind does not say
+    agents: int = 0  # connected when the lease was renewed
     browsers: int = 0
 
 
