@@ -117,7 +117,7 @@ class Node:
         self.tail.listen(self._changes, self._fresh_start)
         self.parts = self._parts(registry, redis)
         watch_peers(self.meters, self.hub, self.pauses)
-        watch_cluster(self.meters, self.bus, self.lanes, self.outage, self.tail)
+        watch_cluster(self.meters, self.bus, self.beats, self.lanes, self.outage, self.tail)
 
     def _parts(self, registry: Registry, redis: Memory) -> Parts:
         return Parts(
@@ -219,10 +219,16 @@ class Node:
         return self.beats.flushed_at, self.membership.renewed_at
 
     def readiness(self) -> list[str]:
-        """Why this node should get no newcomers; empty when it should."""
+        """Why this node should get no newcomers; empty when it should.
+
+        A server of Redis that is away is away for all nodes. It is a reason only where this node is worse off than
+        others: whose inbox is there cannot be reached by them, and inboxes are spread over the servers. All the others
+        stay ready, and say that they are impaired: without any ready node the machines of every shard would be turned
+        away, not those of a few.
+        """
         reasons = {
             "draining": self.membership.draining,
-            "bus-deaf": self.bus.deaf,
+            "bus-deaf": self._unreachable(),
             "lease-lapsed": self.membership.lapsed,
             "redis-lost": self.outage.lost,
         }
@@ -230,7 +236,14 @@ class Node:
 
     def impaired(self) -> list[str]:
         """What does not work here now, although newcomers are welcome."""
-        return ["registry-away"] if self.tail.away() else []
+        reasons = {
+            "registry-away": self.tail.away(),
+            "redis-partly-away": bool(self.beats.away) or (self.bus.deaf and not self._unreachable()),
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+    def _unreachable(self) -> bool:
+        return self.bus.deaf_to(self.keys.inbox(self.boot))
 
     # --- running -----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import structlog
@@ -10,6 +11,8 @@ import structlog
 from relay.rules.timing import DEAF_SECONDS, PROBE_SECONDS
 from relay.store.servers import Place
 from relay.store.wire import Wire
+
+BACK_OFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)  # Redis restarts in less than a second; with jitter, one per node
 
 
 class Branch:
@@ -83,3 +86,9 @@ class Branch:
     def speak(self, wire: Wire) -> None:
         """Publish the time on its own channel."""
         wire.publish(self.probe, repr(asyncio.get_running_loop().time()).encode())
+
+
+async def back_off(attempt: int) -> None:
+    """Wait before another attempt, longer after each."""
+    pause = BACK_OFF_SECONDS[min(attempt, len(BACK_OFF_SECONDS) - 1)]
+    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads nodes, keeps no secret

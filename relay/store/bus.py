@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,8 @@ from redis.exceptions import RedisError
 
 from relay.errors import LimitReached, RelayError, Unavailable
 from relay.rules.limits import MIB
-from relay.store.branch import Branch
+from relay.rules.timing import PROBE_SECONDS
+from relay.store.branch import Branch, back_off
 from relay.store.keys import Keys
 from relay.store.servers import Place
 from relay.store.slots import servers
@@ -23,7 +23,6 @@ from relay.store.wire import Wire
 Callback = Callable[[bytes], None]
 BUS_BYTES = 8 * MIB  # what may wait for one server to read: more than a node's windows, so that it takes a slow Redis
 BUS_CONTROL_BYTES = 1 * MIB  # on top for messages that nobody sends again, such as the end of a revoked connection
-BACK_OFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)  # Redis restarts in less than a second; with jitter, one per node
 ROUTES = 2_000  # channels whose server is remembered, far more than a cluster has nodes; then all are looked up anew
 PROBES = 100_000  # names tried for a channel that a server holds: enough for one with a single slot
 
@@ -60,6 +59,8 @@ class Bus:
         self._tasks: dict[Branch, asyncio.Task[None]] = {}
         self._routes: dict[str, Branch] = {}  # where channels were published to, so that nobody computes it again
         self._failed: asyncio.Future[None]  # for as long as it runs
+        self._strays: set[bytes] = set()  # channels that nobody is known to hold
+        self._sought = asyncio.Event()  # somebody wants such a channel
         self._token = secrets.token_hex(8)
         self._restored = asyncio.Event()  # connected, with every channel confirmed and every voice heard
         self._progress = asyncio.Event()  # set and replaced whenever a channel is confirmed
@@ -71,9 +72,15 @@ class Bus:
 
     @property
     def deaf(self) -> bool:
-        """Whether the bus has not heard its own voice from each server for 5 s, or never yet: the node is unready."""
+        """Whether something may be missed: some server has not sent the bus its own voice for 5 s, or never yet, or
+        nobody is known to hold some channel."""
         now = asyncio.get_running_loop().time()
-        return not self._branches or any(branch.deaf(now) for branch in self._branches.values())
+        return not self._branches or bool(self._strays) or any(each.deaf(now) for each in self._branches.values())
+
+    def deaf_to(self, channel: str) -> bool:
+        """The same of one channel, with the server that holds it."""
+        branch = self._branch(channel)
+        return branch is None or branch.deaf(asyncio.get_running_loop().time())
 
     @property
     def round_trip_seconds(self) -> float | None:
@@ -108,12 +115,17 @@ class Bus:
         name = channel.encode()
         known = name in self._callbacks
         self._callbacks[name] = callback
-        if not known and (branch := self._branch(channel)) is not None:
+        if known:
+            return
+        if (branch := self._branch(channel)) is not None:
             branch.join(name)
+        elif self._branches:
+            self._stray(name)
 
     def unsubscribe(self, channel: str) -> None:
         """Stop; unknown channels are fine."""
         name = channel.encode()
+        self._strays.discard(name)
         if self._callbacks.pop(name, None) is not None and (branch := self._branch(channel)) is not None:
             branch.leave(name)
 
@@ -133,16 +145,18 @@ class Bus:
     async def run(self) -> None:
         """Connect, serve, reconnect, for ever; ends only by being cancelled, and then leaves no connection."""
         self._failed = asyncio.get_running_loop().create_future()
+        seeking = asyncio.create_task(self._seek())
+        seeking.add_done_callback(self._over)
         try:
             attempt = 0
             while not self._branches:
                 await self._look()
                 if not self._branches:
-                    await _back_off(attempt)
+                    await back_off(attempt)
                     attempt += 1
             await self._failed
         finally:
-            tasks = list(self._tasks.values())
+            tasks = [seeking, *self._tasks.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -161,6 +175,7 @@ class Bus:
     def _route(self, channel: str) -> Branch:
         branch = self._branch(channel)
         if branch is None:
+            self._sought.set()
             raise Unavailable("the bus between nodes is not connected")
         if len(self._routes) >= ROUTES:
             self._routes.clear()
@@ -188,6 +203,24 @@ class Bus:
             carried.setdefault(self._branch(name.decode()), set()).add(name)
         for branch in self._branches.values():
             branch.carry(carried.get(branch, set()))
+        self._strays.clear()
+        for name in carried.get(None, ()):
+            self._stray(name)
+
+    def _stray(self, name: bytes) -> None:
+        """Nobody is known to hold this channel, and so it is missed."""
+        self._strays.add(name)
+        self._lost()
+        self._sought.set()
+
+    async def _seek(self) -> None:
+        """Look again each second for channels that nobody holds: no wire will break to tell that somebody does."""
+        while True:
+            await self._sought.wait()
+            self._sought.clear()
+            if self._branches:  # else whoever begins looks anyway
+                await self._look()
+            await asyncio.sleep(PROBE_SECONDS)
 
     def _fell(self, branch: Branch) -> None:
         """A server holds no channels any more."""
@@ -197,6 +230,9 @@ class Bus:
 
     def _ended(self, branch: Branch, task: asyncio.Task[None]) -> None:
         self._tasks.pop(branch, None)
+        self._over(task)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
             self._failed.set_exception(error)  # a mistake of ours: `run` ends with it
 
@@ -216,7 +252,7 @@ class Bus:
                 finally:
                     self._lost()
                 attempt = 0 if worked else attempt
-            await _back_off(attempt)
+            await back_off(attempt)
             attempt += 1
             await self._look()
 
@@ -248,7 +284,7 @@ class Bus:
         progress.set()
 
     def _check_restored(self) -> None:
-        if self._restored.is_set() or not all(branch.whole for branch in self._branches.values()):
+        if self._restored.is_set() or self._strays or not all(each.whole for each in self._branches.values()):
             return
         self._restored.set()
         if self.losses:
@@ -265,8 +301,3 @@ class Bus:
             listener()
         except Exception:
             structlog.get_logger().exception("a listener of the bus failed")
-
-
-async def _back_off(attempt: int) -> None:
-    pause = BACK_OFF_SECONDS[min(attempt, len(BACK_OFF_SECONDS) - 1)]
-    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads nodes, keeps no secret

@@ -19,7 +19,9 @@ class Ready(Answer):
     """Whether this node takes new peers, and if not, why; and what does not work although it does.
 
     A node whose registry is away stays ready: it is away for all nodes or nearly, so that turning this one's peers away
-    would leave them with nobody, and its agents, open sockets and lists do without. Writes answer 503 meanwhile.
+    would leave them with nobody, and its agents, open sockets and lists do without. Writes answer 503 meanwhile. So
+    does a node while a server of a Redis Cluster is away, unless its own inbox is there: the machines of that server's
+    shards wait for it, and all others find nothing amiss. The gauge `relay_shards_away` and the log tell which.
     """
 
     ready: bool

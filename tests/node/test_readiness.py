@@ -67,6 +67,25 @@ async def test_a_node_that_has_had_no_redis_for_too_long_says_so_until_redis_ans
         assert "redis-lost" not in node.readiness()
 
 
+async def test_a_node_for_which_a_part_of_redis_is_away_says_so_and_is_unready_only_if_its_inbox_is_there(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is away for the others too: were all of them unready, nobody would have anywhere to go."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        await node.bus.ready()
+        await node.membership.renew()
+    node.beats.away = frozenset()
+    assert (node.readiness(), node.impaired()) == ([], [])
+    node.beats.away = frozenset({7})
+    assert (node.readiness(), node.impaired()) == ([], ["redis-partly-away"])
+    node.beats.away = frozenset()
+    monkeypatch.setattr(type(node.bus), "deaf", True)
+    assert (node.readiness(), node.impaired()) == ([], ["redis-partly-away"])
+    inbox = node.keys.inbox(node.boot)
+    monkeypatch.setattr(node.bus, "deaf_to", lambda channel: channel == inbox)
+    assert (node.readiness(), node.impaired()) == (["bus-deaf"], [])
+
+
 def test_a_process_that_ends_waits_longer_than_for_a_peer_that_never_answers() -> None:
     """Such a peer is cut when its time is over, and what its end leaves to be done comes after that."""
     assert PARTING_SECONDS >= FAREWELL_SECONDS + 1

@@ -15,6 +15,7 @@ from relay.store import Bus, Keys
 from relay.store.branch import Branch
 from relay.store.bus import BUS_CONTROL_BYTES
 from relay.store.connection import ask
+from relay.store.servers import OneServer, Place
 from relay.store.wire import ANSWERED_SECONDS, CHANNELS_KEPT, SKIP, Wire
 from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
 from tests.support.valkey import Valkey
@@ -347,3 +348,73 @@ async def test_an_ended_bus_leaves_no_connection(valkey: Valkey, keys: Keys, red
     async with asyncio.timeout(WAIT_SECONDS):
         while await redis.client_list(_type="pubsub"):
             pass
+
+
+class Vacant(OneServer):
+    """A Redis of which some channels belong to nobody for a while."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.vacant: set[str] = set()
+
+    def place(self, key: str) -> Place:
+        """The only one, if anybody."""
+        if key in self.vacant:
+            raise Unavailable("nobody holds this")
+        return super().place(key)
+
+
+async def test_a_channel_that_nobody_holds_makes_the_bus_deaf_until_somebody_does(
+    valkey: Valkey, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.01)
+    story, inbox, servers = Story(), Inbox(), Vacant(valkey.url)
+    mine, theirs = keys.inbox("mine"), keys.inbox("theirs")
+    bus = Bus(valkey.url, keys)
+    story.attach(bus)
+    bus._servers = servers
+    servers.vacant = {mine, theirs}
+    bus.subscribe(mine, inbox.hear)
+    bus.subscribe(theirs, inbox.hear)
+    async with running(bus), asyncio.timeout(WAIT_SECONDS):
+        bus.subscribe(keys.inbox("held"), inbox.hear)
+        await bus.confirmed(keys.inbox("held"))
+        assert bus.deaf
+        assert bus.deaf_to(mine)
+        with pytest.raises(Unavailable):
+            bus.publish(mine, b"nobody")
+        bus.unsubscribe(theirs)  # nobody has to be found for it any more
+        servers.vacant.remove(mine)
+        await bus.ready()
+        assert not bus.deaf
+        bus.publish(mine, b"somebody")
+        assert await inbox.until(lambda messages: len(messages) == 1) == [b"somebody"]
+        servers.vacant = {theirs}
+        story.restored.clear()
+        bus.subscribe(theirs, inbox.hear)
+        assert bus.deaf
+        assert not bus.deaf_to(mine)
+        servers.vacant.clear()
+        await story.restored.wait()
+        assert not bus.deaf
+        bus.publish(theirs, b"both")
+        assert await inbox.until(lambda messages: len(messages) == 2) == [b"somebody", b"both"]
+
+
+async def test_a_bus_that_is_asked_for_a_channel_which_nobody_holds_finds_out_who_does(
+    valkey: Valkey, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears nothing of it by itself: no connection breaks when a slot is given to somebody."""
+    monkeypatch.setattr("relay.store.bus.PROBE_SECONDS", 0.01)
+    learned = asyncio.Event()
+    async with listening(valkey.url, keys) as bus:
+        servers = bus._servers = Vacant(valkey.url)
+        servers.vacant = {keys.inbox("theirs")}
+        monkeypatch.setattr(servers, "learn", lambda: _noted(learned))
+        with pytest.raises(Unavailable):
+            bus.publish(keys.inbox("theirs"), b"x")
+        await asyncio.wait_for(learned.wait(), WAIT_SECONDS)
+
+
+async def _noted(event: asyncio.Event) -> None:
+    event.set()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from uuid import uuid4
 
 import pytest
@@ -11,9 +12,10 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from relay.errors import Unavailable
 from relay.rules.presence import Info
-from relay.store import Keys, Lease, Memory, Reannouncement, open_memory
+from relay.store import Bus, Keys, Lease, Memory, Pipeline, Reannouncement, open_memory
 from relay.store.connection import ask
 from tests.store.cluster import NODE, Cluster, machine_id
+from tests.store.listening import WAIT_SECONDS, Inbox, running
 from tests.support.redis_cluster import PRIMARIES, RedisCluster, Server, redis_cluster
 
 pytestmark = pytest.mark.xdist_group("redis-cluster")
@@ -117,3 +119,61 @@ async def test_sweepers_claim_what_is_due_in_other_shards_and_compare_those(
     assert await cluster.claims.absent(pairs) == pairs[1:]
     with pytest.raises(Unavailable):
         await cluster.claims.claim(shards_on(cluster, 1), 500, [NODE])
+
+
+async def reached(state: Callable[[], bool]) -> None:
+    """Wait until this is so; a bus tells of the whole of it only."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not state():  # noqa: ASYNC110 - what turns true with time sets nothing
+            await asyncio.sleep(0.02)
+
+
+def inbox_on(cluster: Cluster, number: int) -> str:
+    """A node's inbox that one of the first three servers has."""
+    share = -(-REDIS_CLUSTER_HASH_SLOTS // PRIMARIES)
+    inboxes = (cluster.keys.inbox(str(uuid4())) for _ in iter(int, 1))
+    return next(each for each in inboxes if key_slot(each.encode()) // share == number)
+
+
+async def test_a_bus_hears_what_other_servers_carry_and_says_that_it_does_not_hear_all(
+    cluster: Cluster, servers: RedisCluster
+) -> None:
+    bus, inbox = Bus(servers.url, cluster.keys), Inbox()
+    there, away = inbox_on(cluster, 0), inbox_on(cluster, 1)
+    for channel in (there, away):
+        bus.subscribe(channel, inbox.hear)
+    async with running(bus):
+        await reached(lambda: not bus.deaf_to(there))
+        await bus.confirmed(there)
+        bus.publish(there, b"heard")
+        assert await inbox.until(lambda messages: len(messages) == 1) == [b"heard"]
+        assert bus.deaf
+        assert bus.deaf_to(away)
+
+
+async def test_a_slot_that_had_no_owner_is_found_when_it_has_one_again(
+    cluster: Cluster, servers: RedisCluster, memory: Memory
+) -> None:
+    """As after a dead primary was forgotten and its slots were given to another: no connection breaks for it."""
+    bus, inbox, line = Bus(servers.url, cluster.keys), Inbox(), Pipeline(servers.url)
+    channel = inbox_on(cluster, 0)
+    slot, taker = key_slot(channel.encode()), servers.servers[2]
+    bus.subscribe(channel, inbox.hear)
+    async with running(bus):
+        await bus.confirmed(channel)
+        await reached(lambda: not bus.deaf_to(channel))
+        for server in (each for each in servers.servers if each.running):
+            server.ask("CLUSTER", "DELSLOTS", slot)
+        await reached(lambda: bus.deaf_to(channel) and channel.encode() in bus._strays)
+        for ask_it in (ask(memory, "GET", channel), ask(line, "GET", channel)):
+            with pytest.raises(Unavailable):
+                await ask_it
+        taker.ask("CLUSTER", "ADDSLOTS", slot)
+        taker.ask("CLUSTER", "BUMPEPOCH")
+        await reached(lambda: not bus.deaf_to(channel))
+        await bus.confirmed(channel)
+        bus.publish(channel, b"found")
+        assert await inbox.until(lambda messages: len(messages) == 1) == [b"found"]
+        for asking in (memory, line):
+            assert await ask(asking, "GET", channel) is None
+    await line.aclose()

@@ -69,6 +69,11 @@ class Server:
         self._process.send_signal(signal.SIGCONT)
 
     @property
+    def running(self) -> bool:
+        """Whether it was started and not killed since."""
+        return self._process is not None
+
+    @property
     def id(self) -> str:
         """What the Cluster calls it."""
         return str(self.ask("CLUSTER", "MYID"))
