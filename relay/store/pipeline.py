@@ -61,6 +61,11 @@ class Line(asyncio.Protocol):
         self._out.append(packed)
         return future
 
+    @property
+    def asked(self) -> bool:
+        """Whether anybody waits for an answer."""
+        return bool(self._asked)
+
     def _flush(self) -> None:
         out, self._out = self._out, []
         if self.open and self._writer is not None:
@@ -139,7 +144,7 @@ class Pipeline:
         self._waiting += 1
         try:
             if not self._servers.places:
-                await self._servers.learn()
+                await self._learn()
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     key = key_of(words) or ""
@@ -152,20 +157,28 @@ class Pipeline:
                         line = await self._connect(place)
                     return await line.ask(words)
                 except MovedError as error:
-                    await self._servers.learn()
+                    await self._learn()
                     self._servers.moved(error, place)  # after the map, which may be somebody's who has not heard of it
                     if attempt == ATTEMPTS:
                         raise
                 except LostConnection:
-                    await self._servers.learn()
+                    await self._learn()
                     if attempt == ATTEMPTS:
                         raise
                 except (NoAnswer, TimeoutError, OSError):
-                    await self._servers.learn()  # for who comes next: perhaps another server has its keys now
+                    await self._learn()  # for who comes next: perhaps another server has its keys now
                     raise
         finally:
             self._waiting -= 1
         raise AssertionError("the last attempt returns or raises")
+
+    async def _learn(self) -> None:
+        """Find out anew who has which keys, and hang up on who has none any more: a server that left the Cluster may
+        live on for long."""
+        await self._servers.learn()
+        for place in self._lines.keys() - self._servers.places:
+            if not self._lines[place].asked:  # else whoever waits there has its answer first
+                self._lines.pop(place).abort()
 
     async def _connect(self, place: Place) -> Line:
         """A new connection, or the error of the one attempt that everybody waits for."""

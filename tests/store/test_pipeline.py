@@ -14,7 +14,10 @@ from relay.rules.limits import PIPELINED_COMMANDS
 from relay.store import Pipeline, pipeline
 from relay.store.connection import answering, ask
 from relay.store.script import Script
+from relay.store.servers import Place
 from tests.support.valkey import Valkey
+
+WAIT_SECONDS = 10.0
 
 
 @pytest_asyncio.fixture
@@ -150,6 +153,25 @@ async def test_a_connection_that_is_lost_at_once_is_made_again_for_everybody_who
     answers = await asyncio.gather(*(line.execute_command("ECHO", n) for n in range(3)), return_exceptions=True)
     assert answers == ["0", "1", "2"]
     assert made == 2
+
+
+async def test_a_server_that_left_the_cluster_is_hung_up_on(
+    line: Pipeline, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lives on, and keeps every connection that nobody closes."""
+    own = await line.execute_command("CLIENT", "ID")
+    others = Pipeline("redis://127.0.0.1:1")  # where all keys are said to be now
+    try:
+        monkeypatch.setattr(line._servers, "_place", Place("elsewhere", 1))
+        monkeypatch.setattr(line._servers, "places", frozenset({Place("elsewhere", 1)}))
+        monkeypatch.setattr(line._servers, "connection", others._servers.connection)
+        with pytest.raises(Unavailable), answering():
+            await line.execute_command("PING")
+    finally:
+        await others.aclose()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await ask(redis, "CLIENT", "LIST", "ID", own):
+            pass
 
 
 async def test_one_who_leaves_while_connecting_leaves_the_others_a_connection(line: Pipeline) -> None:
