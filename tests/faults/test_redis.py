@@ -60,7 +60,8 @@ async def test_a_redis_that_forgets_everything_is_told_again_within_one_round_an
         server.flushall()
         server.config_resetstat()
         assert await remembered(server, faults_team.workspace) <= ROUND_SECONDS
-        assert {machine["state"] for machine in faults_team.machines()} <= {"live", "degraded"}
+        ours = [machine for machine in faults_team.machines() if machine["id"] in load.ids]  # others left scenarios ago
+        assert {machine["state"] for machine in ours} <= {"live", "degraded"}
         asked = server.info("commandstats")["cmdstat_evalsha"]["calls"]
         assert asked <= 3 * NODES * SHARDS + 100, "each node flushes at most twice and loads who is revoked once"
         await healed(load)
