@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.errors import Misconfigured, RegistryUnavailable
 from relay.registry.engines import Trust, postgresql_engine, sqlite_engine
-from relay.registry.outage import AWAY, BUSY, READ_ONLY, BeginAgain, answering, sqlstate
+from relay.registry.failures import AWAY, BUSY, READ_ONLY, BeginAgain, answering, sqlstate
 
 SQLITE_DRIVER = "sqlite+aiosqlite"
 POSTGRESQL_DRIVER = "postgresql+asyncpg"

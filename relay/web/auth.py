@@ -16,7 +16,7 @@ COOKIE = "relay_session"
 BEARER = "bearer "
 REMEMBERED = 10_000  # identities; about 10 MiB, and more people than one node serves at once
 REMEMBERED_MS = 60_000  # all that matters is told by the tail of changes, and an expiry is remembered with it
-OUTAGE_MS = 300_000  # so much later while the registry is away: a failover takes minutes, and people are at work
+STANDS_IN_MS = 300_000  # so much later while the registry is away: a failover takes minutes, and people are at work
 OF_MACHINES = frozenset({"machine", "machine-revoked"})  # kinds of change, as the registry counts them
 OF_TEAMS = frozenset({"member", "workspace"})  # those that may change what everybody in a workspace may do
 CREDENTIALS = frozenset({"team", "pat", "cli", "web"})  # kinds of token that say who is asking
@@ -29,7 +29,7 @@ class Credentials(Protocol):
         """Who is behind a token, by its hash under each secret."""
 
 
-class Outage(Protocol):
+class RegistryWatch(Protocol):
     """What is needed of whoever watches the registry."""
 
     def away(self) -> bool:
@@ -54,12 +54,12 @@ class Authenticator:
         credentials: Credentials,
         secrets: Secrets,
         clock: Callable[[], int],
-        outage: Outage | None = None,
+        watch: RegistryWatch | None = None,
     ) -> None:
         self._credentials = credentials
         self._secrets = secrets
         self._clock = clock
-        self._outage = outage
+        self._watch = watch
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
         self._changes = 0  # what was looked up before a change is not remembered after it
 
@@ -113,7 +113,7 @@ class Authenticator:
         if found is not None and now_ms < found.until_ms:
             self._remembered.move_to_end(key)
             return _current(found.identity, now_ms)
-        if self._outage is not None and self._outage.away() and (stand_in := self._stand_in(key, now_ms)):
+        if self._watch is not None and self._watch.away() and (stand_in := self._stand_in(key, now_ms)):
             return stand_in  # at once: nobody waits for a timeout that somebody else has waited for already
         changes = self._changes
         try:
@@ -137,7 +137,7 @@ class Authenticator:
     def _stand_in(self, key: str, now_ms: int) -> Identity | None:
         """What is remembered of somebody while the registry is away."""
         found = self._remembered.get(key)
-        if found is None or now_ms >= found.until_ms + OUTAGE_MS or self._outage is None or not self._outage.vouched():
+        if found is None or now_ms >= found.until_ms + STANDS_IN_MS or self._watch is None or not self._watch.vouched():
             return None
         return _current(found.identity, now_ms)
 

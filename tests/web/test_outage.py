@@ -6,7 +6,7 @@ import pytest
 
 from relay.errors import RegistryUnavailable
 from relay.node.changes import VOUCHED_SECONDS
-from relay.web.auth import OUTAGE_MS, REMEMBERED_MS
+from relay.web.auth import REMEMBERED_MS, STANDS_IN_MS
 from tests.web.site import Caller, Site
 
 
@@ -65,7 +65,7 @@ async def test_somebody_who_was_known_stays_known_for_as_long_as_a_failover_take
     monkeypatch.setattr(site.node.authenticator, "_clock", site.clock)
     _is_away(site, monkeypatch)
     assert (await stranger.ask("GET", "/api/machines")).status_code == 503
-    site.clock.ahead_ms += REMEMBERED_MS + OUTAGE_MS - 1_000
+    site.clock.ahead_ms += REMEMBERED_MS + STANDS_IN_MS - 1_000
     assert (await owner.ask("GET", "/api/machines")).status_code == 200
     with monkeypatch.context() as patch:
         patch.setattr(site.parts.registry.credentials, "find", _nobody_waits)

@@ -34,7 +34,7 @@ def answering(*, uncommitted: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not _is_outage(error):
+        if not _is_failure(error):
             raise
         lost = uncommitted and isinstance(error, exc.DBAPIError) and error.connection_invalidated
         if lost or sqlstate(error) in LOST_RACES:
@@ -53,7 +53,7 @@ def sqlstate(error: BaseException) -> str | None:
     return state if isinstance(state, str) else None
 
 
-def _is_outage(error: BaseException) -> bool:
+def _is_failure(error: BaseException) -> bool:
     if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
         return False
     if isinstance(error, exc.DBAPIError | exc.TimeoutError | OSError | TimeoutError):
