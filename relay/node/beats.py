@@ -36,18 +36,36 @@ class Beats:
         self.away: frozenset[int] = frozenset()  # shards that did not take it
 
     async def run(self) -> None:
-        """Flush every few seconds until cancelled."""
-        while True:
-            try:
-                await self.flush()
-            except RelayError as error:
-                structlog.get_logger().warning("beats wait for Redis", why=error.message)
-            await asyncio.sleep(FLUSH_SECONDS)
+        """Flush every few seconds until cancelled. Machines that are put back, for which the registry may be asked,
+        hold up no flush; who is lost meanwhile is lost at the next beat too."""
+        healing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                try:
+                    unknown = await self._tell()
+                except RelayError as error:
+                    structlog.get_logger().warning("beats wait for Redis", why=error.message)
+                    unknown = []
+                if healing is not None and healing.done():
+                    healing.result()  # raises what was our mistake
+                    healing = None
+                if unknown and healing is None:
+                    healing = asyncio.create_task(self._heal(unknown))
+                await asyncio.sleep(FLUSH_SECONDS)
+        finally:
+            if healing is not None:
+                healing.cancel()
+                await asyncio.gather(healing, return_exceptions=True)
 
     async def flush(self) -> None:
+        """Tell Redis and put back whom it lost; raises `Unavailable`."""
+        await self._announce_again(await self._tell())
+
+    async def _tell(self) -> list[Agent]:
         """Tell Redis about everybody heard since the last flush; raises `Unavailable`, and then nobody is forgotten.
-        Machines of shards that are away wait for the next flush, and those of the others have theirs and are healed.
-        After a standstill it is everybody, as of when they were heard before: who moved meanwhile is to be let go."""
+        Machines of shards that are away wait for the next flush. After a standstill it is everybody, as of when they
+        were heard before: who moved meanwhile is to be let go. Closes who is revoked or replaced; whom Redis does not
+        know."""
         now = asyncio.get_running_loop().time()
         self.standstill.look(now)
         dated, stood = self.standstill.dated, self.standstill.count
@@ -67,7 +85,7 @@ class Beats:
         if not self.away:
             self._stood = stood
         self._meters.beat(len(told))
-        await self._heal(lost)
+        return self._unknown(lost)
 
     def _is_away(self, workspace: str) -> bool:
         return bool(self.away) and self._presence.shard(workspace) in self.away
@@ -77,7 +95,14 @@ class Beats:
         heard = agent.heard if self.standstill.dated(agent.heard) else agent.told
         return max(0, int(self.standstill.age_seconds(heard, now) * 1000))
 
-    async def _heal(self, lost: Sequence[Lost]) -> None:
+    async def _heal(self, unknown: Sequence[Agent]) -> None:
+        try:
+            await self._announce_again(unknown)
+        except RelayError as error:
+            structlog.get_logger().warning("machines that Redis lost wait for their next beat", why=error.message)
+
+    def _unknown(self, lost: Sequence[Lost]) -> list[Agent]:
+        """Close those of them that are not ours any more; the others."""
         unknown: list[Agent] = []
         for each in lost:
             self._meters.lost(each.reason)
@@ -92,8 +117,7 @@ class Beats:
                         agent.socket.close(Close.DRAINING)  # its redial is told what it needs to know
                 case "unknown" | "mirror-behind":
                     unknown.append(agent)
-        if unknown:
-            await self._announce_again(unknown)
+        return unknown
 
     async def _announce_again(self, agents: Sequence[Agent]) -> None:
         """Put machines back that Redis lost, under the fences they hold; the mirror is made complete first. Without the

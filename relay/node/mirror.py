@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from relay.errors import RelayError, Unavailable
+from relay.errors import RegistryUnavailable, RelayError, Unavailable
 from relay.registry import Change, Registry
 from relay.store import Keys, Revocations
 
@@ -23,6 +23,7 @@ class Mirror:
         self._revocations = revocations
         self._keys = keys
         self._loading = asyncio.Lock()
+        self._failures = 0  # of the registry, while somebody loaded
         self._waiting: list[Change] = []
         self._everything = False
         self._rung = asyncio.Event()
@@ -66,14 +67,22 @@ class Mirror:
 
     async def load(self, shard: int, upto: int) -> None:
         """Make a shard complete up to change `upto` or beyond; of many who ask one loads. Where one shard was lost, so
-        were others: those that are there are made complete from one reading. Raises `Unavailable`."""
+        were others: those that are there are made complete from one reading. Raises `Unavailable`; where the registry
+        does not answer whoever loads, those who wait for that hear it too, and do not ask one after the other."""
+        failures = self._failures
         if await self._complete(shard, upto):  # who asks for a shard that is away finds out here, and holds nobody up
             return
         async with self._loading:
             have = await self._revocations.upto(shard)
             if have is not None and have >= upto:
                 return
-            found, known = await self._revoked()
+            if self._failures > failures:
+                raise RegistryUnavailable("the registry does not answer")
+            try:
+                found, known = await self._revoked()
+            except RegistryUnavailable:
+                self._failures += 1
+                raise
             if have is not None:
                 await self._revocations.load(shard, found.get(shard, []), max(known, upto))
             elif shard in await self._revocations.load_all(found, max(known, upto)):

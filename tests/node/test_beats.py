@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from uuid import uuid4
@@ -119,3 +120,30 @@ async def test_machines_whose_mirror_cannot_be_loaded_keep_no_others_from_coming
 
     await Beats("boot", hub, cast(Any, redis), lambda agent: Info(), load, Meters(CollectorRegistry())).flush()
     assert redis.back == [(UPTO, here.machine)]
+
+
+async def test_machines_that_are_put_back_hold_up_no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mirror is loaded from a registry that may hang for seconds."""
+    monkeypatch.setattr("relay.node.beats.FLUSH_SECONDS", 0.0)
+    redis, hub, loading, answers = Forgetful(), Hub(), asyncio.Event(), asyncio.Event()
+    back = connect(hub, str(uuid4()), "first")
+
+    async def load(workspace: str) -> int:
+        loading.set()
+        await answers.wait()
+        return UPTO
+
+    beats = Beats("boot", hub, cast(Any, redis), lambda agent: Info(), load, Meters(CollectorRegistry()))
+    running = asyncio.create_task(beats.run())
+    async with asyncio.timeout(10):
+        await loading.wait()
+        later = connect(hub, str(uuid4()), "second")
+        while later.machine not in {machine for machine, _ in redis.told}:  # noqa: ASYNC110 - it takes a few turns
+            await asyncio.sleep(0)
+        assert redis.back == []
+        answers.set()
+        while not redis.back:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        assert redis.back[0] == (UPTO, back.machine)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

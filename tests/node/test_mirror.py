@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from relay.errors import Unavailable
+from relay.errors import RegistryUnavailable, Unavailable
 from relay.node.mirror import Mirror
 from relay.registry import Change
 from relay.store import Keys
@@ -120,3 +120,29 @@ async def test_changes_are_followed_while_a_shard_is_away_whose_mirror_is_to_be_
     assert await store.told.get() == (9, 10, [("acme", "mac")])
     assert store.loaded == set(Keys().shards) - {1}
     running.cancel()
+
+
+async def test_who_waits_for_a_load_hears_that_the_registry_does_not_answer_and_does_not_ask_it_again() -> None:
+    asked = 0
+    asking, failing = asyncio.Event(), asyncio.Event()
+
+    class Away(Machines):
+        async def revoked(self, since: int) -> SimpleNamespace:
+            nonlocal asked
+            asked += 1
+            asking.set()
+            await failing.wait()
+            raise RegistryUnavailable("the registry does not answer")
+
+    store = PartlyAway()
+    mirror = Mirror(cast(Any, SimpleNamespace(machines=Away())), cast(Any, store), Keys())
+    loads = [asyncio.create_task(mirror.load(shard, 9)) for shard in range(50)]
+    async with asyncio.timeout(10):
+        await asking.wait()
+        failing.set()
+        outcomes = await asyncio.gather(*loads, return_exceptions=True)
+        assert {type(each) for each in outcomes} == {RegistryUnavailable}
+        assert asked == 1
+        with pytest.raises(RegistryUnavailable):
+            await mirror.load(1, 9)
+    assert asked == 2  # who comes later asks anew
