@@ -37,7 +37,8 @@ class Bus:
     never await.
 
     `on_lost` is called when a connection breaks: messages of others are being missed from some moment before.
-    `on_restored` is called when all are back *and* every channel is confirmed again: read your letters now.
+    `on_restored` is called when all are back *and* every channel is confirmed again: read your letters now. It does not
+    wait for a server that is away for long, and is called again when that is back.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Bus:
         self._tasks: dict[Branch, asyncio.Task[None]] = {}
         self._routes: dict[str, Branch] = {}  # where channels were published to, so that nobody computes it again
         self._failed: asyncio.Future[None]  # for as long as it runs
+        self._broken: set[Branch] = set()  # those that lost a connection since the owner was told to read
         self._strays: set[bytes] = set()  # channels that nobody is known to hold
         self._sought = asyncio.Event()  # somebody wants such a channel
         self._token = secrets.token_hex(8)
@@ -225,6 +227,7 @@ class Bus:
     def _fell(self, branch: Branch) -> None:
         """A server holds no channels any more."""
         self._callbacks.pop(branch.probe, None)
+        self._broken.discard(branch)  # it never comes back
         if (task := self._tasks[branch]) is not asyncio.current_task():
             task.cancel()
 
@@ -250,6 +253,7 @@ class Bus:
                 try:
                     worked = await branch.serve(wire)
                 finally:
+                    self._broken |= {branch} & set(self._branches.values())  # not one that holds no channels any more
                     self._lost()
                 attempt = 0 if worked else attempt
             await back_off(attempt)
@@ -284,10 +288,15 @@ class Bus:
         progress.set()
 
     def _check_restored(self) -> None:
-        if self._restored.is_set() or self._strays or not all(each.whole for each in self._branches.values()):
+        branches, now = self._branches.values(), asyncio.get_running_loop().time()
+        if self._restored.is_set() or not all(branch.whole or branch.deaf(now) for branch in branches):
             return
-        self._restored.set()
-        if self.losses:
+        back = {branch for branch in self._broken if branch.whole}
+        self._broken -= back
+        whole = not self._strays and all(branch.whole for branch in branches)
+        if whole:
+            self._restored.set()
+        if self.losses if whole else back:
             self._tell(self.on_restored)
 
     def _lost(self) -> None:

@@ -177,3 +177,19 @@ async def test_a_slot_that_had_no_owner_is_found_when_it_has_one_again(
         for asking in (memory, line):
             assert await ask(asking, "GET", channel) is None
     await line.aclose()
+
+
+async def test_a_bus_that_lost_a_connection_says_when_it_is_back_although_another_server_is_away(
+    cluster: Cluster, servers: RedisCluster
+) -> None:
+    restored = asyncio.Event()
+    bus, channel = Bus(servers.url, cluster.keys, on_restored=restored.set), inbox_on(cluster, 0)
+    bus.subscribe(channel, Inbox().hear)
+    async with running(bus):
+        await bus.confirmed(channel)
+        await reached(lambda: not bus.deaf_to(channel))
+        restored.clear()
+        servers.servers[0].ask("CLIENT", "KILL", "TYPE", "pubsub")
+        async with asyncio.timeout(WAIT_SECONDS):
+            await restored.wait()
+            await bus.confirmed(channel)
