@@ -213,6 +213,7 @@ class Node:
         """The bus was away and is back: read every letter whose bell may have been missed."""
         self.router.bus_restored()
         self.tail.ring()
+        self.mirror.doubt()
         self.feeds.again()
 
     def _answered_at(self) -> object:

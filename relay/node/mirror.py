@@ -26,6 +26,8 @@ class Mirror:
         self._failures = 0  # of the registry, while somebody loaded
         self._waiting: list[Change] = []
         self._everything = False
+        self._doubted = False
+        self._followed = 0  # the latest change that the mirror was told of
         self._rung = asyncio.Event()
 
     def changed(self, changes: Sequence[Change]) -> None:
@@ -38,6 +40,12 @@ class Mirror:
         self._everything = True
         self._rung.set()
 
+    def doubt(self) -> None:
+        """Redis was away: another server may have its place, which had not heard the latest. A node that cannot reach
+        the registry would let in whom the mirror lacks."""
+        self._doubted = True
+        self._rung.set()
+
     async def run(self) -> None:
         """Follow until cancelled. What Redis did not take is told again, for another node that cannot reach the
         registry may let in who is not in the mirror."""
@@ -46,7 +54,10 @@ class Mirror:
             self._rung.clear()
             waiting, self._waiting = self._waiting, []
             everything, self._everything = self._everything, False
+            doubted, self._doubted = self._doubted, False
             try:
+                if doubted and await self._revocations.behind(self._followed):
+                    everything = True
                 if everything and await self._load_everything():
                     self._again(everything, [])  # for the shards that are away; the others are complete
                 everything = False
@@ -54,6 +65,7 @@ class Mirror:
                     await self.follow(waiting[0].number - 1, waiting)
             except RelayError as error:
                 structlog.get_logger().warning("the mirror of revocations waits", why=error.message)
+                self._doubted = self._doubted or doubted
                 self._again(everything, waiting)
 
     def _again(self, everything: bool, waiting: Sequence[Change]) -> None:
@@ -115,4 +127,5 @@ class Mirror:
             for change in changes
             if change.kind == "machine-revoked" and change.workspace is not None
         ]
+        self._followed = max(self._followed, changes[-1].number)
         await self._revocations.follow(since, changes[-1].number, revoked)

@@ -9,7 +9,7 @@ from relay.errors import Unavailable
 from relay.rules.limits import SCRIPT_IDS
 from relay.store.connection import ask
 from relay.store.keys import Keys
-from relay.store.memory import Memory, each_server
+from relay.store.memory import Memory, ask_all, each_server
 from relay.store.script import Call, Script, run_all
 
 LOADED_AT_ONCE = 16  # shards in one pipeline: few have more than some revoked machines
@@ -115,6 +115,22 @@ class Revocations:
         """To which change number the shard's mirror is complete; None when it was lost."""
         found = await ask(self._redis, "GET", self._keys.of(shard, "upto"))
         return None if found is None else int(found)
+
+    async def behind(self, upto: int) -> list[int]:
+        """The shards whose mirror is there and not complete up to this change: after a failover, to a server that had
+        not heard of it yet."""
+        found: list[int] = []
+
+        async def look(shards: Sequence[int]) -> None:
+            answers = await ask_all(self._redis, [("GET", self._keys.of(shard, "upto")) for shard in shards])
+            found.extend(
+                shard
+                for shard, stored in zip(shards, answers, strict=True)
+                if stored is not None and int(stored) < upto
+            )
+
+        await each_server(self._redis, self._keys, self._keys.shards, look)
+        return found
 
     async def holds(self, workspace: str, machine: str) -> bool:
         """Whether the mirror says that the machine is revoked."""

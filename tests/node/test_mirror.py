@@ -21,11 +21,13 @@ class Store:
     def __init__(self) -> None:
         self.told: asyncio.Queue[tuple[int, int, list[tuple[str, str]]]] = asyncio.Queue()
         self.refuses = 0
+        self.refused = asyncio.Event()
 
     async def follow(self, since: int, upto: int, revoked: Sequence[tuple[str, str]]) -> list[int]:
         """Take a run of changes, or not."""
         if self.refuses:
             self.refuses -= 1
+            self.refused.set()
             raise Unavailable("Redis is away")
         self.told.put_nowait((since, upto, list(revoked)))
         return []
@@ -45,7 +47,7 @@ async def test_changes_reach_the_mirror_so_that_no_handshake_has_to_load_it() ->
     assert await store.told.get() == (6, 8, [("acme", "mac")])
     store.refuses = 1
     mirror.changed([change(9, "member", "jane")])
-    await asyncio.sleep(0.01)
+    await store.refused.wait()
     mirror.changed([change(10, "member", "jane")])
     assert await store.told.get() == (8, 10, [])
     running.cancel()
@@ -66,6 +68,14 @@ class PartlyAway(Store):
         super().__init__()
         self.away = frozenset(away)
         self.loaded: set[int] = set()
+        self.late: list[int] = []
+        self.asked: asyncio.Queue[int] = asyncio.Queue()
+        self.complete = asyncio.Event()
+
+    async def behind(self, upto: int) -> list[int]:
+        """Those that a failover took back."""
+        self.asked.put_nowait(upto)
+        return self.late
 
     async def upto(self, shard: int) -> int | None:
         """What a shard has; nobody answers for one that is away."""
@@ -76,6 +86,7 @@ class PartlyAway(Store):
     async def load_all(self, revoked: object, upto: int) -> frozenset[int]:
         """All that are there are complete."""
         self.loaded = set(Keys().shards) - self.away
+        self.complete.set()
         return self.away
 
 
@@ -146,3 +157,22 @@ async def test_who_waits_for_a_load_hears_that_the_registry_does_not_answer_and_
         with pytest.raises(RegistryUnavailable):
             await mirror.load(1, 9)
     assert asked == 2  # who comes later asks anew
+
+
+async def test_a_mirror_that_a_failover_took_back_is_made_complete_when_redis_is_back() -> None:
+    """Its new primary had not heard of the latest revocation, and a node without the registry would let that one in."""
+    store = PartlyAway()
+    mirror = mirror_of(store)
+    running = asyncio.create_task(mirror.run())
+    mirror.changed([change(42, "machine-revoked", "mac")])
+    await store.told.get()
+    mirror.doubt()
+    assert await store.asked.get() == 42
+    assert store.loaded == set()
+    store.late = [7]
+    mirror.doubt()
+    assert await store.asked.get() == 42
+    async with asyncio.timeout(10):
+        await store.complete.wait()
+    assert store.loaded == set(Keys().shards)
+    running.cancel()

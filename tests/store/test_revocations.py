@@ -129,3 +129,12 @@ async def test_all_shards_are_loaded_in_few_round_trips_however_many_are_revoked
     assert {await revocations.upto(shard) for shard in keys.shards} == {9}
     assert await redis.scard(keys.of(7, "revoked")) == len(many)
     assert await redis.smembers(keys.of(3, "revoked")) == set(few)
+
+
+async def test_shards_that_are_not_complete_up_to_a_change_are_found(revocations: Revocations) -> None:
+    """Those that were lost are not among them: the next hello finds that out."""
+    await revocations.load(3, [], 41)
+    await revocations.load(4, [], 42)
+    assert await revocations.behind(42) == [3]
+    assert await revocations.behind(43) == [3, 4]
+    assert await revocations.behind(0) == []
