@@ -70,6 +70,23 @@ async def test_a_registry_that_does_not_answer_delays_the_sweep_and_loses_nothin
     assert (await fleet.row(machine)).offline_reason == "closed"
 
 
+async def test_the_registry_is_told_of_all_that_was_claimed_although_redis_goes_away_meanwhile(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told once more when Redis is back, which changes nothing."""
+    monkeypatch.setattr("workers.sweeper.BATCH_IDS", 1)
+    joined = [(await fleet.join(name))[0] for name in ("first", "second")]
+    sweeper = fleet.sweeper()
+
+    async def fail(claimed: object) -> None:
+        raise Unavailable("Redis is away")
+
+    monkeypatch.setattr(sweeper._claims, "confirm", fail)
+    assert (await sweeper.round([fleet.shard])).online == 2
+    for machine in joined:
+        assert (await fleet.row(machine)).last_seen_ms == (await fleet.record(machine)).heard_ms
+
+
 async def test_one_machine_that_cannot_be_marked_does_not_stop_the_line(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
