@@ -39,6 +39,7 @@ LONGEST = (
     "real-time",
     "faults",
     "faults-networks",
+    "faults-redis",
     "redis-failover",
     "registry-faults",
     "browser",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from relay.rules.timing import REDIS_LOST_SECONDS
 from tests.faults.cluster import FaultCluster, Machines
 from tests.faults.load import loaded
 from tests.faults.readiness import LOOK_SECONDS, reasons, until, until_ready
 from tests.support.cluster import Team
+
+pytestmark = pytest.mark.xdist_group("faults-redis")  # on a cluster of their own, beside those of nodes
 
 MOVED_SECONDS = 10.0  # a look at the other nodes, the offers, and hellos there
 

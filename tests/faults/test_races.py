@@ -25,6 +25,8 @@ from tests.support.metrics import Metrics
 from tests.support.ports import free_ports
 from tests.support.valkey import faketime_library
 
+pytestmark = pytest.mark.xdist_group("faults-redis")  # on a cluster of their own, beside those of nodes
+
 RECONNECTS = 1_000
 LEFT_OPEN = 3  # every third reconnect finds the older socket open, every third cuts it, every third closes it
 DESCRIPTORS_SLACK = 4  # of a node that does other things as well: its connections to Redis and to the registry

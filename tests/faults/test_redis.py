@@ -21,6 +21,8 @@ from tests.faults.load import Load, Plan, loaded
 from tests.faults.readiness import reasons, until, until_ready
 from tests.support.cluster import Team
 
+pytestmark = pytest.mark.xdist_group("faults-redis")  # on a cluster of their own, beside those of nodes
+
 PLAN = Plan(sessions=1)
 ROUND_SECONDS = FLUSH_SECONDS + 3.0  # in which every node has told Redis everything, on two busy cores
 DEAF_NOTICED_SECONDS = 10.0
