@@ -22,7 +22,7 @@ from tests.support.cluster import Cluster, Part, Team
 from tests.support.metrics import Metrics
 from tests.support.ports import free_ports
 
-CONNECTS = int(os.environ.get("HOSTILE_CONNECTS", "10000"))  # 50,000 take half a minute of two processors
+CONNECTS = int(os.environ.get("HOSTILE_CONNECTS", "5000"))  # 50,000 take half a minute of two processors
 GARBAGE = 100_000  # frames, half of them well-formed and for nobody
 WARMING = 1_000  # connections, after which what is made once has been made
 GROWTH_BYTES = 8 * limits.MIB  # of the process, whose allocator keeps what it once had

@@ -184,7 +184,7 @@ def test_where_the_system_does_not_tell_a_sleep_goes_unnoticed(monkeypatch: pyte
 
 
 def test_a_pause_as_they_happen_is_no_standstill() -> None:
-    standstill = Standstill()
+    standstill = Standstill(lambda: 0.0)
     assert not standstill.look(1_000.0)
     assert not standstill.look(1_000.0 + STANDSTILL_SECONDS)
     assert standstill.dated(1_001.0)
