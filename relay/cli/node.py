@@ -91,7 +91,7 @@ async def _drain(node: str, wait: bool) -> None:
             click.echo(f"{name(found)} is asked to drain")
             return
         async for now in operator.follow(found):
-            click.echo(f"{name(now)} drains: {now.agents} agents and {now.browsers} browsers are left")
+            click.echo(f"{name(now)} drains; left: agents {now.agents}, browsers {now.browsers}")
     click.echo(f"{name(found)} has drained")
 
 
