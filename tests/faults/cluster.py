@@ -48,6 +48,7 @@ class FaultCluster(Cluster):
         self.lend = lend
         self._fronts: dict[str, Proxy] = {}
         self._redis: dict[str, Proxy] = {}
+        self._machines: list[Machines] = []
 
     def address(self, port: int) -> str:
         """Of the proxy before it."""
@@ -83,8 +84,14 @@ class FaultCluster(Cluster):
         }
         arguments = ["tests.faults.machines", str(home), *names]
         machines = Machines("machines", self.folder, arguments, environment)
+        self._machines.append(machines)
         machines.says("event='connected'", times=len(names))
         return machines
+
+    def kill_machines(self) -> None:
+        """End all machines that still run, such as those of a scenario that failed."""
+        for machines in self._machines:
+            machines.kill()
 
     def heal(self) -> None:
         """Undo every fault: when this returns, all parts run and all nodes are ready."""
@@ -111,6 +118,7 @@ def fault_cluster(valkey: Valkey, database_url: str | None = None, **how: Any) -
             yield cluster
         finally:
             cluster.stop()
+            cluster.kill_machines()
             if "FAULTS_KEEP" in os.environ:  # for whoever looks for the cause of a violation
                 print(f"logs are in {folder}")
             else:
