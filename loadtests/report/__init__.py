@@ -1,0 +1,1 @@
+"""Says what a load test found: a summary for programs, thresholds that decide, a page for people, a live display."""
