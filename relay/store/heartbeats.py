@@ -22,12 +22,17 @@ UNCHECKED = -1  # instead of a change number: whoever was revoked is no longer o
 REANNOUNCED_AT_ONCE = 250  # half of SCRIPT_IDS: each carries a whole description
 
 # Makes atomic: comparing each fence and moving its deadline, with the shard's marker that says silence is watched.
+# Where nobody could flush for a while, nobody could say hello: whose socket had dropped has a whole grace from now on.
 # A record that equals the beat's fence is connected and owned by it; everything else is rare and looked at closely.
 _BEAT = ShardScript("""
 local now = clock()
 local marker = redis.call('HMGET', MARKER, 'flushed', 'settled')
 local flushed, from = tonumber(marker[1]), tonumber(marker[2])
-if not flushed or not from or flushed > now or now - flushed > STALE_MS then from = now + UNSETTLED_MS end
+if not flushed or not from or flushed > now or now - flushed > STALE_MS then
+    from = now + UNSETTLED_MS
+elseif now - flushed > QUIET_MS then
+    from = math.max(from, now + DROPPED_MS)
+end
 redis.call('HSET', MARKER, 'flushed', int(now), 'settled', int(from), 'by', ARGV[1])
 if redis.call('TTL', MARKER) <= KEPT - PROLONGED then
     keep(FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MARKER, REVOKED, UPTO, RUNG)

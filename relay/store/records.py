@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from relay.rules.presence import OFFLINE_MS, Fence, Info, OfflineReason, Record
-from relay.store.shard import STALE_MS
+from relay.store.shard import QUIET_MS
 
 _INFO = msgspec.json.Decoder(Info)
 _INFO_ENCODER = msgspec.json.Encoder()
@@ -65,7 +65,7 @@ def is_settled(marker: Sequence[Any], now_ms: int) -> bool:
     flushed, settled_from = marker
     if flushed is None or settled_from is None:
         return False
-    return 0 <= now_ms - int(flushed) <= STALE_MS and now_ms >= int(settled_from)
+    return 0 <= now_ms - int(flushed) <= QUIET_MS and now_ms >= int(settled_from)
 
 
 def milliseconds(time: Sequence[Any]) -> int:

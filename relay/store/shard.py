@@ -8,6 +8,7 @@ from relay.rules.presence import DROPPED_MS, GENERATION_AHEAD_MS, OFFLINE_MS
 from relay.store.keys import Keys
 from relay.store.script import Script
 
+QUIET_MS = int(timing.MARKER_QUIET_SECONDS * 1000)
 STALE_MS = int(timing.MARKER_STALE_SECONDS * 1000)
 UNSETTLED_MS = int(timing.UNSETTLED_SECONDS * 1000)
 PROLONGED_SECONDS = 3_600  # lifetimes are set anew so often: at each flush they would be most of what Redis writes
@@ -24,7 +25,7 @@ _SHARED = f"""
 local FENCES, DEADLINES, OFFLINE, PLACES, INFOS, UNTOLD, VERSIONS, CONTESTS, MARKER, REVOKED, UPTO, EVENTS,
     RUNG = unpack(KEYS)
 local OFFLINE_MS, DROPPED_MS, AHEAD_MS = {OFFLINE_MS}, {DROPPED_MS}, {GENERATION_AHEAD_MS}
-local STALE_MS, UNSETTLED_MS, RUNG_MS = {STALE_MS}, {UNSETTLED_MS}, {RUNG_MS}
+local QUIET_MS, STALE_MS, UNSETTLED_MS, RUNG_MS = {QUIET_MS}, {STALE_MS}, {UNSETTLED_MS}, {RUNG_MS}
 local PROLONGED, SCRIPT_IDS = {PROLONGED_SECONDS}, {SCRIPT_IDS}
 local CONTESTS_MAX, CONTESTS_MS = {timing.OWNER_CHANGES}, {int(timing.OWNER_CHANGES_SECONDS * 1000)}
 local CLAIM_MS, KEPT_MS = {int(timing.CLAIM_STALE_SECONDS * 1000)}, {timing.REDIS_KEPT_SECONDS * 1000}
@@ -82,7 +83,7 @@ end
 local function settled(now)
     local marker = redis.call('HMGET', MARKER, 'flushed', 'settled')
     local flushed, from = tonumber(marker[1]), tonumber(marker[2])
-    return flushed ~= nil and flushed <= now and now - flushed <= STALE_MS and now >= from
+    return flushed ~= nil and flushed <= now and now - flushed <= QUIET_MS and now >= from
 end
 """
 

@@ -8,7 +8,7 @@ from typing import Literal
 State = Literal["live", "degraded", "offline"]
 Verdict = Literal["admitted", "revoked", "replaced", "rate-limited"]
 
-LIVE, OFFLINE, DROPPED, STALE, UNSETTLED, CONTEST_WINDOW, CONTESTS = 30, 90, 10, 15, 30, 300, 3
+LIVE, OFFLINE, DROPPED, QUIET, STALE, UNSETTLED, CONTEST_WINDOW, CONTESTS = 30, 90, 10, 7.5, 15, 30, 300, 3
 HANDSHAKES = {"revoked": 4001, "replaced": 4004, "rate-limited": 4100}
 
 
@@ -57,12 +57,14 @@ class Model:
 
     def settled(self) -> bool:
         """Whether silence proves anything."""
-        return self.flushed is not None and self.now - self.flushed <= STALE and self.now >= self.settled_from
+        return self.flushed is not None and self.now - self.flushed <= QUIET and self.now >= self.settled_from
 
     def flush(self) -> None:
         """Some node told Redis whom it heard."""
         if self.flushed is None or self.now - self.flushed > STALE:
             self.settled_from = self.now + UNSETTLED
+        elif self.now - self.flushed > QUIET:
+            self.settled_from = max(self.settled_from, self.now + DROPPED)
         self.flushed = self.now
 
     def forget_everything(self) -> None:

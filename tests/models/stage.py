@@ -200,7 +200,9 @@ class Stage(RuleBasedStateMachine):
 
     def _ticked(self, ticks: int, beating: bool = False) -> None:
         for _ in range(ticks):
-            self.model.now += TICK_SECONDS
+            self.model.now += TICK_SECONDS // 2
+            self.model.flush()
+            self.model.now += TICK_SECONDS // 2
             self.pictures_late = False
             if beating:
                 for agent in self.open_agents():

@@ -23,6 +23,12 @@ def test_every_machine_announces_itself_again_before_silence_is_believed() -> No
     assert timing.FLUSH_SECONDS * 2 < timing.MARKER_STALE_SECONDS
 
 
+def test_a_flush_that_fails_is_noticed_before_a_grace_is_over_and_one_that_is_late_is_not() -> None:
+    assert timing.FLUSH_SECONDS < timing.MARKER_QUIET_SECONDS < 2 * timing.FLUSH_SECONDS
+    assert timing.MARKER_QUIET_SECONDS < timing.DROPPED_SECONDS < timing.UNSETTLED_SECONDS
+    assert timing.MARKER_QUIET_SECONDS < timing.MARKER_STALE_SECONDS
+
+
 def test_what_is_renewed_is_renewed_before_it_lapses() -> None:
     assert 2 * timing.LEASE_RENEW_SECONDS < timing.LEASE_SECONDS
     assert 2 * timing.LANE_TICK_SECONDS < timing.LANE_LATE_SECONDS

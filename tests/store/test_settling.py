@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.store import Lost
 from relay.store.connection import ask
-from tests.store.cluster import NODE, Cluster, machine_id
+from tests.store.cluster import NODE, OTHER_NODE, Cluster, machine_id
 
 
 async def test_a_flushed_redis_is_unsettled_until_machines_had_a_round_to_come_back(moving: Cluster) -> None:
@@ -48,15 +48,56 @@ async def test_what_fell_silent_while_redis_was_away_is_not_offline_before_the_s
     assert [claimed.machine for claimed in await moving.sweep()] == [machine]
 
 
-async def test_a_shard_that_nobody_flushes_for_fifteen_seconds_is_unsettled(moving: Cluster) -> None:
+async def test_a_shard_whose_flush_fails_is_unsettled_and_one_whose_flush_is_late_is_not(moving: Cluster) -> None:
     await moving.settle()
     assert moving.valkey is not None
-    moving.valkey.forward(14)
-    assert (await moving.presence.read(moving.workspace, [])).settled
-    moving.valkey.forward(2)
-    assert not (await moving.presence.read(moving.workspace, [])).settled
+    moving.valkey.forward(7)
+    assert await _is_settled(moving)
+    moving.valkey.forward(1)
+    assert not await _is_settled(moving)
     await moving.flush()
-    assert not (await moving.presence.read(moving.workspace, [])).settled
+    assert not await _is_settled(moving)
+
+
+async def test_who_dropped_before_redis_was_away_for_a_grace_has_another_grace_to_return(moving: Cluster) -> None:
+    await moving.settle()
+    gone, returning = machine_id(), machine_id()
+    fences = {machine: await moving.welcome(machine) for machine in (gone, returning)}
+    await moving.tell()
+    for machine, fence in fences.items():
+        assert await moving.presence.drop(moving.workspace, machine, fence)
+    deadline = (await moving.record(gone)).deadline_ms
+    assert moving.valkey is not None
+    moving.valkey.forward(11)  # nobody could say hello, and no node flushed
+    assert await moving.state(gone) == "degraded"
+    assert await moving.sweep() == []  # the sweeper has Redis again before any node has
+    await moving.flush()
+    await moving.later(9)
+    assert await moving.state(gone) == "degraded"
+    assert await moving.sweep() == []
+    await moving.welcome(returning, OTHER_NODE, known_generation=fences[returning].generation)
+    await moving.later(2)
+    assert await moving.state(gone) == "offline"
+    (claimed,) = await moving.tell()
+    assert (claimed.machine, claimed.reason, claimed.offline_ms) == (gone, "dropped", deadline)
+    assert await moving.state(returning) == "live"
+
+
+async def test_a_short_absence_of_redis_does_not_cut_a_long_one_short(moving: Cluster) -> None:
+    await moving.settle()
+    assert moving.valkey is not None
+    moving.valkey.forward(16)
+    await moving.flush()
+    moving.valkey.forward(8)
+    await moving.flush()
+    await moving.later(20)
+    assert not await _is_settled(moving)
+    await moving.later(3)
+    assert await _is_settled(moving)
+
+
+async def _is_settled(cluster: Cluster) -> bool:
+    return (await cluster.presence.read(cluster.workspace, [])).settled
 
 
 async def test_a_marker_from_the_future_is_not_believed(cluster: Cluster) -> None:
