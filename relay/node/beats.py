@@ -36,11 +36,14 @@ class Beats:
         self.away: frozenset[int] = frozenset()  # shards that did not take it
 
     async def run(self) -> None:
-        """Flush every few seconds until cancelled. Machines that are put back, for which the registry may be asked,
+        """Flush every few seconds until cancelled. A server that hangs makes a flush long and not rare: the marks of
+        the others' shards are not to become old by it. Machines that are put back, for which the registry may be asked,
         hold up no flush; who is lost meanwhile is lost at the next beat too."""
+        loop = asyncio.get_running_loop()
         healing: asyncio.Task[None] | None = None
         try:
             while True:
+                began = loop.time()
                 try:
                     unknown = await self._tell()
                 except RelayError as error:
@@ -51,7 +54,7 @@ class Beats:
                     healing = None
                 if unknown and healing is None:
                     healing = asyncio.create_task(self._heal(unknown))
-                await asyncio.sleep(FLUSH_SECONDS)
+                await asyncio.sleep(max(0.0, began + FLUSH_SECONDS - loop.time()))
         finally:
             if healing is not None:
                 healing.cancel()

@@ -122,6 +122,32 @@ async def test_machines_whose_mirror_cannot_be_loaded_keep_no_others_from_coming
     assert redis.back == [(UPTO, here.machine)]
 
 
+async def test_flushes_keep_their_rhythm_however_long_one_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server of a Redis Cluster that hangs makes each of them take long, and silence in all other shards would prove
+    nothing for as long."""
+    loop, waited = asyncio.get_running_loop(), 0.0
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + waited)
+    monkeypatch.setattr("relay.node.beats.FLUSH_SECONDS", 3_600.0)
+
+    class Slow(Forgetful):
+        async def beat(self, node: str, beats: Iterable[Beat]) -> Flushed:
+            nonlocal waited
+            waited += 3_600.0
+            return Flushed([], self.away)
+
+    async def load(workspace: str) -> int:
+        return UPTO
+
+    beats = Beats("boot", Hub(), cast(Any, Slow()), lambda agent: Info(), load, Meters(CollectorRegistry()))
+    running = asyncio.create_task(beats.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert waited > 2 * 3_600.0
+
+
 async def test_machines_that_are_put_back_hold_up_no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mirror is loaded from a registry that may hang for seconds."""
     monkeypatch.setattr("relay.node.beats.FLUSH_SECONDS", 0.0)
