@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -15,10 +14,7 @@ from relay.client.profile import Profile
 from relay.dev.cluster import Cluster, Plan
 from relay.dev.folder import DataFolder
 from relay.dev.supervisor import Supervisor
-
-FIRST_PORT = 21_000  # below the range that the system gives out by itself
-PORTS = 10_000
-PORTS_EACH = 16  # what one load test listens on at most, more or less
+from tests.support import ports
 
 
 @dataclass(frozen=True)
@@ -87,18 +83,9 @@ async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Serve
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody listens on; raises `OSError`."""
-    start = FIRST_PORT + os.getpid() * PORTS_EACH % PORTS  # so that two load tests hardly ever try the same
-    firsts: list[int] = [*range(start, FIRST_PORT + PORTS, count), *range(FIRST_PORT, start, count)]
-    for first in firsts:
-        try:
-            for port in range(first, first + count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise OSError("no free ports")
+    """The first of so many ports in a row that nobody listens on, and that nobody else is given while we live; raises
+    `AssertionError` when there are none."""
+    return ports.free_ports(count)[0]
 
 
 def say(name: str, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Lends ports to servers under test that must know theirs before they listen."""
+"""Lends ports to servers under test or under load that must know theirs before they listen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 FIRST = 10_000
 BLOCK = 100  # ports; a worker of this suite hardly needs more than one block
-BLOCKS = 110  # up to 20,999: load tests lend what follows, and from 32,768 on the system gives ports to whoever dials
+BLOCKS = 220  # below 32,768, where the system takes the ports of outgoing connections from
 
 
 class Lender:
