@@ -17,14 +17,15 @@ GivenUp = Literal["stalled", "unattended"]
 
 class Flow:
     """Follows how far the driver is behind. A terminal waits for a driver that is there (or kept), and for nobody else;
-    a lossless session never overwrites what its driver has not seen, and ends if that takes too long. `began` and every
-    `now` are monotonic seconds."""
+    for one whose node cannot be reached only while nobody else is attached. A lossless session never overwrites what
+    its driver has not seen, and ends if that takes too long. `began` and every `now` are monotonic seconds."""
 
     def __init__(self, *, lossless: bool, began: float) -> None:
         self.lossless = lossless
         self._began = began
         self._seen_at = 0  # the driver's position in bytes
         self._driven = False
+        self._away = False  # whoever drives is kept, but cannot be reached
         self._attached_once = False
         self._stalled_since: float | None = None  # monotonic seconds of the last progress while it is stalled
 
@@ -35,21 +36,27 @@ class Flow:
 
     def driven(self, position: int, now: float) -> None:
         """Somebody has the keyboard and has seen the output up to here."""
-        self._driven = True
+        self._driven, self._away = True, False
         self._seen_at = position
         self._progress(now)
+
+    def away(self) -> None:
+        """Whoever has the keyboard cannot be reached, and may come back for it."""
+        self._away = True
 
     def free(self) -> None:
         """Nobody has the keyboard any more."""
         self._driven = False
 
-    def may_read(self, end: int, now: float) -> bool:
-        """Whether the program's output may be read on, when the ring ends at this position."""
+    def may_read(self, end: int, now: float, *, others: bool = False) -> bool:
+        """Whether the program's output may be read on, when the ring ends at this position; `others` says that somebody
+        is attached beside a driver who is away."""
         behind = end - self._seen_at
         if self.lossless:
             may = behind <= limits.RING_BYTES - _RESERVE_BYTES
         else:
-            may = not self._driven or behind <= limits.DRIVER_WINDOW_BYTES
+            waits = self._driven and not (self._away and others)
+            may = not waits or behind <= limits.DRIVER_WINDOW_BYTES
         if may:
             self._stalled_since = None
         elif self._stalled_since is None:

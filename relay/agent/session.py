@@ -176,10 +176,12 @@ class Session:
         self._audience.replay(viewer)
         self._regulate()
 
-    def detach(self, number: int, *, dropped: bool) -> None:
-        """An attachment left, or its socket was lost."""
+    def detach(self, number: int, *, dropped: bool, away: bool = False) -> None:
+        """An attachment left, or its socket was lost, or its node cannot be reached."""
         viewer = self._audience.leave(number)
         if viewer is not None:
+            if away and number == self._driver.attachment:
+                self._flow.away()
             self._gone(viewer, dropped=dropped)
             self._regulate()
 
@@ -290,7 +292,7 @@ class Session:
     def _regulate(self) -> None:
         """Let the program write, or hold it up."""
         if self._program is not None:
-            may = self._flow.may_read(self.ring.end, self._clock.monotonic())
+            may = self._flow.may_read(self.ring.end, self._clock.monotonic(), others=len(self._audience) > 0)
             if self._ending is not None or (may and not (self._outlet.pressed and len(self._audience))):
                 self._program.resume()
             else:

@@ -167,7 +167,7 @@ class Sessions:
         self._fetching.discard((message.session, message.attachment))
         session = self._sessions.get(message.session)
         if session is not None:
-            session.detach(message.attachment, dropped=message.dropped)
+            session.detach(message.attachment, dropped=message.dropped, away=message.away)
 
     def take(self, message: m.Take) -> None:
         """An attachment takes the keyboard."""

@@ -117,12 +117,12 @@ class Attachments:
             for attachment in away.audience.all():
                 attachment.tell(hop.message)
 
-    def end(self, attachment: Attachment, reason: Reason, *, dropped: bool = False) -> None:
-        """End an attachment on both sides and tell its browser why."""
+    def end(self, attachment: Attachment, reason: Reason, *, dropped: bool = False, away: bool = False) -> None:
+        """End an attachment on both sides and tell its browser why; see `AgentDetach` for `dropped` and `away`."""
         if attachment.number == 0:
             attachment.cancelled = True
             return
-        self._leave(attachment, dropped=dropped)
+        self._leave(attachment, dropped=dropped, away=away)
         attachment.end(reason)
 
     def browser_left(self, browser: Browser) -> None:
@@ -133,19 +133,19 @@ class Attachments:
             self._leave(attachment, dropped=True)
         browser.attachments.clear()
 
-    def _leave(self, attachment: Attachment, *, dropped: bool) -> None:
+    def _leave(self, attachment: Attachment, *, dropped: bool, away: bool = False) -> None:
         if attachment.home is None:
             self._sessions.left(attachment.machine, attachment.session, attachment.number, None, dropped=dropped)
             return
-        away = self._hub.away.get((ids.raw(attachment.machine), attachment.session))
-        if away is not None and away.audience.find(attachment.number) is attachment:
-            away.audience.leave(attachment.number)
+        there = self._hub.away.get((ids.raw(attachment.machine), attachment.session))
+        if there is not None and there.audience.find(attachment.number) is attachment:
+            there.audience.leave(attachment.number)
             self._tidy(ids.raw(attachment.machine), attachment.session)
-        self._leave_there(attachment, dropped=dropped)
+        self._leave_there(attachment, dropped=dropped, away=away)
 
-    def _leave_there(self, attachment: Attachment, *, dropped: bool) -> None:
+    def _leave_there(self, attachment: Attachment, *, dropped: bool, away: bool = False) -> None:
         assert attachment.home is not None
-        self._lanes.send_hop(attachment.home, hops.DetachHop(**_named(attachment), dropped=dropped))
+        self._lanes.send_hop(attachment.home, hops.DetachHop(**_named(attachment), dropped=dropped, away=away))
 
     def take(self, attachment: Attachment) -> None:
         """This attachment takes the keyboard."""
@@ -176,11 +176,12 @@ class Attachments:
             for attachment in away.audience.all():
                 self.end(attachment, "gap", dropped=True)
 
-    def lane_broken(self, sender: str) -> None:
-        """Frames between that node and this one may be lost: everybody with an agent there must attach again."""
+    def lane_broken(self, sender: str, *, away: bool = False) -> None:
+        """Frames between that node and this one may be lost: everybody with an agent there must attach again; `away` if
+        nothing comes from there any more, so that nobody there should wait for them."""
         for attachment in list(self._hub.attachments()):
             if attachment.home == sender and attachment.number:
-                self.end(attachment, "gap", dropped=True)
+                self.end(attachment, "gap", dropped=True, away=away)
         self._calls.node_lost(sender)
 
     def unknown(self, sender: str, hop: hops.UnknownAttachmentHop) -> None:

@@ -59,6 +59,7 @@ class DetachHop(Hop, tag="detach", kw_only=True):
     session: str
     attachment: int
     dropped: bool = False
+    away: bool = False  # I do not hear you, and so my attachment cannot either
 
 
 class TakeHop(Hop, tag="take", kw_only=True):

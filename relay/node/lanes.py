@@ -43,8 +43,8 @@ class Receiver(Protocol):
     def hop_arrived(self, sender: str, hop: hops.AnyHop) -> None:
         """A message of the sending node."""
 
-    def lane_broken(self, sender: str) -> None:
-        """Something of that node was lost, or it has not been heard for too long."""
+    def lane_broken(self, sender: str, *, silent: bool) -> None:
+        """Something of that node was lost; or it is `silent`: it has not been heard for too long."""
 
     def cut(self, boot: str, machine: bytes, session: bytes) -> None:
         """Frames of a session were not sent to that node, and none will be until this returns: its attachments there
@@ -227,7 +227,7 @@ class Lanes:
                 lane.heard = max(lane.heard, now)
             elif now - lane.heard > LANE_LATE_SECONDS:
                 lane.heard = now  # told once; the next report needs another silence
-                self._broken(boot)
+                self._broken(boot, silent=True)
         self._expected = boots
 
     def latest(self, boot: str) -> int:
@@ -320,7 +320,7 @@ class Lanes:
         else:
             structlog.get_logger().error("something from another node cannot be read", kind=kind)
 
-    def _broken(self, sender: str) -> None:
+    def _broken(self, sender: str, *, silent: bool = False) -> None:
         assert self.receiver is not None
         self._meters.gap()
-        self.receiver.lane_broken(sender)
+        self.receiver.lane_broken(sender, silent=silent)

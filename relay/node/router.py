@@ -188,11 +188,14 @@ class Router:
         """A frame of a browser on another node."""
         self.fanout.input_from_lane(sender, machine, generation, frame)
 
-    def lane_broken(self, sender: str) -> None:
-        """Something of that node was lost: attachments to its agents start again, and it does the same with ours."""
-        self.attachments.lane_broken(sender)
+    def lane_broken(self, sender: str, *, silent: bool) -> None:
+        """Something of that node was lost: attachments to its agents start again, and it does the same with ours. One
+        that is silent may never hear of it, so its attachments are let go of here: nobody is to wait for them."""
+        self.attachments.lane_broken(sender, away=silent)
         if sender in self.sessions.watchers():
             self._lanes.send_hop(sender, hops.GapHop())
+            if silent:
+                self.sessions.let_go(sender)
 
     def cut(self, boot: str, machine: bytes, session: bytes) -> None:
         """Too much of a session is under way to a node that does not take it: its frames, or what was typed here."""

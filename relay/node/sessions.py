@@ -144,8 +144,10 @@ class Sessions:
         for boot in {holder.boot for holder in route.holders.values() if holder.boot is not None}:
             self._lanes.send_hop(boot, hop)
 
-    def left(self, machine: str, session: bytes, number: int, boot: str | None, *, dropped: bool = False) -> None:
-        """An attachment held by `boot` (None: by this node) left."""
+    def left(
+        self, machine: str, session: bytes, number: int, boot: str | None, *, dropped: bool = False, away: bool = False
+    ) -> None:
+        """An attachment held by `boot` (None: by this node) left; what the agent makes of that is in `AgentDetach`."""
         agent = self._hub.agents.get(machine)
         route = agent.sessions.get(session) if agent is not None else None
         holder = route.holders.get(number) if route is not None else None
@@ -153,7 +155,7 @@ class Sessions:
             return
         route.release(number)
         route.audience.leave(number)
-        agent.send(m.AgentDetach(session=route.described.id, attachment=number, dropped=dropped))
+        agent.send(m.AgentDetach(session=route.described.id, attachment=number, dropped=dropped, away=away))
         self._changed(agent)
 
     def take(self, machine: str, session: bytes, number: int, boot: str | None) -> None:
@@ -168,7 +170,8 @@ class Sessions:
         """An attachment of another node left, if it was on the connection that the agent still has: numbers begin
         anew on the next one."""
         if self._current(hop.machine, hop.generation):
-            self.left(hop.machine, ids.raw(hop.session), hop.attachment, sender, dropped=hop.dropped)
+            session = ids.raw(hop.session)
+            self.left(hop.machine, session, hop.attachment, sender, dropped=hop.dropped, away=hop.away)
 
     def take_from(self, sender: str, hop: hops.TakeHop) -> None:
         """The same for one that takes the keyboard."""
@@ -188,7 +191,7 @@ class Sessions:
             return  # it ended meanwhile, which the other node is told as well
         for number, holder in list(route.holders.items()):
             if holder.boot == boot:
-                self.left(machine, session, number, boot, dropped=True)
+                self.left(machine, session, number, boot, dropped=True, away=True)
         hop = hops.CutHop(machine=machine, generation=agent.generation, session=ids.text(session))
         self._lanes.send_hop(boot, hop)
 
@@ -223,7 +226,16 @@ class Sessions:
             for session, route in list(agent.sessions.items()):
                 for number, holder in list(route.holders.items()):
                     if holder.boot is not None and now - holder.seen > INTEREST_FORGET_SECONDS:
-                        self.left(agent.machine, session, number, holder.boot, dropped=True)
+                        self.left(agent.machine, session, number, holder.boot, dropped=True, away=True)
+
+    def let_go(self, boot: str) -> None:
+        """Let go of all attachments of another node, which is not heard any more; when it is heard again it is told
+        that they are unknown here, and their browsers attach again."""
+        for agent in list(self._hub.agents.values()):
+            for session, route in list(agent.sessions.items()):
+                for number, holder in list(route.holders.items()):
+                    if holder.boot == boot:
+                        self.left(agent.machine, session, number, boot, dropped=True, away=True)
 
     def watchers(self) -> set[str]:
         """The other nodes that hold attachments to agents here."""

@@ -206,11 +206,13 @@ class AgentAttach(Message, tag="attach", kw_only=True):
 
 
 class AgentDetach(Message, tag="detach", kw_only=True):
-    """An attachment left; `dropped` means that its socket was lost and it may return for its keyboard."""
+    """An attachment left; `dropped` means that its socket was lost and it may return for its keyboard, `away` also that
+    its node cannot be reached, so that whoever else is attached should not wait for it."""
 
     session: Id
     attachment: Attachment
     dropped: bool = False
+    away: bool = False
 
 
 class Take(Message, tag="take", kw_only=True):

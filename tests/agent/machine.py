@@ -75,10 +75,11 @@ class Visitor:
         self.number = self.screen.attachment = number
         return self.attach(after=m.After(epoch=self.session.epoch, sequence=self.screen.last))
 
-    def leave(self, *, dropped: bool = False) -> None:
+    def leave(self, *, dropped: bool = False, away: bool = False) -> None:
         """Detach."""
         self.screen.leave()
-        self.machine.sessions.detach(m.AgentDetach(session=self.session.id, attachment=self.number, dropped=dropped))
+        left = m.AgentDetach(session=self.session.id, attachment=self.number, dropped=dropped, away=away)
+        self.machine.sessions.detach(left)
 
     def type(self, text: bytes, *, kind: Kind = Kind.INPUT, number: int | None = None) -> int:
         """Type; numbered on, unless a number is given. The number."""

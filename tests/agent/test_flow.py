@@ -28,6 +28,25 @@ def test_a_terminal_whose_driver_left_goes_on() -> None:
     assert flow.may_read(10 * FAR, 0.0)
 
 
+def test_a_terminal_waits_for_a_driver_who_cannot_be_reached_only_while_nobody_else_is_there() -> None:
+    flow = Flow(lossless=False, began=0.0)
+    flow.driven(0, 0.0)
+    flow.away()
+    assert not flow.may_read(FAR, 0.0)
+    assert flow.may_read(10 * FAR, 0.0, others=True)
+    flow.driven(1, 1.0)  # it is back
+    assert not flow.may_read(10 * FAR, 1.0, others=True)
+
+
+def test_a_command_whose_driver_cannot_be_reached_loses_nothing_and_ends_after_a_minute() -> None:
+    flow = Flow(lossless=True, began=0.0)
+    flow.attached(0.0)
+    flow.driven(0, 0.0)
+    flow.away()
+    assert not flow.may_read(limits.RING_BYTES, 0.0, others=True)
+    assert flow.given_up(0.1 + timing.LOSSLESS_STALL_SECONDS) == "stalled"
+
+
 def test_a_terminal_is_never_given_up() -> None:
     flow = Flow(lossless=False, began=0.0)
     flow.attached(0.0)

@@ -99,6 +99,52 @@ async def test_a_dropped_driver_is_waited_for_as_long_as_it_keeps_the_keyboard(h
     assert ring.end - ring.base <= limits.RING_BYTES
 
 
+async def test_a_driver_whose_node_is_away_holds_up_nobody_who_watches_and_keeps_the_keyboard(here: Machine) -> None:
+    """It comes back to a gap that is said, as whoever was too slow does, and types on."""
+    jane = await here.visit("yes", kind="terminal")
+    jane.reports = False
+    ring = await here.writes(jane.session, limits.DRIVER_WINDOW_BYTES + 1)
+    joe = Visitor(here, jane.session, 2)
+    joe.attach()
+    jane.leave(dropped=True, away=True)
+    await here.writes(jane.session, ring.end + 2 * limits.RING_BYTES)
+    seen = joe.screen.last
+    await here.outlet.until(lambda: joe.screen.last > seen + 10)
+    assert not joe.drives
+    here.pass_by(timing.DRIVER_KEPT_SECONDS - 1)
+    assert not jane.come_back(3).recovered
+    assert jane.drives
+    stalled_at = ring.end
+    await here.meanwhile()
+    assert ring.end <= stalled_at + limits.DRIVER_WINDOW_BYTES + limits.CHUNK_BYTES, "nobody waits for her any more"
+
+
+async def test_a_driver_whose_node_is_away_is_waited_for_as_long_as_nobody_else_is_there(here: Machine) -> None:
+    jane = await here.visit("yes", kind="terminal")
+    jane.reports = False
+    ring = await here.writes(jane.session, limits.DRIVER_WINDOW_BYTES + 1)
+    jane.leave(dropped=True, away=True)
+    stalled_at = ring.end
+    await here.meanwhile()
+    assert ring.end == stalled_at
+    joe = Visitor(here, jane.session, 2)
+    joe.attach(mode="watch")
+    await here.writes(jane.session, stalled_at + limits.RING_BYTES)
+
+
+async def test_a_watcher_whose_node_is_away_changes_nothing_for_the_driver(here: Machine) -> None:
+    jane = await here.visit("yes", kind="terminal")
+    jane.reports = False
+    joe = Visitor(here, jane.session, 2)
+    joe.attach(mode="watch")
+    ring = await here.writes(jane.session, limits.DRIVER_WINDOW_BYTES + 1)
+    joe.leave(dropped=True, away=True)
+    stalled_at = ring.end
+    await here.meanwhile()
+    assert ring.end == stalled_at
+    assert jane.drives
+
+
 async def test_a_slow_watcher_is_told_that_it_is_behind_and_stalls_nobody(here: Machine) -> None:
     jane = await here.visit("yes", kind="terminal")
     joe = Visitor(here, jane.session, 2)

@@ -44,7 +44,7 @@ class Ear:
         """A mistake of ours."""
         raise TypeError("nobody expected this hop")
 
-    def lane_broken(self, sender: str) -> None:
+    def lane_broken(self, sender: str, *, silent: bool) -> None:
         """Note who is to be asked again."""
         self.broken.append(sender)
 

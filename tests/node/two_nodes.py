@@ -169,6 +169,7 @@ class Between:
         self.near.home, self.far.home = self.far, self.near
         self.still: Node | None = None  # takes nothing
         self.deaf: Node | None = None  # what is sent to it is lost
+        self.cut = False  # the same for both
         self.kept: list[bytes] = []
         self.batches: Counter[str] = Counter()  # by the boot id of the node they are for
 
@@ -177,7 +178,7 @@ class Between:
         self.batches[boot] += 1
         if to is self.still:
             self.kept.append(data)
-        elif to is not self.deaf:
+        elif to is not self.deaf and not self.cut:
             asyncio.get_running_loop().call_soon(to.lanes.received, data)
 
     def go_on(self) -> None:
