@@ -1,0 +1,71 @@
+"""Shows that a machine which loses its socket and then finds no node with Redis is not taken for one that left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from redis import Redis
+
+from relay.rules.timing import DROPPED_SECONDS, SWEEP_SECONDS
+from relay.store import Keys
+from tests.faults.cluster import FaultCluster, Machines
+from tests.faults.load import Load, Plan, loaded
+from tests.faults.readiness import until_ready
+from tests.support.cluster import Team
+
+pytestmark = pytest.mark.xdist_group("faults-redis")  # on a cluster of their own, beside those of nodes
+
+TOLD_SECONDS = 10.0  # that a socket dropped, to somebody who watches
+LOOK_SECONDS = 0.02
+
+
+async def told_of_a_drop(load: Load, machine: str) -> None:
+    """Wait until somebody who watches was told that a machine is not connected."""
+    since = time.monotonic()
+    while not any(told.machine == machine and not told.connected for told in load.watchers[0].told):
+        assert time.monotonic() - since < TOLD_SECONDS
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def redis(cluster: FaultCluster) -> Iterator[Redis]:
+    """Redis as its operator sees it."""
+    with Redis(unix_socket_path=str(cluster.valkey.socket), decode_responses=True) as client:
+        yield client
+
+
+def trust_silence(cluster: FaultCluster, workspace: str) -> None:
+    """As if the cluster had run for longer than the time in which machines announce themselves."""
+    with redis(cluster) as client:
+        client.hset(Keys().of(Keys().shard(workspace), "marker"), "settled", 1)
+
+
+def announced(cluster: FaultCluster, workspace: str) -> set[str]:
+    """The machines that sweepers have announced offline."""
+    with redis(cluster) as client:
+        return {str(each) for each in client.zrange(Keys().of(Keys().shard(workspace), "offline"), 0, -1)}
+
+
+async def test_a_machine_that_drops_right_before_redis_is_away_for_a_grace_is_not_announced_offline(
+    cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
+) -> None:
+    """No node can take it back for as long as a grace lasts, and the sweepers, who do have Redis, look at it."""
+    async with loaded(cluster, faults_team, faults_machines, seed, Plan(sessions=1)) as load:
+        machine = faults_team.machine("builder")["id"]
+        trust_silence(cluster, faults_team.workspace)
+        for url in cluster.urls:
+            cluster.front(url).refuse()
+        cluster.front(faults_machines.node_of("builder")).reset(only=b"/ws/agent")
+        await told_of_a_drop(load, machine)
+        for url in cluster.urls:
+            cluster.redis(url).half_open()
+            cluster.front(url).heal()
+        await asyncio.sleep(DROPPED_SECONDS + SWEEP_SECONDS)
+        assert not announced(cluster, faults_team.workspace).intersection(load.ids)
+        cluster.lend.heal()
+        await until_ready(cluster.urls)
+        await load.catches_up()
