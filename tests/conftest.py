@@ -18,8 +18,9 @@ settings.register_profile("relay", derandomize=True, deadline=None, database=Non
 settings.load_profile("relay")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Let programs under test be interrupted and hung up also where this suite was started to outlive its terminal."""
+    config.addinivalue_line("markers", "alone: measures; tests/run runs it when nothing else does any more")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""Holds what a frame costs beside plain Starlette in the same run, and shows that the benchmark notices every fault."""
+"""Shows that the benchmark runs, notices every fault, and tells a missed goal from a row that does not count."""
 
 from __future__ import annotations
 
@@ -22,10 +22,6 @@ from loadtests.bench.traffic import Traffic
 
 pytestmark = pytest.mark.xdist_group("dev")
 
-# Deliveries per CPU-second, ours over plain Starlette's, in the same run and on the same cores, so that neither a slow
-# machine nor a busy one decides. Seen with the transport of our own: 1.7 to 2.1 and 33 to 47. Below the lone frame's
-# least, the transport gives nothing; below the burst's, frames of one read are not joined any more.
-LEAST_RATIOS = {"one-to-50": 1.2, "one-to-50-bursts": 10.0}
 TELLING = Row("lone", "a row", "of something", 100.0, "more")
 
 
@@ -35,27 +31,17 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, capture_output=True, text=True, check=False, timeout=110)
 
 
-def test_a_delivered_frame_costs_less_than_in_plain_starlette_and_arrives_whole_and_in_order(tmp_path: Path) -> None:
-    file, rows = tmp_path / "result.json", ",".join(LEAST_RATIOS)
-    done = run("--rounds", "1", "--seconds", "0.7", "--compare", "starlette", "--only", rows, "--json", str(file))
+def test_every_kind_of_measurement_runs_small_too_and_loses_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    sizes = ("--rounds", "1", "--seconds", "0.2", "--handshakes", "100", "--machines", "6400", "--compare", "starlette")
+    done = run(*sizes, "--only", "one-to-50,handshakes,sweep", "--json", str(file))
     assert done.returncode in (0, 99), done.stdout + done.stderr  # goals are for a machine with nothing else to do
     data = json.loads(file.read_text())
     assert data["void"] == []
-    found = {row["name"]: {name: each["median"] for name, each in row["found"].items()} for row in data["rows"]}
-    ratios = {name: medians["relay"] / medians["starlette"] for name, medians in found.items()}
-    assert {name: ratio for name, ratio in ratios.items() if ratio < LEAST_RATIOS[name]} == {}, found
-    assert "| relay | starlette |" in report.table(data)
-
-
-def test_what_only_relay_is_measured_at_runs_small_too(tmp_path: Path) -> None:
-    file = tmp_path / "result.json"
-    sizes = ("--rounds", "1", "--handshakes", "100", "--machines", "6400")
-    done = run(*sizes, "--only", "handshakes,sweep", "--json", str(file))
-    assert done.returncode in (0, 99), done.stdout + done.stderr
-    data = json.loads(file.read_text())
     found = {row["name"]: row["found"]["relay"]["median"] for row in data["rows"]}
     assert found["handshakes-failed"] == 0
     assert all(value > 0 for name, value in found.items() if name != "handshakes-failed"), found
+    assert "| relay | starlette |" in report.table(data)
 
 
 def stream(*indexes: int) -> bytes:
