@@ -89,7 +89,7 @@ async def test_a_redis_that_forgets_everything_is_told_again_within_one_round_an
             ours = [each for each in faults_team.machines() if each["id"] in load.ids]  # others left scenarios ago
             assert {machine["state"] for machine in ours} <= {"live", "degraded"}
             await healed(load)
-            rounds = 1 + (time.monotonic() - since) // FLUSH_SECONDS
+            rounds = 2 + (time.monotonic() - since) // FLUSH_SECONDS  # one was perhaps under way, and one due at once
         assert 0 < calls(heartbeats._BEAT) <= NODES * SHARDS * rounds, "nobody flushes out of turn"
         assert calls(revocations._LOAD) <= NODES * (SHARDS + 1), "each loads once who is revoked, and what changed then"
         assert calls(heartbeats._REANNOUNCE) <= NODES * rounds, "each node puts all of its machines back in one call"
