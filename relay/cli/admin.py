@@ -1,39 +1,19 @@
-"""Commands the first steps of a cluster that `relay dev` did not start: `relay admin`."""
+"""Commands what an operator does to a cluster beside its nodes: `relay admin`."""
 
 from __future__ import annotations
 
-import asyncio
+from relay.cli import Entry, Lazy
 
-import click
+COMMANDS: dict[str, Entry] = {
+    "bootstrap": Entry("Make the first workspace and a sign-in link.", "relay.cli.admin_bootstrap"),
+    "backup": Entry("Write the registry into a file.", "relay.cli.admin_backup"),
+    "restore": Entry("Make the registry what a backup holds.", "relay.cli.admin_restore"),
+    "migrate-to": Entry("Move the registry to another database.", "relay.cli.admin_move"),
+}
 
-
-@click.group(name="admin")
-def command() -> None:
-    """Set up a cluster that `relay dev` did not start, with the same variables as its nodes."""
-
-
-@command.command(name="bootstrap")
-@click.option("--workspace", metavar="NAME", help="What the first workspace is called.")
-@click.option("--owner", metavar="NAME", help="What its owner is called.")
-def bootstrap(workspace: str | None, owner: str | None) -> None:
-    """Make the tables, the first workspace and its owner, and print a link that signs the owner in once.
-
-    On a cluster that has a workspace it makes only a new link for the longest-standing owner.
-    """
-    asyncio.run(_bootstrap(workspace, owner))
-
-
-async def _bootstrap(workspace: str | None, owner: str | None) -> None:
-    from relay.dev.founding import Founder
-    from relay.rules.quoting import escape
-    from relay.settings import load
-
-    settings = load()
-    founder = await Founder.open(settings.database_url, settings.secret)
-    try:
-        founded = await founder.found(workspace, owner)
-        link = await founder.sign_in_link(settings.public_url, founded)
-    finally:
-        await founder.close()
-    click.echo(escape(f"workspace {founded.workspace.name}, owner {founded.owner.name}"), err=True)
-    click.echo(link)
+command = Lazy(
+    name="admin",
+    entries=COMMANDS,
+    help="Set up and keep a cluster, with the same RELAY_* variables as its nodes.",
+    no_args_is_help=True,
+)

@@ -14,7 +14,12 @@ The shape, for those who call it:
                           set_hostname, revoke, revoked, mark, believed_online, clean
     registry.changes      since, latest, head, clean
     registry.audit        page
+    registry.charter      which registry this is
     await registry.close()
+
+    await back_up(url, path, now_ms)          # into one portable file, while nodes run
+    await restore(url, Backup.open(path), …)  # from it, into either database
+    await move(url, target_url, now_ms)       # to another database
 
 Times come in as `now_ms`, tokens only as their hashes. Whoever changes access is an `Actor`; the change, its row in
 `changes` and its row in the audit trail are one transaction. A database that does not answer raises
@@ -23,16 +28,20 @@ something is decided before (`rules/access.py`); here is only checked what must 
 """
 
 from relay.registry.audit import SYSTEM, Actor, AuditPage, Entry
+from relay.registry.backup import Backup, back_up
 from relay.registry.changes import Change, Head
+from relay.registry.charter import Charter
 from relay.registry.credentials import Credential, NewSignIn
 from relay.registry.keys import Key, KeyRevoked
 from relay.registry.links import Invitation, SignedIn
 from relay.registry.machines import Machines
 from relay.registry.members import Member, Removed
 from relay.registry.migrate import migrate
+from relay.registry.moving import move
 from relay.registry.people import Person
 from relay.registry.registration import IsOnline, NewMachine, Registration
 from relay.registry.registry import Registry
+from relay.registry.restoring import Restored, restore
 from relay.registry.revocation import Revocation, Revoked, RevokedMachine
 from relay.registry.settling import Settled
 from relay.registry.sightings import Mark
@@ -42,7 +51,9 @@ __all__ = [
     "SYSTEM",
     "Actor",
     "AuditPage",
+    "Backup",
     "Change",
+    "Charter",
     "Credential",
     "Entry",
     "Founded",
@@ -61,11 +72,15 @@ __all__ = [
     "Registration",
     "Registry",
     "Removed",
+    "Restored",
     "Revocation",
     "Revoked",
     "RevokedMachine",
     "Settled",
     "SignedIn",
     "Workspace",
+    "back_up",
     "migrate",
+    "move",
+    "restore",
 ]

@@ -13,15 +13,15 @@ from relay.registry.tables import changes, counters
 
 COUNTER = "changes"  # the row that numbers them
 
-Kind = Literal["machine", "machine-revoked", "member", "credential", "workspace"]
+Kind = Literal["machine", "machine-revoked", "member", "credential", "workspace", "registry"]
 
 
 class Change(Struct, frozen=True, kw_only=True):
     """One change of access. Numbers have no holes, so a tail that meets one fell behind the clean-up: start afresh.
 
-    `subject` is the id of a machine, a person ("member"), a credential or a workspace. `detail["action"]` says more:
-    registered, changed, renamed, relabelled, hostname, visibility, shadowed, unshadowed, owner; revoked; joined, role,
-    removed, renamed; ended; created, updated.
+    `subject` is the id of a machine, a person ("member"), a credential, a workspace or the registry itself.
+    `detail["action"]` says more: registered, changed, renamed, relabelled, hostname, visibility, shadowed, unshadowed,
+    owner; revoked; joined, role, removed, renamed; ended; created, updated; restored.
     """
 
     number: int

@@ -13,9 +13,10 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.errors import Misconfigured, RegistryUnavailable
+from relay.registry.charter import refuse_moved
 from relay.registry.database import PATIENT_SECONDS, Database
 
-HEAD = "0001"  # the newest file in migrations/versions; revisions are numbers, so that newer is simply greater
+HEAD = "0002"  # the newest file in migrations/versions; revisions are numbers, so that newer is simply greater
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x72656C6179  # "relay": PostgreSQL knows locks by number
 WAL_ATTEMPTS = 50  # SQLite does not queue those who switch a new file to WAL at once: they ask again
@@ -45,13 +46,15 @@ async def _migrate(connection: AsyncConnection, sqlite: bool) -> None:
 
 
 async def check_version(database: Database) -> None:
-    """Raise `Misconfigured` unless the schema is exactly the one that this code expects."""
+    """Raise `Misconfigured` unless the schema is exactly the one that this code expects, and the registry is here and
+    was not moved away."""
     found = await database.ask(_version)
     _refuse_newer(found)
     if found != HEAD:
         raise Misconfigured(
             f"the registry is at version {found or 'none'} and this code needs {HEAD}: migrate it first"
         )
+    await database.ask(refuse_moved)
 
 
 def _refuse_newer(found: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relay.registry.audit import Audit
 from relay.registry.changes import Changes
+from relay.registry.charter import Charter, which
 from relay.registry.credentials import Credentials
 from relay.registry.database import Database
 from relay.registry.keys import Keys
@@ -43,5 +44,9 @@ class Registry:
         return cls(database)
 
     async def close(self) -> None:
+    async def charter(self, now_ms: int) -> Charter:
+        """Which registry this is."""
+        return await which(self._database, now_ms)
+
         """Close every connection; the registry cannot be used afterwards."""
         await self._database.close()

@@ -215,3 +215,14 @@ audit = Table(
     Column("detail", Text, nullable=False),  # JSON
     Index("audit_workspace", "workspace", "number"),
 )
+
+# One row: which registry this is, and where its content went if it was moved away.
+charter = Table(
+    "charter",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("id", String, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("moved_to", Text),
+    Column("moved_ms", BigInteger),
+)

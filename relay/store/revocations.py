@@ -137,6 +137,19 @@ class Revocations:
         key = self._keys.of(self._keys.shard(workspace), "revoked")
         return bool(await ask(self._redis, "SISMEMBER", key, machine))
 
+    async def among(self, machines: Iterable[tuple[str, str]]) -> set[str]:
+        """Those of these (workspace, machine) that the mirror says are revoked; what it lost it cannot say."""
+        by_shard: dict[int, list[str]] = {}
+        for workspace, machine in machines:
+            by_shard.setdefault(self._keys.shard(workspace), []).append(machine)
+        found: set[str] = set()
+        for shard, ids in by_shard.items():
+            for start in range(0, len(ids), SCRIPT_IDS):
+                asked = ids[start : start + SCRIPT_IDS]
+                held = await ask(self._redis, "SMISMEMBER", self._keys.of(shard, "revoked"), *asked)
+                found.update(machine for machine, is_held in zip(asked, held, strict=True) if is_held)
+        return found
+
     async def _load(self, shard: int, ids: list[str], upto: int) -> bool:
         keys = (*self._mirror(shard), self._keys.loading(shard, secrets.token_hex(8)))
         parts = max(1, -(-len(ids) // SCRIPT_IDS))

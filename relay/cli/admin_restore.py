@@ -1,0 +1,56 @@
+"""Commands a registry back from its backup: `relay admin restore`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(name="restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Throw away what the registry holds now.")
+@click.option("--copy", is_flag=True, help="For another cluster: the registry becomes one of its own.")
+@click.option("--without-redis", is_flag=True, help="Do not ask Redis which machines were revoked since the backup.")
+@click.option("--force", is_flag=True, help="With --replace, also while nodes run.")
+def command(file: Path, replace: bool, copy: bool, without_redis: bool, force: bool) -> None:
+    """Make the registry at RELAY_DATABASE_URL what FILE holds, in one transaction; it must be empty.
+
+    What happened after the backup is forgotten, but for this: machines that Redis or the replaced registry know to be
+    revoked stay revoked, and keys, tokens and sign-ins that had ended in a replaced registry stay ended. Sign-in links
+    and invitations are over. Machines that were registered since must register again, with `--register-again`.
+    """
+    from relay.settings import load
+
+    asyncio.run(_restore(load(secret=False), file, replace, copy, without_redis or copy, force))
+
+
+async def _restore(settings: Any, file: Path, replace: bool, copy: bool, without_redis: bool, force: bool) -> None:
+    from relay.cli.running import refuse_while_running, revoked_among
+    from relay.errors import Unavailable
+    from relay.registry import Backup, restore
+    from relay.rules.machine import iso
+
+    backup = Backup.open(file)
+    if replace and not force:
+        await refuse_while_running(settings, "replacing its registry")
+    revoked: set[str] = set()
+    if not without_redis:
+        try:
+            revoked = await revoked_among(settings, backup.live_machines())
+        except Unavailable:
+            raise Unavailable(
+                "Redis does not answer, which knows the machines that were revoked since the backup; "
+                "--without-redis restores all the same"
+            ) from None
+    done = await restore(
+        settings.database_url, backup, revoked, time.time_ns() // 1_000_000, replace=replace, copy=copy
+    )
+    machines, people = done.tallies["machines"].rows, done.tallies["people"].rows
+    click.echo(f"restored as of {iso(backup.header.at_ms)}: {machines} machines and {people} people")
+    click.echo(f"revoked since, and again: {done.revoked} machines; ended since, and again: {done.ended} credentials")
+    if done.links:
+        click.echo(f"{done.links} sign-in links and invitations are over: send new ones")

@@ -1,0 +1,62 @@
+"""Keeps which registry this is, and where its content moved to if it did."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from msgspec import Struct
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.errors import Misconfigured
+from relay.registry.database import Database
+from relay.registry.tables import charter
+from relay.rules.machine import iso
+
+# Of several who find no row one makes it, and all of them read that one. Both databases know these words.
+_MAKE = text("INSERT INTO charter (number, id, created_ms) VALUES (1, :id, :now) ON CONFLICT (number) DO NOTHING")
+
+
+class Charter(Struct, frozen=True):
+    """The id that a registry keeps for life, through backups and moves; a copy made on purpose gets another."""
+
+    id: str
+    created_ms: int
+
+
+async def which(database: Database, now_ms: int) -> Charter:
+    """This registry's charter, made now if it has none yet."""
+    row = await database.row(select(charter))
+    if row is None:
+
+        async def make(connection: AsyncConnection) -> None:
+            await connection.execute(_MAKE, {"id": str(uuid4()), "now": now_ms})
+
+        await database.attempt(make)
+        row = await database.row(select(charter))
+        assert row is not None, "it was made a moment ago, and nobody takes one away"
+    return Charter(row.id, row.created_ms)
+
+
+async def refuse_moved(connection: AsyncConnection) -> None:
+    """Raise `Misconfigured` if this registry's content went elsewhere: what is written here would be lost."""
+    row = (await connection.execute(select(charter.c.moved_to, charter.c.moved_ms))).one_or_none()
+    if row is not None and row.moved_to is not None:
+        raise Misconfigured(
+            f"this registry was moved to {row.moved_to} on {iso(row.moved_ms)}; set RELAY_DATABASE_URL to that"
+        )
+
+
+async def say_moved(connection: AsyncConnection, to: str, now_ms: int) -> None:
+    """Let nobody open this registry any more."""
+    await connection.execute(update(charter).values(moved_to=to, moved_ms=now_ms))
+
+
+async def be_a_copy(connection: AsyncConnection, now_ms: int) -> None:
+    """Become a registry of its own, whatever it was copied from."""
+    await connection.execute(update(charter).values(id=str(uuid4()), created_ms=now_ms))
+
+
+async def stay(connection: AsyncConnection) -> None:
+    """Be the place of this content again."""
+    await connection.execute(update(charter).values(moved_to=None, moved_ms=None))

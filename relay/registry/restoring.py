@@ -1,0 +1,140 @@
+"""Puts a backup into a registry in one transaction, so that nothing that was taken away since comes back with it.
+
+What a backup is too old to know is made up for, as far as anything still knows it:
+
+* The counter of changes goes on far above every number that was ever given out, and the newest change is the restoring
+  itself. A node that runs finds its place in the table gone, forgets what it had read and asks everything again; its
+  handshakes ask Redis's mirror of revocations for that higher number, so the mirror is loaded anew. It only ever grows.
+* Machines that Redis's mirror or the replaced registry know as revoked are revoked here too.
+* Token versions go on above those that agents got since, so that of two installations one is always the newer.
+* Links are over: one that was used since cannot be told from one that was not.
+* With a replaced registry, keys, tokens and sign-ins that had ended there have ended here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from msgspec import Struct
+from sqlalchemy import case, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from relay.registry import charter, loading, revocation
+from relay.registry.audit import SYSTEM
+from relay.registry.backup import Backup
+from relay.registry.changes import COUNTER
+from relay.registry.database import PATIENT_SECONDS, Database
+from relay.registry.migrate import migrate
+from relay.registry.snapshot import Tally
+from relay.registry.tables import counters, credentials, links, machines, revoked_installations
+from relay.registry.writing import Write
+
+NUMBERS_AHEAD = 1_000_000  # more changes than anybody makes between a backup and the day it is needed
+VERSIONS_AHEAD = 1_000  # more registrations than one machine has in that time
+IDS_AT_ONCE = 500  # in one statement
+
+
+class Restored(Struct, frozen=True, kw_only=True):
+    """What a restore did beside the backup's own rows."""
+
+    tallies: dict[str, Tally]
+    revoked: int  # machines that the backup did not know to be revoked
+    ended: int  # credentials that it did not know to have ended
+    links: int  # that were not used and are over now
+
+
+class _Since(Struct):
+    """What the replaced registry knows, and a backup may not."""
+
+    counter: int
+    revoked: list[str]
+    installations: list[dict[str, object]]
+    ended: dict[str, int]
+
+
+async def restore(
+    url: str, backup: Backup, revoked: Collection[str], now_ms: int, *, replace: bool = False, copy: bool = False
+) -> Restored:
+    """Make the registry at `url` what the backup holds, in one transaction. `revoked` are machines that are known to be
+    revoked from elsewhere. Without `replace` it must be empty; a `copy` becomes a registry of its own, for a cluster
+    beside the first. Raises `Conflict` for one that is not empty, `Misconfigured`, `RegistryUnavailable`."""
+    await migrate(url)
+    database = Database(url, answer_seconds=PATIENT_SECONDS)
+    try:
+        async with database.exclusive() as connection:
+            write = Write(connection, SYSTEM, now_ms)
+            since = await _emptied(connection, replace)
+            for part in backup.parts():
+                await loading.insert_part(connection, part)
+            await loading.finish(connection, backup.tallies, sqlite=database.sqlite)
+            if copy:
+                await charter.be_a_copy(connection, now_ms)
+            await charter.stay(connection)
+            restored = await _brought_up_to_date(write, backup, since, {*revoked, *since.revoked})
+            write.change("registry", None, backup.header.registry, "restored", at=backup.header.at_ms)
+            write.note(
+                "registry.restored", None, backup.header.registry, at=backup.header.at_ms, revoked=restored.revoked
+            )
+            await write.flush()
+            return restored
+    finally:
+        await database.close()
+
+
+async def _emptied(connection: AsyncConnection, replace: bool) -> _Since:
+    if not replace:
+        await loading.refuse_filled(connection)
+        await loading.empty(connection)
+        return _Since(0, [], [], {})
+    counter = await connection.scalar(select(counters.c.value).where(counters.c.name == COUNTER).with_for_update())
+    gone = select(machines.c.id).where(machines.c.revoked_ms.is_not(None))
+    ended = select(credentials.c.id, credentials.c.ended_ms).where(credentials.c.ended_ms.is_not(None))
+    since = _Since(
+        counter or 0,
+        list(await connection.scalars(gone)),
+        [dict(row._mapping) for row in await connection.execute(select(revoked_installations))],
+        {row.id: row.ended_ms for row in await connection.execute(ended)},
+    )
+    await loading.empty(connection)
+    return since
+
+
+async def _brought_up_to_date(write: Write, backup: Backup, since: _Since, revoked: Collection[str]) -> Restored:
+    connection, now_ms = write.connection, write.now_ms
+    counted = case((counters.c.value > since.counter, counters.c.value), else_=since.counter)
+    await connection.execute(update(counters).where(counters.c.name == COUNTER).values(value=counted + NUMBERS_AHEAD))
+    await connection.execute(update(machines).values(token_version=machines.c.token_version + VERSIONS_AHEAD))
+    over = update(links).where(links.c.used_ms.is_(None), links.c.expires_ms > now_ms).values(expires_ms=now_ms)
+    withdrawn = (await connection.execute(over)).rowcount
+    ended = 0
+    for credential, ended_ms in since.ended.items():
+        still = (credentials.c.id == credential) & credentials.c.ended_ms.is_(None)
+        ended += (await connection.execute(update(credentials).where(still).values(ended_ms=ended_ms))).rowcount
+    taken = await _revoked_again(write, sorted(revoked))
+    await _installations_again(connection, since.installations)
+    return Restored(tallies=backup.tallies, revoked=taken, ended=ended, links=withdrawn)
+
+
+async def _revoked_again(write: Write, ids: Sequence[str]) -> int:
+    taken = 0
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        these = machines.c.id.in_(ids[start : start + IDS_AT_ONCE]) & machines.c.revoked_ms.is_(None)
+        by_workspace: dict[str, list[str]] = {}
+        for row in await write.connection.execute(select(machines.c.id, machines.c.workspace).where(these)):
+            by_workspace.setdefault(row.workspace, []).append(row.id)
+        for workspace, mine in by_workspace.items():
+            await revocation.take_away(write, workspace, mine)
+            taken += len(mine)
+    return taken
+
+
+async def _installations_again(connection: AsyncConnection, rows: Sequence[dict[str, object]]) -> None:
+    """Installations that were refused stay refused, in workspaces that are still there."""
+    known = {
+        tuple(row)
+        for row in await connection.execute(select(revoked_installations.c.workspace, revoked_installations.c.instance))
+    }
+    present = set(await connection.scalars(select(func.distinct(machines.c.workspace))))
+    missing = [row for row in rows if row["workspace"] in present and (row["workspace"], row["instance"]) not in known]
+    if missing:
+        await connection.execute(insert(revoked_installations), missing)
