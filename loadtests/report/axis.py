@@ -87,5 +87,5 @@ def clock(seconds: float) -> str:
 def timed(seconds: float) -> Axis:
     """An axis of the run's time, with marks at round seconds, minutes or hours."""
     steps = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
-    step = next((step for step in steps if seconds / step <= 6), steps[-1])
+    step = next((step for step in steps if seconds / step <= 6), steps[-1] * math.ceil(seconds / steps[-1] / 6))
     return Axis(0.0, max(seconds, step), tuple(number * step for number in range(int(seconds / step) + 1)))

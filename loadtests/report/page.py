@@ -114,7 +114,7 @@ def _latencies(summary: Summary) -> str:
             name,
             *(number(value, 3) for value in (one.p50, one.p90, one.p99, one.p99_9, one.max)),
             number(one.count),
-            "when it was due" if one.corrected else "when it was sent",
+            Cell("when it was due" if one.corrected else "when it was sent", "words"),
         ]
         for name, one in summary.latencies.items()
     ]
@@ -128,7 +128,7 @@ def _latencies(summary: Summary) -> str:
             "<figcaption>Both axes are logarithmic: a step to the right leaves a tenth of the one before.</figcaption>"
             f"</figure>{_latency_over_time(summary)}</div>"
         )
-    return f"<h2>Latency</h2>{table('Milliseconds within which so many were done', heads, rows)}<br>{drawn}"
+    return f"<h2>Latency</h2>{table('Milliseconds within which so many were done', heads, rows)}{drawn}"
 
 
 def _latency_over_time(summary: Summary) -> str:

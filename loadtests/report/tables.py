@@ -45,9 +45,10 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Row]) -> str:
     body = "".join(
         f"<tr>{''.join(_cell(cell, first=not index) for index, cell in enumerate(row))}</tr>" for row in rows
     )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return (  # the caption stands above, where it does not scroll away sideways on a phone
+        f'<div class="table"><p class="caption">{escape(caption)}</p>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table aria-label="{escape(caption)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>'
     )
 
 

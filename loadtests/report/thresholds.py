@@ -60,7 +60,8 @@ class Threshold:
         if value is None:
             return "not measured"
         unit = self.unit or next(iter(UNITS[self.measure.kind]))
-        number = f"{value / UNITS[self.measure.kind][unit]:,.6g}"
+        amount = value / UNITS[self.measure.kind][unit]
+        number = f"{amount:,.0f}" if amount == int(amount) or abs(amount) >= 1000 else f"{amount:.4g}"
         return f"{number} {unit}" if unit[:1].isalpha() else f"{number}{unit}"
 
 
