@@ -1,0 +1,109 @@
+"""Keeps a proxy busy as people and machines do, and notes whatever they would notice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Container, Iterable
+
+import aiohttp
+
+from relay.errors import Close
+from tests.deploy.proxies import Proxy
+
+ASK_SECONDS = 0.1  # between two requests of one who asks
+AGAIN_SECONDS = 0.1  # before a browser that was sent away comes back; ours wait longer
+ANSWER_SECONDS = 30.0
+BROWSERS = 3  # sockets that are held open through each proxy
+
+
+class Traffic:
+    """What goes through one proxy: requests one after the other, and browsers that come back whenever they are sent
+    away."""
+
+    def __init__(self, proxy: Proxy, changes: bool) -> None:
+        self._proxy = proxy
+        self._changes = changes  # whether it also asks for what may not be asked twice
+        self.answers = 0
+        self.sent_on = 0  # browsers that heard 4200 and came back
+        self.troubles: list[str] = []
+        self._answered = asyncio.Condition()
+
+    async def is_answered(self, times: int) -> None:
+        """Wait for so many more answers."""
+        goal = self.answers + times
+        async with asyncio.timeout(ANSWER_SECONDS), self._answered:
+            await self._answered.wait_for(lambda: self.answers >= goal)
+
+    async def asks(self, http: aiohttp.ClientSession) -> None:
+        """Ask until cancelled."""
+        while True:
+            await self._ask(http, "GET", "/api/workspaces")
+            if self._changes:
+                await self._ask(http, "POST", "/api/tickets")
+            await asyncio.sleep(ASK_SECONDS)
+
+    async def _ask(self, http: aiohttp.ClientSession, method: str, path: str) -> None:
+        try:
+            async with http.request(method, self._proxy.url + path) as answer:
+                await answer.read()
+            if answer.status >= 300:
+                self.troubles.append(f"{method} {path}: {answer.status}")
+                return
+            async with self._answered:
+                self.answers += 1
+                self._answered.notify_all()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self.troubles.append(f"{method} {path}: {error!r}")
+
+    async def stays(self, http: aiohttp.ClientSession) -> None:
+        """Hold a socket until cancelled; come back when it is closed."""
+        while True:
+            try:
+                await self._visit(http)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                self.troubles.append(f"socket: {error!r}")
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _visit(self, http: aiohttp.ClientSession) -> None:
+        url = self._proxy.url + "/ws/browser"
+        async with http.ws_connect(url, protocols=["relay.v1"]) as socket:
+            await socket.send_str(json.dumps({"type": "hello", "client": secrets.token_urlsafe(12), "label": "test"}))
+            async for _message in socket:
+                pass  # until it is closed
+            code = socket.close_code
+            if code == Close.DRAINING:
+                self.sent_on += 1
+            else:
+                self.troubles.append(f"socket: closed with {code}")
+
+
+def visitor(proxy: Proxy, token: str) -> aiohttp.ClientSession:
+    """Somebody with this token who trusts the proxy's certificate. By asyncio, for before Python 3.13 a socket with
+    TLS must not be read by one thread while another writes."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=proxy.tls),
+        timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+        headers={"authorization": f"Bearer {token}"},
+    )
+
+
+@contextlib.asynccontextmanager
+async def steady(proxies: Iterable[Proxy], token: str, changes: Container[str]) -> AsyncIterator[dict[str, Traffic]]:
+    """Traffic through all of them, by name; those in `changes` are also asked for what may not be asked twice."""
+    traffic = {proxy.name: Traffic(proxy, proxy.name in changes) for proxy in proxies}
+    async with contextlib.AsyncExitStack() as stack:
+        tasks = []
+        for proxy in proxies:
+            http = await stack.enter_async_context(visitor(proxy, token))
+            each = traffic[proxy.name]
+            tasks += [asyncio.create_task(each.asks(http))]
+            tasks += [asyncio.create_task(each.stays(http)) for _ in range(BROWSERS)]
+        try:
+            yield traffic
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
