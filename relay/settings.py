@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from relay.contradictions import contradictions
 from relay.errors import Misconfigured
+from relay.urls import origin, with_scheme
+from relay.variables import PREFIX, content_of, of_a_service, unknown
 
-PREFIX = "RELAY_"
 SECRET_CHARACTERS = 16  # shorter ones can be guessed offline from one machine token
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "rediss+cluster")
 DATABASE_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
@@ -62,6 +63,12 @@ class Settings(BaseModel):
         default="127.0.0.1", description="address to listen on", json_schema_extra={"unit": "IP address or name"}
     )
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="nodes to run behind this port, one process each; metrics ports count up from RELAY_METRICS_PORT",
+    )
     public_url: str = Field(
         default_factory=_own_url,
         description="where people reach the cluster; sign-in links begin with it, https makes cookies secure",
@@ -129,12 +136,12 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _known_redis(cls, value: str) -> str:
-        return _with_scheme(value, REDIS_SCHEMES)
+        return with_scheme(value, REDIS_SCHEMES)
 
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        return _with_scheme(value, DATABASE_SCHEMES)
+        return with_scheme(value, DATABASE_SCHEMES)
 
     @field_validator("secret")
     @classmethod
@@ -147,12 +154,12 @@ class Settings(BaseModel):
     @field_validator("public_url", "advertise_url")
     @classmethod
     def _plain_url(cls, value: str) -> str:
-        return _origin(value)
+        return origin(value)
 
     @field_validator("allowed_origins")
     @classmethod
     def _plain_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_origin(word) for word in value)
+        return tuple(origin(word) for word in value)
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -165,12 +172,10 @@ class Settings(BaseModel):
         return tuple(str(ip_network(word, strict=False)) for word in value)
 
     @model_validator(mode="after")
-    def _one_host_for_sqlite(self) -> Settings:
-        if self.database_url.startswith("sqlite") and not self.sqlite_with_remote_redis and not self._redis_is_local():
-            raise ValueError(
-                "RELAY_DATABASE_URL is SQLite, which serves one host, while RELAY_REDIS_URL names another host; "
-                "use PostgreSQL, or set RELAY_SQLITE_WITH_REMOTE_REDIS=true if all nodes run on this one"
-            )
+    def _agree(self) -> Settings:
+        wrong = contradictions(self)
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
     @property
@@ -178,26 +183,32 @@ class Settings(BaseModel):
         """Whether people reach the cluster over TLS, so that cookies may be marked `Secure`."""
         return self.public_url.startswith("https://")
 
-    def _redis_is_local(self) -> bool:
-        scheme, _, rest = self.redis_url.partition("://")
-        hosts = rest.partition("/")[0].rpartition("@")[2].split(",")
-        local = {"", "localhost", "127.0.0.1", "[::1]"}
-        return scheme == "unix" or all(_without_port(host) in local for host in hosts)
-
 
 def load(*, secret: bool = True, environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of this process; raises `Misconfigured` with one line that names the variable and the reason.
 
     `secret` says whether RELAY_SECRET must be there: nodes sign and hash with it, sweepers do neither.
     """
-    found = os.environ if environ is None else environ
-    try:
-        settings = Settings(**_values(found))
-    except ValidationError as error:
-        raise Misconfigured(_sentence(error)) from None
-    if secret and not settings.secret:
-        raise Misconfigured("RELAY_SECRET is not set (or put it into a file and name that in RELAY_SECRET_FILE)")
+    settings, wrong = read(os.environ if environ is None else environ, secret=secret)
+    if settings is None:
+        more = f" (and {len(wrong) - 1} more: relay config check lists them)" if len(wrong) > 1 else ""
+        raise Misconfigured(wrong[0] + more)
     return settings
+
+
+def read(environ: Mapping[str, str], *, secret: bool = True) -> tuple[Settings | None, list[str]]:
+    """The settings, or None and everything that is wrong with them, one sentence each."""
+    names = {variable.name for variable in variables()}
+    values, wrong = _values(environ)
+    wrong += unknown(environ, names)
+    settings = None
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        wrong += _sentences(error, environ)
+    if secret and not values.get("secret") and not any(line.startswith("RELAY_SECRET") for line in wrong):
+        wrong.append("RELAY_SECRET is not set (or put it into a file and name that in RELAY_SECRET_FILE)")
+    return (None, wrong) if wrong else (settings, [])
 
 
 class Variable(NamedTuple):
@@ -215,53 +226,64 @@ def variables() -> list[Variable]:
     for name, field in Settings.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         default = "required" if field.is_required() else str(extra.get("shown", _shown(field.default)))
-        variable = _variable(name)
+        variable = variable_of(name)
         unit = str(extra.get("unit", _unit(field.annotation)))
         rows.append(Variable(variable, default, unit, field.description or ""))
-        if extra.get("secret"):
+        if is_secret(name):
             rows.append(Variable(f"{variable}_FILE", "none", "path", f"file that holds {variable}"))
     return rows
 
 
-def _values(environ: Mapping[str, str]) -> dict[str, Any]:
+def is_secret(name: str) -> bool:
+    """Whether a setting must not be shown, and may stand in a file."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("secret"))
+
+
+def _values(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """What is set, and what is wrong with where it is set."""
     values: dict[str, Any] = {}
-    for name, field in Settings.model_fields.items():
-        variable = _variable(name)
+    wrong = []
+    for name in Settings.model_fields:
+        variable = variable_of(name)
         value = environ.get(variable)
-        extra = field.json_schema_extra
-        path = environ.get(f"{variable}_FILE") if isinstance(extra, dict) and extra.get("secret") else None
-        if value and path:
-            raise Misconfigured(f"{variable} and {variable}_FILE are both set; keep one")
-        if path:
-            value = _content(f"{variable}_FILE", path)
+        path = environ.get(f"{variable}_FILE") if is_secret(name) else None
+        try:
+            if value and path:
+                raise Misconfigured(f"{variable} and {variable}_FILE are both set; keep one")
+            if path:
+                value = content_of(f"{variable}_FILE", path)
+        except Misconfigured as error:
+            wrong.append(error.message)
+            continue
         if value:
             values[name] = value
-    return values
+    return values, wrong
 
 
-def _content(variable: str, path: str) -> str:
-    try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise Misconfigured(f"{variable}: cannot read {path}: {reason}") from None
-    if not text:
-        raise Misconfigured(f"{variable}: {path} is empty")
-    return text
+def _sentences(error: ValidationError, environ: Mapping[str, str]) -> Iterator[str]:
+    for each in error.errors(include_url=False, include_input=False):
+        message = str(each["msg"]).removeprefix("Value error, ")
+        if each["type"] == "default_factory_not_called":
+            continue  # it follows from a value that is wrong itself
+        if not each["loc"]:
+            yield from message.splitlines()
+            continue
+        variable = variable_of(str(each["loc"][0]))
+        if each["type"] == "missing":
+            if not environ.get(f"{variable}_FILE"):  # else something was said of the file
+                yield f"{variable} is not set (relay node --help lists every variable)"
+        elif of_a_service(variable, environ.get(variable, "")):
+            yield (
+                f"{variable}: Kubernetes set this for a Service; set enableServiceLinks: false for the pod, or "
+                f"{variable} yourself"
+            )
+        else:
+            yield f"{variable}: {message[:1].lower()}{message[1:]}"
 
 
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    message = str(first["msg"]).removeprefix("Value error, ")
-    if not first["loc"]:
-        return message
-    variable = _variable(str(first["loc"][0]))
-    if first["type"] == "missing":
-        return f"{variable} is not set (relay node --help lists every variable)"
-    return f"{variable}: {message[:1].lower()}{message[1:]}"
-
-
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
+    """The variable of a setting."""
     return PREFIX + name.upper()
 
 
@@ -276,27 +298,3 @@ def _unit(annotation: Any) -> str:
         return "number"
     choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
     return ", ".join(choices) if choices else "text"
-
-
-def _with_scheme(value: str, schemes: tuple[str, ...]) -> str:
-    # The value may hold a password, so only what stands before "://" is ever shown.
-    scheme, separator, _rest = value.partition("://")
-    if not separator or scheme not in schemes:
-        shown = f"{scheme}://" if separator else "a value without ://"
-        raise ValueError(f"expected one of {', '.join(f'{known}://' for known in schemes)}, found {shown}")
-    return value
-
-
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"expected http://HOST[:PORT] or https://HOST[:PORT], found {value!r}")
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        raise ValueError(f"expected scheme, host and port only, found {value!r}")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0].lower()

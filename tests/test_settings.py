@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relay.errors import Misconfigured
-from relay.settings import Settings, load, variables
+from relay.settings import Settings, load, read, variables
 
 SECRET = "s" * 32
 ENOUGH = {
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ("DATABASE_URL", "mysql://h/x", "RELAY_DATABASE_URL: expected one of sqlite+aiosqlite://"),
         ("SECRET", "short", "RELAY_SECRET: each secret needs at least"),
         ("PORT", "eight", "RELAY_PORT: input should be a valid integer"),
-        ("PORT", "tcp://10.0.0.1:8000", "RELAY_PORT: input should be a valid integer"),
+        ("PORT", "tcp://10.0.0.1:8000", "RELAY_PORT: Kubernetes set this for a Service; set enableServiceLinks: false"),
         ("PORT", "65536", "RELAY_PORT: input should be less than or equal to 65535"),
         ("PUBLIC_URL", "relay.example", "RELAY_PUBLIC_URL: expected http://HOST"),
         ("PUBLIC_URL", "https://relay.example/x", "RELAY_PUBLIC_URL: expected scheme, host and port only"),
@@ -135,3 +135,64 @@ def test_every_variable_is_listed_with_default_unit_and_meaning() -> None:
     expected = {f"RELAY_{name.upper()}" for name in Settings.model_fields}
     assert expected | {"RELAY_REDIS_URL_FILE", "RELAY_DATABASE_URL_FILE", "RELAY_SECRET_FILE"} == listed.keys()
     assert all(variable.default and variable.unit and variable.meaning for variable in listed.values())
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (
+            {"METRICS_PORT": "8000"},
+            "RELAY_PORT and RELAY_METRICS_PORT both take port 8000; metrics need one of their own",
+        ),
+        (
+            {"METRICS_PORT": "7998", "WORKERS": "4"},
+            "RELAY_PORT and RELAY_METRICS_PORT both take port 8000; metrics need one of their own",
+        ),
+        (
+            {"ALLOWED_ORIGINS": "https://other.example"},
+            "RELAY_ALLOWED_ORIGINS lacks RELAY_PUBLIC_URL, http://127.0.0.1:8000: its page could open no socket",
+        ),
+        (
+            {"ALLOWED_HOSTS": "other.example"},
+            "RELAY_ALLOWED_HOSTS lacks the host of RELAY_PUBLIC_URL, http://127.0.0.1:8000: it would be refused",
+        ),
+        (
+            {"PUBLIC_URL": "https://relay.example", "ADVERTISE_URL": "http://10.0.0.1:8000"},
+            "RELAY_PUBLIC_URL is https:// and RELAY_ADVERTISE_URL is not: pages and agents never leave TLS; "
+            "behind a balancer leave RELAY_ADVERTISE_URL unset",
+        ),
+        ({"REDIS_URI": "x"}, "RELAY_REDIS_URI is no setting of Relay; did you mean RELAY_REDIS_URL?"),
+        ({"SOCKET": "9"}, "RELAY_SOCKET is no setting of Relay; did you mean RELAY_SOCKETS?"),
+        ({"ELEPHANT": "1"}, "RELAY_ELEPHANT is no setting of Relay (relay node --help lists every variable)"),
+    ],
+)
+def test_what_does_not_go_together_or_is_nobodys_is_refused_with_a_sentence(
+    more: dict[str, str], sentence: str
+) -> None:
+    assert refused(ENOUGH | {f"RELAY_{name}": value for name, value in more.items()}) == sentence
+
+
+def test_everything_that_is_wrong_is_found_at_once() -> None:
+    environ = {"RELAY_PORT": "x", "RELAY_SOKETS": "1", "RELAY_DATABASE_URL": "mysql://h/x"}
+    _, wrong = read(environ)
+    assert [line.partition(" ")[0].rstrip(":") for line in wrong] == [
+        "RELAY_SOKETS",
+        "RELAY_REDIS_URL",
+        "RELAY_DATABASE_URL",
+        "RELAY_PORT",
+        "RELAY_SECRET",
+    ]
+    assert refused(environ).endswith(" (and 4 more: relay config check lists them)")
+
+
+def test_variables_of_agents_of_the_command_line_and_of_kubernetes_are_nobodys_mistake() -> None:
+    others = {
+        "RELAY_URL": "https://relay.example",
+        "RELAY_TOKEN": "x",
+        "RELAY_CONFIG_DIR": "/x",
+        "RELAY_SERVICE_HOST": "10.0.0.1",
+        "RELAY_NODE_SERVICE_PORT_HTTP": "80",
+        "RELAY_NODE_PORT": "tcp://10.0.0.1:80",
+        "RELAY_NODE_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    assert load(environ=ENOUGH | others) == load(environ=ENOUGH)
