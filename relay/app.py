@@ -23,7 +23,7 @@ from relay.node.directory import Directory
 from relay.node.errands import Errands
 from relay.node.expiries import Expiries
 from relay.node.feeds import Feeds
-from relay.node.gauges import watch_cluster, watch_peers
+from relay.node.gauges import watch_cluster, watch_life, watch_peers, watch_work
 from relay.node.hub import Hub
 from relay.node.infos import Infos, info_of
 from relay.node.keepalive import Keepalive
@@ -39,10 +39,11 @@ from relay.node.pauses import Pauses
 from relay.node.pulse import Pulse
 from relay.node.reactions import Reactions
 from relay.node.router import Router
+from relay.node.samples import Samples
 from relay.node.sessions import Shown
 from relay.node.socket import FAREWELL_SECONDS
 from relay.registry import Change, Registry, migrate
-from relay.rules import timing
+from relay.rules import metrics, timing
 from relay.rules.presence import Record
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
@@ -51,6 +52,7 @@ from relay.store import (
     DeviceCodes,
     Keys,
     Leases,
+    Marks,
     Memory,
     Orders,
     Pipeline,
@@ -59,8 +61,10 @@ from relay.store import (
     Revocations,
     Tickets,
     agree,
+    belong,
     open_memory,
 )
+from relay.vitals import watch_process
 from relay.web.agent_socket import agent_conversation
 from relay.web.auth import Authenticator
 from relay.web.browser_socket import browser_conversation
@@ -83,18 +87,20 @@ def unix_ms() -> int:
 class Node:
     """One node's objects over an open registry and Redis. Nothing happens before `run`."""
 
-    def __init__(self, settings: Settings, registry: Registry, redis: Memory, pipeline: Pipeline) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, redis: Memory, pipeline: Pipeline, registry_id: str = ""
+    ) -> None:
         self.settings = settings
         self.boot = str(uuid4())
         self.keys = Keys(settings.redis_prefix)
         self.metrics = CollectorRegistry()
-        self.meters = Meters(self.metrics)
+        self.meters = meters = Meters(self.metrics)
         self.bus = Bus(settings.redis_url, self.keys, on_restored=self._restored)
         self.hub = Hub()
         self.errands = Errands()
         self.keepalive = Keepalive()
         self.pauses = Pauses(lambda: len(self.hub.agents) + len(self.hub.browsers))
-        pipeline.limited = self.meters.limited
+        pipeline.limited = meters.limited
         self.presence = Presence(redis, self.keys, pipeline)
         self.tail = Tail(registry)
         self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)
@@ -106,7 +112,9 @@ class Node:
         shown = Shown(unix_ms, self.infos.changed)
         self.moves = Moves(self.hub, self.presence.locate, self.keys.shard)
         self.router = Router(self.boot, self.hub, self.lanes, self._locate, shown, self.meters)
-        self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), Leases(redis, self.keys), self.hub)
+        marks = Marks(registry_id, Secrets.parse(settings.secret).ids)
+        leases = Leases(redis, self.keys)
+        self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), leases, self.hub, marks)
         self.offers = Offers(self.hub)
         self.outage = Outage(self._answered_at, self.membership.others, scout.ready, self.offers)
         self.orderly = Orderly(self.boot, Orders(redis, self.keys), self.offers)
@@ -116,8 +124,19 @@ class Node:
         self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
         self.tail.listen(self._changes, self._fresh_start)
         self.parts = self._parts(registry, redis)
-        watch_peers(self.meters, self.hub, self.pauses)
-        watch_cluster(self.meters, self.bus, self.beats, self.lanes, self.outage, self.tail)
+        self.samples = Samples(meters, self.bus)
+        meters.tally(metrics.REDIS, shown=pipeline.seconds)
+        for access, tally in registry.seconds.items():
+            meters.tally(metrics.SQL, access, shown=tally)
+        self._watch()
+
+    def _watch(self) -> None:
+        meters = self.meters
+        watch_process(meters.instruments, time.time())
+        watch_peers(meters, self.hub, self.keepalive)
+        watch_work(meters, self.hub, self.router.fanout.traffic)
+        watch_cluster(meters, self.bus, self.beats, self.lanes, self.outage, self.tail)
+        watch_life(meters, self.membership, self.readiness, self.beats, self.pauses)
 
     def _parts(self, registry: Registry, redis: Memory) -> Parts:
         return Parts(
@@ -168,7 +187,12 @@ class Node:
     # --- what parts tell each other ----------------------------------------------------------------------------
 
     def _publish(self, other: str, data: bytes, *, control: bool) -> None:
+        self.router.fanout.traffic.node_out_bytes += len(data)
         self.bus.publish(self.keys.inbox(other), data, control=control, at_once=True)  # lanes join a tick's frames
+
+    def _received(self, data: bytes) -> None:
+        self.router.fanout.traffic.node_in_bytes += len(data)
+        self.lanes.received(data)
 
     def _listen(self, workspace: str) -> None:
         self.bus.subscribe(self.keys.events(self.keys.shard(workspace)), self._bell_rang)
@@ -262,13 +286,13 @@ class Node:
 
     async def run(self) -> None:
         """Do everything that nobody asks for, until cancelled: beats, lease, tail, feeds, lanes."""
-        self.bus.subscribe(self.keys.inbox(self.boot), self.lanes.received)
+        self.bus.subscribe(self.keys.inbox(self.boot), self._received)
         self.bus.subscribe(self.keys.changes_bell, self.tail.ring)
         self.bus.subscribe(self.keys.orders_bell(self.boot), self.orderly.rung)
         parts = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
             self.reactions, self.moves, self.offers, self.orderly, self.expiries,
-            self.pulse, self.outage,
+            self.pulse, self.outage, self.samples,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for work in (self.bus.run, *(part.run for part in parts)):
@@ -295,11 +319,14 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     try:
         redis = open_memory(settings.redis_url)
         try:
-            await agree(redis, Keys(settings.redis_prefix), timing.agreed())
+            keys, charter = Keys(settings.redis_prefix), await registry.charter(unix_ms())
+            await belong(redis, keys, charter.id)
+            await agree(redis, keys, timing.agreed())
             pipeline = Pipeline(settings.redis_url)
             try:
-                node = Node(settings, registry, redis, pipeline)
+                node = Node(settings, registry, redis, pipeline, charter.id)
                 await node.tail.begin()  # before anybody comes: a hello is checked against revocations up to the cursor
+                await node.membership.enter()
                 yield node
             finally:
                 await pipeline.aclose()

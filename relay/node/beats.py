@@ -11,6 +11,7 @@ from relay.errors import Close, RegistryUnavailable, RelayError, Unavailable
 from relay.node.hub import Agent, Hub
 from relay.node.meters import Meters
 from relay.node.standstill import Standstill
+from relay.rules import metrics
 from relay.rules.presence import Info
 from relay.rules.timing import FLUSH_SECONDS
 from relay.store import Beat, Lost, Presence, Reannouncement
@@ -34,6 +35,7 @@ class Beats:
         self._stood = 0  # standstills after which everybody's fence was compared
         self.flushed_at: float | None = None  # monotonic seconds of the last flush that any of Redis's servers took
         self.away: frozenset[int] = frozenset()  # shards that did not take it
+        self._seconds = meters.tally(metrics.FLUSH)
 
     async def run(self) -> None:
         """Flush every few seconds until cancelled. A server that hangs makes a flush long and not rare: the marks of
@@ -80,7 +82,10 @@ class Beats:
             for agent in told
             if agent.fence is not None
         )
-        lost, self.away = await self._presence.beat(self._boot, beats)
+        try:
+            lost, self.away = await self._presence.beat(self._boot, beats)
+        finally:
+            self._seconds.add(asyncio.get_running_loop().time() - now)
         for agent in heard:
             if not self._is_away(agent.workspace):
                 agent.told = max(agent.told, min(agent.heard, now))

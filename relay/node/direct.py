@@ -87,6 +87,11 @@ class DirectSocket(asyncio.Protocol):
     def _waiting(self) -> int:
         return self._transport.get_write_buffer_size()
 
+    @property
+    def backlog_bytes(self) -> int:
+        """See `Pinged`; below `DRAINED_BYTES` nobody is behind."""
+        return self._waiting() if self._full else 0
+
     async def drained(self) -> None:
         """See `Carrier`."""
         while self._full and self.closing is None:

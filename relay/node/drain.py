@@ -70,6 +70,7 @@ class Drain:
         """Ask an agent to move, if there is anywhere to go and it may be spoken to yet."""
         nodes = self._membership.others()
         if nodes and agent.admitted:
+            self._hub.outcomes.moves += 1
             agent.send(m.Move(nodes=nodes, within_seconds=seconds))
 
     async def _see_off(self) -> None:

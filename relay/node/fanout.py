@@ -10,6 +10,7 @@ import structlog
 from relay.errors import Close, Invalid, RelayError
 from relay.node.hub import Agent, Attachment, Audience, Browser, Hub, Route
 from relay.node.lanes import Lanes
+from relay.node.traffic import Traffic
 from relay.rules import frames, ids, websocket
 from relay.rules import messages as m
 from relay.rules.frames import EVERYBODY, FROM_AGENT, FROM_BROWSER, OUTPUT_KINDS, Header, Kind
@@ -29,10 +30,13 @@ class Fanout:
         self._lanes = lanes
         self._overflow = overflow
         self._due: list[tuple[Audience, Sender | None]] = []  # whose `due` waits; without a sender: of another node
+        self.traffic = Traffic()
 
     def from_agent(self, agent: Agent, frame: bytes) -> None:
         """Pass an agent's frame on, at the latest with the next `flush`; raises `Invalid` for a bad header."""
         kind, _flags, number, _epoch, session, _sequence = frames.read_fields(frame, FROM_AGENT)
+        self.traffic.agent_in += 1
+        self.traffic.agent_in_bytes += len(frame)
         route = agent.sessions.get(session)
         if route is None:
             agent.send(m.ErrorMessage(code="not-found", message="no such session", session=ids.text(session)))
@@ -46,10 +50,11 @@ class Fanout:
             if audience.group or route.remote:
                 if not audience.due:  # nodes do not come or go between the frames of one read
                     self._due.append((audience, (agent, route, session) if route.remote else None))
-                self._add(audience, websocket.binary(frame))
+                self._add(audience, websocket.binary(frame), 1)
 
-    def _add(self, audience: Audience, ready: bytes) -> None:
+    def _add(self, audience: Audience, ready: bytes, count: int) -> None:
         audience.due.append(ready)
+        audience.due_frames += count
         audience.due_bytes += len(ready)
         if audience.due_bytes > JOINED_BYTES:
             self.flush()
@@ -61,15 +66,18 @@ class Fanout:
         due, self._due = self._due, []
         for audience, sender in due:
             try:
+                count = audience.due_frames
                 ready = audience.take()
                 if audience.group:
-                    self._to_group(audience.group, ready)
+                    self._to_group(audience.group, ready, count)
                 if sender is not None:
-                    self._to_nodes(*sender, ready)
+                    self._to_nodes(*sender, ready, count)
             except Exception:  # a mistake of ours costs these frames, whose numbers will be missed, and no others
                 structlog.get_logger().exception("frames could not be sent")
 
-    def _to_group(self, group: dict[int, Attachment], ready: bytes) -> None:
+    def _to_group(self, group: dict[int, Attachment], ready: bytes, count: int) -> None:
+        self.traffic.browser_out += count * len(group)
+        self.traffic.browser_out_bytes += len(ready) * len(group)
         full: list[Attachment] | None = None
         for attachment in group.values():
             if not attachment.browser.socket.send_ready(ready):
@@ -78,7 +86,8 @@ class Fanout:
             for attachment in full:
                 self._overflow(attachment)
 
-    def _to_nodes(self, agent: Agent, route: Route, session: bytes, ready: bytes) -> None:
+    def _to_nodes(self, agent: Agent, route: Route, session: bytes, ready: bytes, count: int) -> None:
+        self.traffic.node_out += count * len(route.remote)
         for boot in route.remote:
             self._lanes.send_output(boot, agent.raw, agent.generation, session, EVERYBODY, ready)
 
@@ -87,13 +96,18 @@ class Fanout:
         if holder is None:
             return  # it left while this frame was under way
         if holder.boot is not None:
+            self.traffic.node_out += 1
             self._lanes.send_output(holder.boot, agent.raw, agent.generation, session, number, ready)
         else:
-            self._to_attachment(route.audience, number, ready)
+            self._to_attachment(route.audience, number, ready, 1)
 
-    def _to_attachment(self, audience: Audience, number: int, ready: bytes) -> None:
+    def _to_attachment(self, audience: Audience, number: int, ready: bytes, count: int) -> None:
         attachment = audience.find(number)
-        if attachment is not None and not attachment.browser.socket.send_ready(ready):
+        if attachment is None:
+            return
+        self.traffic.browser_out += count
+        self.traffic.browser_out_bytes += len(ready)
+        if not attachment.browser.socket.send_ready(ready):
             self._overflow(attachment)
 
     def from_lane(
@@ -103,20 +117,23 @@ class Fanout:
         away = self._hub.away.get((machine, session))
         if away is None or away.home != sender or away.generation != generation:
             return
-        audience = away.audience
+        audience, count = away.audience, websocket.count(ready)
+        self.traffic.node_in += count
         if number != EVERYBODY:
             self.flush()
-            self._to_attachment(audience, number, ready)
+            self._to_attachment(audience, number, ready, count)
         elif audience.group:
             if not audience.due:
                 if not self._due:  # several batches may come in one tick
                     asyncio.get_running_loop().call_soon(self.flush)
                 self._due.append((audience, None))
-            self._add(audience, ready)
+            self._add(audience, ready, count)
 
     def from_browser(self, browser: Browser, frame: bytes) -> None:
         """Pass a browser's frame to its agent, or say that it is not its to send; raises `Invalid` for a bad header."""
         header = frames.read_header(frame, FROM_BROWSER)
+        self.traffic.browser_in += 1
+        self.traffic.browser_in_bytes += len(frame)
         attachment = browser.attachments.get((header.session, header.attachment))
         if attachment is None:
             browser.send(NotAttached().as_message(ids.text(header.session)))
@@ -132,6 +149,7 @@ class Fanout:
             )
             return
         if attachment.home is not None:
+            self.traffic.node_out += 1
             self._lanes.send_input(attachment.home, ids.raw(attachment.machine), attachment.generation, frame)
             return
         agent = self._hub.agents.get(attachment.machine)
@@ -141,6 +159,7 @@ class Fanout:
     def input_from_lane(self, sender: str, machine: bytes, generation: int, frame: bytes) -> None:
         """Pass a frame of another node's browser to an agent here, if that node holds the attachment on this very
         connection of the agent: numbers begin anew on the next one, where another browser may have this one's."""
+        self.traffic.node_in += 1
         agent = self._hub.agents.get(ids.text(machine))
         if agent is None or agent.generation != generation:
             return
@@ -151,6 +170,8 @@ class Fanout:
             self._to_agent(agent, frame)
 
     def _to_agent(self, agent: Agent, frame: bytes) -> None:
+        self.traffic.agent_out += 1
+        self.traffic.agent_out_bytes += len(frame)
         if not agent.socket.send_binary(frame):
             agent.socket.close(Close.SLOW_CONSUMER)  # dropping what people typed is worse than a reconnect
 

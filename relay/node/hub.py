@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from relay.errors import Forbidden, MachineRevoked, NotFound, RelayError, Unavailable
+from relay.node.outcomes import Outcomes, outcome
 from relay.node.socket import Socket
 from relay.rules import ids
 from relay.rules import messages as m
@@ -52,17 +53,18 @@ class Agent:
 class Audience:
     """The attachments of this node to one session: those that catch up, and those that take what everybody gets."""
 
-    __slots__ = ("due", "due_bytes", "group", "pending")
+    __slots__ = ("due", "due_bytes", "due_frames", "group", "pending")
 
     def __init__(self) -> None:
         self.pending: dict[int, Attachment] = {}
         self.group: dict[int, Attachment] = {}
         self.due: list[bytes] = []  # frames for the group that wait for the end of this tick; `Fanout` sends them
         self.due_bytes = 0
+        self.due_frames = 0
 
     def take(self) -> bytes:
         """What is due, joined; nothing is due then."""
-        due, self.due, self.due_bytes = self.due, [], 0
+        due, self.due, self.due_bytes, self.due_frames = self.due, [], 0, 0
         return due[0] if len(due) == 1 else b"".join(due)
 
     def find(self, number: int) -> Attachment | None:
@@ -86,6 +88,7 @@ class Audience:
             return
         match message:
             case m.Attaching():
+                attachment.browser.outcomes.attached(message.recovered if attachment.ask.after is not None else None)
                 attachment.answered = True
                 fields = {name: getattr(message, name) for name in m.Attaching.__struct_fields__}
                 attachment.tell(m.BrowserAttaching(ref=attachment.ask.ref, machine=attachment.machine, **fields))
@@ -186,6 +189,7 @@ class Attachment:
     def refuse(self, why: m.AttachRefused) -> None:
         """Take it from its browser, whose attach the agent refuses."""
         self.browser.attachments.pop(self.key, None)
+        self.browser.outcomes.attaches["denied"] += 1
         self.tell(m.ErrorMessage(code=NotFound.code, message=why.message, ref=self.ask.ref, session=why.session))
 
     def end(self, reason: Reason) -> None:
@@ -194,10 +198,12 @@ class Attachment:
         if self.browser.attachments.get(self.key) is not self:
             return
         del self.browser.attachments[self.key]
+        self.browser.outcomes.ends[reason] += 1
         if self.answered:
             self.tell(m.Detached(session=self.ask.session, attachment=self.number, reason=reason))
         else:
             error = _unanswered(reason)
+            self.browser.outcomes.attaches[outcome(error)] += 1
             self.tell(
                 m.ErrorMessage(code=error.code, message=error.message, ref=self.ask.ref, session=self.ask.session)
             )
@@ -216,9 +222,10 @@ def _unanswered(reason: Reason) -> RelayError:
 class Browser:
     """One browser connection: who it is, and its attachments, admitted or still asking."""
 
-    __slots__ = ("asking", "attachments", "client", "credential", "feeds", "identity", "label", "pending", "socket")
+    __slots__ = ("asking", "attachments", "client", "credential", "feeds", "identity", "label", "outcomes", "pending",
+                 "socket")  # fmt: skip
 
-    def __init__(self, socket: Socket, identity: Identity, claim: str) -> None:
+    def __init__(self, socket: Socket, identity: Identity, claim: str, outcomes: Outcomes | None = None) -> None:
         self.socket = socket
         self.identity = identity
         self.credential = claim  # finds the identity again, without being a secret
@@ -228,6 +235,7 @@ class Browser:
         self.asking: set[Attachment] = set()
         self.pending = 0  # requests without an answer yet
         self.feeds: dict[str, Any] = {}  # by workspace; see feeds.py
+        self.outcomes = outcomes or Outcomes()  # the node's
 
     @property
     def operator(self) -> m.Operator:
@@ -257,6 +265,7 @@ class Hub:
         self.agents: dict[str, Agent] = {}  # admitted, by machine
         self.knocking: set[Agent] = set()  # said hello, not admitted yet
         self.browsers: set[Browser] = set()
+        self.outcomes = Outcomes()
         self.away: dict[tuple[bytes, bytes], Away] = {}  # by machine and session; out of it only with `away_ended`
         self._away_sessions: dict[bytes, set[bytes]] = {}  # the same by machine, for each bell asks about a few
 

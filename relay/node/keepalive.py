@@ -25,6 +25,10 @@ class Pinged(Protocol):
     def ping(self, payload: bytes, frame: bytes) -> None:
         """Send this ready ping; a pong with its payload is awaited from now on."""
 
+    @property
+    def backlog_bytes(self) -> int:
+        """What waits for a peer that is behind in reading; 0 while it keeps up."""
+
     def check_pong(self) -> None:
         """Close if the last ping is unanswered."""
 
@@ -64,6 +68,10 @@ class Keepalive:
         """Everybody, while nobody comes or goes."""
         for slot in self._slots:
             yield from slot
+
+    def backlogs(self) -> Iterator[int]:
+        """How much waits for each of those who are behind, in bytes."""
+        return (waits for slot in self._slots for socket in slot if (waits := socket.backlog_bytes))
 
     def tick(self) -> None:
         """Ping those whose turn it is, and close those who had theirs and did not answer in time."""

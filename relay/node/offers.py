@@ -66,6 +66,7 @@ class Offers:
 
     def _ask(self, agent: Agent, nodes: list[str]) -> None:
         if self._hub.agents.get(agent.machine) is agent:  # else it has moved already
+            self._hub.outcomes.moves += 1
             agent.send(m.Move(nodes=nodes, within_seconds=OFFER_SECONDS))
 
     async def run(self) -> None:

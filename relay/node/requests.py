@@ -38,6 +38,24 @@ class Requests:
     ) -> dict[str, Any]:
         """The machine's answer. Raises what `home_of` raises, `Unavailable` within a second if its node does not take
         the request, `TimedOut` after 30 s, or the machine's own error."""
+        clock, outcomes = asyncio.get_running_loop().time, self._hub.outcomes
+        began = clock()
+        try:
+            result = await self._ask(machine, operation, operator, body, home_of)
+        except Exception as error:
+            outcomes.requested(operation, clock() - began, error)
+            raise
+        outcomes.requested(operation, clock() - began, None)
+        return result
+
+    async def _ask(
+        self,
+        machine: str,
+        operation: Operation,
+        operator: m.Operator,
+        body: dict[str, Any],
+        home_of: Callable[[], Awaitable[str]],
+    ) -> dict[str, Any]:
         agent = self._hub.agents.get(machine)
         if agent is None:
             home = await home_of()

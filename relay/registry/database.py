@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from relay.errors import Misconfigured, RegistryUnavailable
 from relay.registry.engines import Trust, postgresql_engine, sqlite_engine
 from relay.registry.failures import AWAY, BUSY, READ_ONLY, BeginAgain, answering, sqlstate
+from relay.rules import metrics
+from relay.rules.tally import Tally
 
 SQLITE_DRIVER = "sqlite+aiosqlite"
 POSTGRESQL_DRIVER = "postgresql+asyncpg"
@@ -32,6 +34,7 @@ class Database:
     def __init__(self, url: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.url = checked(url)
         self.sqlite = self.url.drivername == SQLITE_DRIVER
+        self.seconds = {access: Tally(metrics.SQL_SECONDS) for access in metrics.ACCESS.values}  # of transactions
         self._answer_seconds = answer_seconds
         self._wait_seconds = wait_seconds = answer_seconds / WAIT_PARTS
         self._turn_seconds = answer_seconds - wait_seconds
@@ -79,12 +82,12 @@ class Database:
         connection before it was to commit. It comes to its end even if the caller is cancelled: half-way the driver
         would leave SQLite's lock to a dead thread. Raises `RegistryUnavailable` within five seconds; then the
         transaction was done whole, or not at all."""
-        return await self._in_time(self._again(self.exclusive, work))
+        return await self._in_time(self._again(self.exclusive, work), self.seconds["write"])
 
     async def ask(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What `work` answers from inside a transaction that changes nothing; cancelled callers, and those that nobody
         answers, as for `attempt`."""
-        return await self._in_time(self._again(self.read, work))
+        return await self._in_time(self._again(self.read, work), self.seconds["read"])
 
     async def rows(self, query: Executable) -> Sequence[Row[Any]]:
         """All rows of a query."""
@@ -106,9 +109,9 @@ class Database:
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(statement)).rowcount
 
-        return await self._in_time(self._again(self.exclusive, work), PATIENT_SECONDS)
+        return await self._in_time(self._again(self.exclusive, work), self.seconds["write"], PATIENT_SECONDS)
 
-    async def _in_time(self, transaction: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+    async def _in_time(self, transaction: Coroutine[Any, Any, T], tally: Tally, seconds: float | None = None) -> T:
         seconds = seconds or self._answer_seconds
         if len(self._under_way) >= UNDER_WAY:
             transaction.close()
@@ -116,6 +119,7 @@ class Database:
         task = asyncio.create_task(transaction if self.sqlite else self._cut(transaction, seconds))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(task)
@@ -124,6 +128,8 @@ class Database:
             if now - self._connected.get(task, now) >= self._wait_seconds:
                 self._trust.broken()  # it did not wait for others here, who may be served well
             raise RegistryUnavailable(AWAY) from None
+        finally:
+            tally.add(asyncio.get_running_loop().time() - began)
 
     async def _cut(self, transaction: Coroutine[Any, Any, T], seconds: float) -> T:
         """Ends a transaction that gets no answer, which may take a moment longer. SQLite's transactions are left to end

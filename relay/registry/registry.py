@@ -21,6 +21,7 @@ class Registry:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.seconds = database.seconds  # of transactions, by whether they may write
         self.people = People(database)
         self.workspaces = Workspaces(database)
         self.members = Members(database)
@@ -43,10 +44,10 @@ class Registry:
             raise
         return cls(database)
 
-    async def close(self) -> None:
     async def charter(self, now_ms: int) -> Charter:
         """Which registry this is."""
         return await which(self._database, now_ms)
 
+    async def close(self) -> None:
         """Close every connection; the registry cannot be used afterwards."""
         await self._database.close()

@@ -241,6 +241,20 @@ def binary(message: bytes) -> bytes:
     return frame(BINARY, message)
 
 
+def count(ready: bytes) -> int:
+    """How many frames made here are joined in these bytes; what is no frame ends the count."""
+    found, at, last = 0, 0, len(ready) - SHORTEST_BYTES
+    while at <= last:
+        size = ready[at + 1]
+        if size == IN_16_BITS:
+            size = WIDE_16.size + int.from_bytes(ready[at + 2 : at + 4], "big")
+        elif size == IN_64_BITS:
+            size = WIDE_64.size + int.from_bytes(ready[at + 2 : at + 10], "big")
+        at += SHORTEST_BYTES + size
+        found += 1
+    return found
+
+
 def close_body(code: int, reason: str) -> bytes:
     """The payload of a close frame; as much of the reason as fits in whole characters."""
     assert code in SENDABLE, f"{code} is never sent"

@@ -14,7 +14,9 @@ from redis.exceptions import MovedError, ReadOnlyError
 from redis.exceptions import TimeoutError as NoAnswer
 
 from relay.errors import Unavailable
+from relay.rules import metrics
 from relay.rules.limits import PIPELINED_COMMANDS
+from relay.rules.tally import Tally
 from relay.store.connection import ANSWER_SECONDS, hand_over
 from relay.store.servers import Place, place_anew
 from relay.store.sharded import key_of
@@ -30,6 +32,7 @@ class Line(asyncio.Protocol):
     """One RESP3 connection, whose answers come in the order of the questions."""
 
     def __init__(self) -> None:
+        self.seconds = Tally(metrics.REDIS_SECONDS)  # of the round trips
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(encoding="utf-8")
         self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()  # and since when, monotonic seconds
@@ -82,7 +85,8 @@ class Line(asyncio.Protocol):
             self.abort()
 
     def _answer(self, answer: Any) -> None:
-        future, _ = self._asked.popleft()
+        future, asked = self._asked.popleft()
+        self.seconds.add(self._loop.time() - asked)
         if isinstance(answer, hiredis.ReplyError):
             answer = BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]
             if isinstance(answer, ReadOnlyError):
@@ -121,6 +125,7 @@ class Line(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         while self._asked:
             future, _ = self._asked.popleft()
+            self.seconds.miss()
             if not future.done():
                 future.set_exception(error)
 
@@ -130,6 +135,7 @@ class Pipeline:
 
     def __init__(self, url: str) -> None:
         self.limited: Callable[[str], None] = lambda limit: None  # set once, by the node that counts its limits
+        self.seconds = Tally(metrics.REDIS_SECONDS)
         self._servers = servers(url)
         self._lines: dict[Place, Line] = {}
         self._connecting: dict[Place, asyncio.Future[Line]] = {}  # attempts, each shared by all who need it
@@ -194,6 +200,7 @@ class Pipeline:
             raise
         finally:
             del self._connecting[place]
+        line.seconds = self.seconds
         attempt.set_result(line)
         return line
 

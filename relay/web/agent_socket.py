@@ -143,7 +143,8 @@ class AgentConversation:
             for boot in doors.membership.boots():
                 doors.router.replace_there(agent, boot)
         self._state = "admitted"
-        agent.heard = self._loop.time()
+        said, agent.heard = agent.heard, self._loop.time()
+        doors.hello_seconds.add(agent.heard - said)
         agent.send(
             m.AgentWelcome(
                 connection=admitted.fence.connection,
@@ -249,6 +250,8 @@ class AgentConversation:
         doors.hellos.end(self)
         doors.left("agent", code)
         doors.log.info("an agent left", machine=token.machine, workspace=token.workspace, code=code, reason=reason)
+        if self._state != "admitted" and self._socket.closing is not None:
+            doors.meters.refused("agent", self._socket.closing.reason)
         if agent is None:
             return
         revoked = self._socket.closing is Close.MACHINE_REVOKED

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 from relay import PROTOCOL
 from relay.errors import BadToken, Forbidden, Invalid, LimitReached, Offline, RelayError
 from relay.node.hub import Attachment, Browser
+from relay.node.outcomes import outcome
 from relay.node.socket import Carrier
 from relay.rules import access, ids
 from relay.rules import messages as m
@@ -26,7 +27,7 @@ from relay.web.sockets import Doors
 async def browser_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> BrowserConversation:
     """Who listens to a browser with a sound credential; raises `BadToken` or `Forbidden` at the door."""
     identity, claim = await _who(doors, websocket)
-    browser = Browser(socket, identity, claim)
+    browser = Browser(socket, identity, claim, doors.hub.outcomes)
     doors.hub.browsers.add(browser)  # first in, then checked: a change of access from now on finds it
     try:
         checked = await doors.parts.authenticator.by_claim(claim)
@@ -208,6 +209,13 @@ class BrowserConversation:
         await self._ask(ask, "sessions", "watch")
 
     async def _attach(self, ask: m.Attach) -> None:
+        try:
+            await self._start_attach(ask)
+        except Exception as error:
+            self._browser.outcomes.attaches[outcome(error)] += 1
+            raise
+
+    async def _start_attach(self, ask: m.Attach) -> None:
         row = await self._allowed(ask.machine, "drive" if ask.mode == "drive" else "watch")
 
         async def check(attachment: Attachment) -> None:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-# From a cached answer to one that waited for other nodes; the goals for lists are 30 and 100 ms.
-BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+from relay.instruments import Instruments
+from relay.rules import metrics
+from relay.rules.tally import Tally
 
 
 class Measures:
     """What REST counts; calls and statuses are few and known, so no label grows with use."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._answers = Counter("relay_rest_answers", "REST answers", ["call", "status"], registry=registry)
-        self._seconds = Histogram(
-            "relay_rest_seconds", "Time to a REST answer", ["call"], registry=registry, buckets=BUCKETS_SECONDS
-        )
+        self._instruments = Instruments(registry, (metrics.REST_ANSWERS, metrics.REST))
+        self._answers = self._instruments.counts(metrics.REST_ANSWERS)
+        self._seconds: dict[str, Tally] = {}
 
     def answered(self, call: str, status: int, seconds: float) -> None:
         """Counts one answer."""
-        self._answers.labels(call, str(status)).inc()
-        self._seconds.labels(call).observe(seconds)
+        self._answers[call, str(status)] += 1
+        tally = self._seconds.get(call)
+        if tally is None:
+            tally = self._seconds[call] = self._instruments.tally(metrics.REST, call)
+        tally.add(seconds)
 
 
 def create_metrics(registry: CollectorRegistry) -> Starlette:

@@ -29,6 +29,8 @@ from relay.node.meters import Meters
 from relay.node.mirror import Mirror
 from relay.node.router import Router
 from relay.node.socket import Carrier, Listener
+from relay.rules import metrics
+from relay.rules.tally import Tally
 from relay.rules.timing import HELLO_SECONDS
 from relay.web.asgi_socket import AsgiSocket
 from relay.web.parts import Parts
@@ -59,6 +61,11 @@ class Doors:
     def admissions(self) -> Admissions:
         """Where agents are announced."""
         return Admissions(self.parts.presence, self.carriage.errands)
+
+    @cached_property
+    def hello_seconds(self) -> Tally:
+        """From agents' hellos to their welcomes."""
+        return self.meters.tally(metrics.HELLO)
 
     @cached_property
     def log(self) -> structlog.typing.FilteringBoundLogger:
@@ -127,6 +134,7 @@ class Entrance:
         wait_seconds = doors.bucket.wait_seconds(asyncio.get_running_loop().time())
         if wait_seconds:
             doors.meters.limited("RELAY_HANDSHAKES")
+            doors.meters.refused(self._role, "too-fast")
             headers = {"retry-after": str(math.ceil(wait_seconds))}
             await websocket.send_denial_response(Response(status_code=503, headers=headers))
             return
@@ -144,16 +152,17 @@ class Entrance:
         try:
             if refusal is None:
                 return await self._conversation(self._doors, websocket, socket)
-            socket.close(refusal)
         except RelayError as error:
-            socket.close(error.close)
+            refusal = error.close
         except Exception:
             self._doors.log.exception("nobody could speak with a peer")
-            socket.close(Close.INTERNAL)
+            refusal = Close.INTERNAL
         except asyncio.CancelledError:
             self._doors.left(self._role, Close.INTERNAL)
             socket.close(Close.INTERNAL)
             raise
+        socket.close(refusal)
+        self._doors.meters.refused(self._role, refusal.reason)
         return Leaving(self._doors, self._role)
 
 

@@ -25,6 +25,8 @@ class Peer:
         self.payloads.append(payload)
         self.pinged.append(self.ticks.now)
 
+    backlog_bytes = 0
+
     def check_pong(self) -> None:
         """Note it, if there was a ping."""
         if self.pinged:

@@ -283,3 +283,14 @@ def test_masks_come_off_without_the_compiled_function_too(monkeypatch: pytest.Mo
     assert slow._unmask is not websocket._unmask
     payload = bytes(range(1, 161))[:size]
     assert slow.Reader(LIMIT_BYTES).feed(HELLO + whole(BINARY, payload)) == [(TEXT, b"Hello"), (BINARY, payload)]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [125], [126], [65_535], [65_536], [1, 200, 70_000, 0]])
+def test_frames_that_were_joined_are_counted_without_being_read(sizes: list[int]) -> None:
+    joined = b"".join(websocket.binary(bytes([255]) * size) for size in sizes)
+    assert websocket.count(joined) == len(sizes)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x82", b"\x82\x7e", b"\x82\x7f\xff", b"what is no frame at all"])
+def test_to_count_what_is_no_frame_comes_to_an_end(garbage: bytes) -> None:
+    assert websocket.count(garbage) <= len(garbage)
