@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import loadtests.bench.command
 import loadtests.chaos.command
 import loadtests.fleet
 import loadtests.storm.command
+from loadtests.engine.command import Command
+from loadtests.scenarios.deploy import Deploy
+from loadtests.scenarios.fanout import Fanout
+from loadtests.scenarios.terminals import Terminals
 
-SCENARIOS = {
+
+class Runnable(Protocol):
+    """What a scenario offers to the command line; its docstring begins with what it is for."""
+
+    def arguments(self, given: Sequence[str]) -> argparse.Namespace:
+        """Its options."""
+
+    async def run(self, options: argparse.Namespace) -> int:
+        """Run it; the exit code."""
+
+
+SCENARIOS: Mapping[str, Runnable] = {
     "bench": loadtests.bench.command,
     "chaos": loadtests.chaos.command,
+    "deploy": Command(Deploy()),
+    "fanout": Command(Fanout()),
     "fleet": loadtests.fleet,
     "storm": loadtests.storm.command,
+    "terminals": Command(Terminals()),
 }
 USAGE = 64
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,8 @@ class Servers:
     database_url: str = ""
     secret: str = ""
     pids: Mapping[str, int] = field(default_factory=dict)  # by part: engine, node-1, ..., sweeper, sweeper-2, ...
+    pids_now: Callable[[], Mapping[str, int]] = dict  # the same after parts have ended and come back
+    metrics: Mapping[str, str] = field(default_factory=dict)  # by node: where it serves its metrics, if it was asked to
 
     @property
     def ours(self) -> bool:
@@ -43,6 +45,7 @@ class Asked:
     program: tuple[str, ...] = ()  # what is run as a node; empty: `relay node`
     sweepers: int = 1
     ends: frozenset[int] = frozenset()  # exit codes after which a node is not started again
+    metrics: bool = False  # whether nodes serve their metrics
 
 
 @asynccontextmanager
@@ -50,7 +53,9 @@ async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Serve
     """An engine, so many nodes and sweepers in a folder that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="relay-load-") as path:
         folder = DataFolder(Path(path) / "data")
-        plan = Plan(nodes, free_ports(nodes), folder.path, open_browser=False)
+        first = free_ports(2 * nodes if asked.metrics else nodes)
+        plan = Plan(nodes, first, folder.path, open_browser=False)
+        metrics = {f"node-{index + 1}": first + nodes + index for index in range(nodes)} if asked.metrics else {}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
         cluster = Cluster(plan, folder, kept | {"RELAY_LOG_LEVEL": "warning"})
         with folder.held():
@@ -63,6 +68,8 @@ async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Serve
                 for index in range(nodes):
                     node = cluster.node(index, redis_url)
                     environ = {**node.environ, **asked.told}
+                    if asked.metrics:
+                        environ["RELAY_METRICS_PORT"] = str(metrics[node.name])
                     node = replace(node, environ=environ, command=asked.program or node.command)
                     await supervisor.start(replace(node, final=node.final | asked.ends))
                 for index in range(asked.sweepers):
@@ -79,6 +86,8 @@ async def own_servers(nodes: int, asked: Asked = Asked()) -> AsyncIterator[Serve
                     cluster.database_url,
                     secret,
                     supervisor.pids,
+                    lambda: supervisor.pids,
+                    {name: f"http://127.0.0.1:{port}/metrics" for name, port in metrics.items()},
                 )
 
 

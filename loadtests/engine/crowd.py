@@ -1,0 +1,162 @@
+"""Starts the processes that play machines and people, orders them about, and adds up what they tell each second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, NamedTuple
+
+from loadtests.engine.generator import LINE_BYTES
+from loadtests.engine.machine import Seat
+from loadtests.engine.person import Chair
+
+END_SECONDS = 10.0
+FIRST_SOURCE = 10  # of 127.0.0.x: the generators' addresses on this host, so that each has 28,000 ports of its own
+
+
+class Second(NamedTuple):
+    """What one process told of one second."""
+
+    took: dict[str, list[tuple[int, int]]]
+    counts: dict[str, Any]
+    connected: dict[str, int]
+
+
+class Parts(NamedTuple):
+    """Who is to be played, and against whom."""
+
+    urls: list[str]
+    seats: Sequence[Seat]
+    chairs: Sequence[Chair]
+    removes: bool  # machines ask to be forgotten when they leave
+    local: bool  # the relay is on this host
+
+
+class Crowd:
+    """All processes of the load. `failed` is told when one ends or cannot do as ordered."""
+
+    def __init__(self, processes: Sequence[asyncio.subprocess.Process]) -> None:
+        self.seconds: dict[int, dict[int, Second]] = defaultdict(dict)  # by second, by process
+        self.cpu_seconds: dict[int, float] = dict.fromkeys(range(len(processes)), 0.0)
+        self.on_second: Callable[[int], None] = lambda number: None
+        self._processes = processes
+        self._numbers = count(1)
+        self._answers: dict[tuple[int, int], asyncio.Future[Any]] = {}
+        self._ready = [asyncio.get_running_loop().create_future() for _ in processes]
+        self._listening = [asyncio.create_task(self._listen(index)) for index in range(len(processes))]
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes."""
+        return [process.pid for process in self._processes]
+
+    async def ready(self) -> None:
+        """Wait until all have begun; raises `ChildProcessError`."""
+        await asyncio.gather(*self._ready)
+
+    def begin(self, began: float) -> None:
+        """Count seconds from this moment of the monotonic clock on."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(began).encode() + b"\n")
+
+    async def order(self, name: str, **told: Any) -> list[Any]:
+        """Let all do this; their answers. Raises `ChildProcessError` if one cannot."""
+        return await asyncio.gather(*(self._ordered(index, name, told) for index in range(len(self._processes))))
+
+    async def shared(self, name: str, rate: float, **told: Any) -> list[Any]:
+        """The same with a rate that they share."""
+        return await self.order(name, rate=rate / len(self._processes), **told)
+
+    async def _ordered(self, index: int, name: str, told: dict[str, Any]) -> Any:
+        number = next(self._numbers)
+        answer = self._answers[index, number] = asyncio.get_running_loop().create_future()
+        stdin = self._processes[index].stdin
+        assert stdin is not None
+        if self._listening[index].done():
+            raise ChildProcessError("a process of the load has ended")
+        stdin.write(json.dumps({"id": number, "do": name, **told}).encode() + b"\n")
+        return await answer
+
+    async def _listen(self, index: int) -> None:
+        stdout = self._processes[index].stdout
+        assert stdout is not None
+        while line := await stdout.readline():
+            told = json.loads(line)
+            if "second" in told:
+                self.seconds[told["second"]][index] = Second(told["took"], told["counts"], told["connected"])
+                self.cpu_seconds[index] = told["cpu"]
+                self.on_second(told["second"])
+            elif "ready" in told:
+                self._ready[index].set_result(None)
+            elif "failed" in told:
+                self._answer(index, told["id"]).set_exception(ChildProcessError(told["failed"]))
+            else:
+                self._answer(index, told["id"]).set_result(told["result"])
+        ended = ChildProcessError("a process of the load has ended")
+        for waiting in (self._ready[index], *(each for (who, _), each in self._answers.items() if who == index)):
+            if not waiting.done():
+                waiting.set_exception(ended)
+
+    def _answer(self, index: int, number: int) -> asyncio.Future[Any]:
+        """Who waits for this answer, or somebody in their place if they wait no more."""
+        waiting = self._answers.pop((index, number))
+        return asyncio.get_running_loop().create_future() if waiting.done() else waiting
+
+    async def end(self) -> None:
+        """End all processes, by asking first."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.close()
+        for process in self._processes:
+            try:
+                async with asyncio.timeout(END_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        await asyncio.gather(*self._listening)
+        for waiting in self._ready:
+            waiting.exception()
+
+
+@asynccontextmanager
+async def crowd(parts: Parts, processes: int, seed: int) -> AsyncIterator[Crowd]:
+    """So many processes that share the peers and end with us."""
+    started: list[asyncio.subprocess.Process] = []
+    all_of_them: Crowd | None = None
+    try:
+        for index in range(processes):
+            # In a session of its own, as each node is: Linux may share out processors by session, and peers that wait
+            # behind whoever watches them would look like a slow relay.
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "loadtests.engine.generator",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES, start_new_session=True,
+            )  # fmt: skip
+            started.append(process)
+            assert process.stdin is not None
+            told = {
+                "urls": parts.urls,
+                "seed": f"{seed}-{index}",
+                "source": f"127.0.0.{FIRST_SOURCE + index}" if parts.local else "",
+                "removes": parts.removes,
+                "seats": parts.seats[index::processes],
+                "chairs": parts.chairs[index::processes],
+            }
+            process.stdin.write(json.dumps(told).encode() + b"\n")
+            await process.stdin.drain()
+        all_of_them = Crowd(started)
+        await all_of_them.ready()
+        yield all_of_them
+    finally:
+        if all_of_them is not None:
+            await all_of_them.end()
+        for process in started:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()

@@ -1,0 +1,159 @@
+"""Plays one person's browser: attaches to sessions, follows a workspace, asks, and stays by the real client's rules."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from loadtests.engine.line import Line
+from loadtests.engine.peer import Peer, World
+from loadtests.engine.view import Target, View
+from relay.client.addresses import usable
+from relay.client.connection import BACK_OFF_SECONDS
+from relay.client.dial import BROWSER_PATH
+from relay.rules import frames, ids
+from relay.rules import messages as m
+from relay.rules.machine import Machine
+
+MICROSECONDS = 1_000_000
+UNASKED_MOST = 10_000  # questions that wait for the one before; beyond it the load is void
+
+
+class Chair(NamedTuple):
+    """Who one browser is, and what it looks at."""
+
+    client: str
+    token: str
+    targets: tuple[Target, ...] = ()
+    workspace: str = ""  # whose machines it follows
+    slow: bool = False  # it stops reading once it is attached to everything
+
+
+class Person(Peer):
+    """One browser."""
+
+    role, path, steps = "browser", BROWSER_PATH, BACK_OFF_SECONDS
+
+    def __init__(self, chair: Chair, world: World) -> None:
+        super().__init__(chair.client, chair.token, world)
+        self.chair = chair
+        self.slow = chair.slow
+        self.views = [View(self, target) for target in chair.targets]
+        self._by_raw = {ids.raw(view.target.session): view for view in self.views}
+        self._by_id = {view.target.session: view for view in self.views}
+        self._asked: dict[int, View] = {}
+        self._refs = 1
+        self._unasked: deque[float] = deque()  # dues of questions that wait for an answer to the one before
+        self._asking = False
+
+    # --- what a person does ------------------------------------------------------------------------------------------
+
+    def ask(self, due: float) -> None:
+        """Ask the node for a sign of life; one question at a time, and each counts from when it was due."""
+        if len(self._unasked) < UNASKED_MOST:
+            self._unasked.append(due)
+            self._ask_on()
+        else:
+            self.world.tally.errors["browser: a node answered nothing for so long that questions were dropped"] += 1
+
+    def _ask_on(self) -> None:
+        if self._unasked and not self._asking and self.line is not None:
+            self._asking = True
+            self.line.tell(m.Ping(at=int(self._unasked[0] * MICROSECONDS)))
+
+    def ref(self, view: View) -> int:
+        """A fresh number."""
+        self._refs += 1
+        self._asked[self._refs] = view
+        return self._refs
+
+    # --- a peer's life -----------------------------------------------------------------------------------------------
+
+    def hello(self) -> m.BrowserHello:
+        """Under the client id that names what it types."""
+        return m.BrowserHello(client=self.chair.client, label="load test")
+
+    def welcomed(self, line: Line, text: bytes) -> bool:
+        """Attach to everything, again if need be."""
+        welcome = m.to_browser(text)
+        if not isinstance(welcome, m.BrowserWelcome):
+            return False
+        self.nodes = list(dict.fromkeys([*self.world.urls, *usable(welcome.nodes, self.world.urls[0])]))
+        self.line = line
+        if self.chair.workspace:
+            line.tell(m.Subscribe(ref=1, workspace=self.chair.workspace))
+        for view in self.views:
+            view.attach()
+        self._asking = False
+        self._ask_on()
+        return True
+
+    def lost(self) -> None:
+        """Nothing is attached any more."""
+        self._asked.clear()
+        for view in self.views:
+            view.dropped()
+
+    async def replacement(self) -> Line | None:
+        """Browsers do not move by themselves."""
+        return None
+
+    # --- what the relay says -----------------------------------------------------------------------------------------
+
+    def heard(self, text: bytes) -> None:
+        """A control message."""
+        match m.to_browser(text):
+            case m.Pong(at=at):
+                self._answered(at)
+            case m.BrowserAttaching() as told:
+                view = self._asked.pop(told.ref, None)
+                if view is not None:
+                    view.attaching(told)
+            case m.Attached() | m.Detached() | m.InputRefused() as told:
+                self._tell_view(told)
+            case m.ErrorMessage() as error:
+                view = self._asked.pop(error.ref, None) if error.ref is not None else None
+                if view is not None:
+                    view.refused(error)
+                else:
+                    self.world.tally.errors[f"browser: {error.code}"] += 1
+            case m.Snapshot(machines=machines):
+                self._look(machines)
+            case m.MachineChanged(machine=machine):
+                self._look([machine])
+
+    def _look(self, machines: Sequence[Machine]) -> None:
+        tally = self.world.tally
+        tally.begun["machines told"] += len(machines)
+        away = sum(not machine.online for machine in machines)
+        if away:
+            tally.begun["machines told offline"] += away
+
+    def _tell_view(self, told: m.Attached | m.Detached | m.InputRefused) -> None:
+        view = self._by_id.get(told.session)
+        if view is None:
+            return
+        match told:
+            case m.Attached():
+                view.attached(told)
+                if self.slow and self.line is not None and all(each.live for each in self.views):
+                    self.line.stop_reading()
+            case m.Detached():
+                view.detached(told)
+            case m.InputRefused():
+                view.input_refused(told)
+
+    def _answered(self, at: int) -> None:
+        self._asking = False
+        if self._unasked and at == int(self._unasked[0] * MICROSECONDS):
+            self.world.tally.took["ping"].append(time.monotonic() - self._unasked.popleft())
+        self._ask_on()
+
+    def given(self, line: Line, frame: bytes) -> None:
+        """A frame of one of the sessions."""
+        kind, _, attachment, epoch, session, sequence = frames.HEADER.unpack_from(frame)
+        view = self._by_raw.get(session)
+        if view is not None and line is self.line:
+            view.given(kind, attachment, epoch, sequence, frame)

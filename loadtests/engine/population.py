@@ -1,0 +1,117 @@
+"""Registers the machines of a run through REST, and seats people in front of their sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import cycle, islice
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from loadtests.engine.machine import Seat
+from loadtests.engine.person import Chair
+from loadtests.engine.target import Target
+from loadtests.engine.view import Target as Session
+from relay.client.api import Api, api
+from relay.errors import Unavailable
+from relay.rules import limits
+from relay.rules.messages import Mode
+
+AT_ONCE = 8  # registrations under way: each is a transaction of the registry, which is not what is measured
+TRIES = 10
+AGAIN_SECONDS = 1.0
+NAME_CHARACTERS = 6
+
+
+class Machines(NamedTuple):
+    """So many machines that are alike."""
+
+    number: int
+    sessions: int = 0  # on each
+    beat_seconds: float = 0.0  # 0: as the relay says
+    echoes: bool = False
+
+
+class People(NamedTuple):
+    """So many browsers that are alike."""
+
+    number: int
+    sessions: int = 0  # that each is attached to
+    mode: Mode = "watch"
+    follows: bool = False  # a workspace's machines
+    slow: bool = False
+
+
+class Population(NamedTuple):
+    """Everybody in a run."""
+
+    seats: list[Seat]
+    chairs: list[Chair]
+
+
+async def populate(
+    target: Target, machines: Sequence[Machines], people: Sequence[People], tell: Callable[[int], None]
+) -> Population:
+    """Everybody, registered; `tell` hears how many machines are. People take sessions in turn, each those behind the
+    ones of the person before, so that with as many people as sessions everyone has their own. Raises `RelayError`."""
+    async with api(target.urls, target.token) as caller:
+        workspaces = await _workspaces(caller, target, sum(kind.number for kind in machines))
+        seats = [seat async for seat in _registered(caller, machines, workspaces, tell)]
+    sessions = [(seat.id, session) for seat in seats for session in seat.sessions]
+    chairs: list[Chair] = []
+    homes = cycle(workspaces)
+    for kind in people:
+        turns: Iterator[tuple[str, str]] = cycle(sessions)
+        for _ in range(kind.number):
+            chosen = [Session(machine, session, kind.mode) for machine, session in islice(turns, kind.sessions)]
+            follows = next(homes) if kind.follows else ""
+            chairs.append(Chair(f"load-{secrets.token_hex(8)}", target.token, tuple(chosen), follows, kind.slow))
+    return Population(seats, chairs)
+
+
+async def _workspaces(caller: Api, target: Target, machines: int) -> list[str]:
+    """Workspaces for so many machines; a run of many makes its own beside the one that it was given."""
+    needed = -(-machines // limits.MACHINES_PER_WORKSPACE) or 1
+    found = [target.workspace]
+    name = f"load test {secrets.token_hex(NAME_CHARACTERS // 2)}"
+    for number in range(1, needed):
+        found.append((await caller.request("POST", "/api/workspaces", body={"name": f"{name} {number}"}))["id"])
+    return found
+
+
+async def _registered(
+    caller: Api, machines: Sequence[Machines], workspaces: list[str], tell: Callable[[int], None]
+) -> AsyncIterator[Seat]:
+    run = secrets.token_hex(NAME_CHARACTERS // 2)
+    homes = cycle(workspaces)
+    kinds = [kind for kind in machines for _ in range(kind.number)]
+    done = 0
+
+    async def register(number: int, kind: Machines, workspace: str) -> Seat:
+        name, instance = f"load-{run}-{number}", str(uuid4())
+        hostname = f"{name}.example.internal"
+        body = {"name": name, "hostname": hostname, "version": "1.0.0", "instanceId": instance, "ephemeral": True}
+        answer = await _persistently(lambda: caller.request("POST", "/api/machines", {"workspace": workspace}, body))
+        sessions = tuple(str(uuid4()) for _ in range(kind.sessions))
+        token = str(answer["machineToken"])
+        return Seat(answer["machine"]["id"], name, hostname, instance, token, sessions, kind.beat_seconds, kind.echoes)
+
+    for start in range(0, len(kinds), AT_ONCE):
+        some = enumerate(kinds[start : start + AT_ONCE], start)
+        for seat in await asyncio.gather(*(register(number, kind, next(homes)) for number, kind in some)):
+            done += 1
+            yield seat
+        tell(done)
+
+
+async def _persistently(call: Callable[[], Awaitable[Any]]) -> Any:
+    """Its answer; asked again while the relay says "not now". Registering an instance again finds the same machine."""
+    for left in reversed(range(TRIES)):
+        try:
+            return await call()
+        except Unavailable:
+            if not left:
+                raise
+            await asyncio.sleep(AGAIN_SECONDS)
+    raise AssertionError("unreachable")
