@@ -150,8 +150,8 @@ class Agent:
     async def _stay(self, link: Link, back_off: BackOff) -> Closed:
         """Serve on this connection and on those that follow it by `move`; how the last one ended."""
         clock = self._surroundings.clock
+        since = clock.monotonic()  # moves are no new beginning: it was somewhere all the time
         while True:
-            since = clock.monotonic()
             self._adopt(link)
             try:
                 end = await link.run()
@@ -217,14 +217,15 @@ class Agent:
     async def _move(self, old: Link, nodes: list[str]) -> Link | None:
         """Connect elsewhere and only then let go of the old connection; None if nobody there takes us."""
         back_off = BackOff(random=self._surroundings.random)
-        for _ in range(MOVE_ATTEMPTS):
+        for attempt in range(1, MOVE_ATTEMPTS + 1):
             try:
                 named = usable(nodes, self._identity.enrolment.url)
                 others = [node for node in named if node != old.node]
                 link = await self._connect(others or named)  # behind a balancer there is one address, and it chooses
             except RelayError as error:
                 structlog.get_logger().warning("cannot move yet", why=error.message)
-                await self._surroundings.clock.sleep(back_off.after(error))
+                if attempt < MOVE_ATTEMPTS:
+                    await self._surroundings.clock.sleep(back_off.after(error))
             else:
                 assert self._tasks is not None
                 self._tasks.create_task(old.leave("moved"))
@@ -263,6 +264,10 @@ class Agent:
                     assert self._tasks is not None
                     structlog.get_logger().info("asked to move", nodes=len(nodes))
                     self._moving = self._tasks.create_task(self._move(link, nodes))
+            case m.Nodes(nodes=nodes):
+                assert self._tasks is not None
+                self._identity.learned(nodes)
+                self._tasks.create_task(self._identity.save())
             case m.Notice(code=code, message=text):
                 structlog.get_logger().warning(text, code=code)
             case m.ErrorMessage(code=code, message=text):

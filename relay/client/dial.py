@@ -30,6 +30,10 @@ NODES_KEPT = 32  # addresses remembered; more nodes than this are found through 
 # At most, however often we were refused: so says a node that has no Redis at the moment, and a machine that stays away
 # for longer than the grace of one whose socket dropped is said to be offline for it.
 CAPACITY_SECONDS = timing.DROPPED_SECONDS / 2
+# A peer that a node took, however briefly, goes no further up the steps: of an agent's that is 5 s. Its machine is not
+# said to be offline then, however often a balancer or a row of dying nodes cuts it off; the long steps are for a relay
+# that takes nobody.
+WELCOMED_FAILURES = 2
 SHED_JITTER = 0.2  # each waits up to this part longer, since all who were told the same second would return in it
 NO_CLOSE_FRAME = 1006  # what the WebSocket standard calls a socket that ended without a word
 
@@ -229,6 +233,7 @@ class BackOff:
         self._steps = steps
         self._random = random or SystemRandom()
         self._failures = 0
+        self._welcomed = False  # since the last wait
         self._hint: float | None = None
 
     def next(self) -> float:
@@ -245,6 +250,7 @@ class BackOff:
     def after(self, end: RelayError) -> float:
         """Seconds to wait after this end: soon for 4200-4299, the longer part of a grown step for 4100-4199, and never
         less than what a busy node asked for."""
+        welcomed, self._welcomed = self._welcomed, False
         if isinstance(end, Shed):
             return end.again_seconds * (1 + self._random.uniform(0, SHED_JITTER))
         if isinstance(end, ClosedSoon) and 4200 <= end.close_code < 4300:
@@ -257,10 +263,13 @@ class BackOff:
                 step = min(step, CAPACITY_SECONDS)
             hint, self._hint = self._hint, None
             return hint if hint is not None else step / 2 + self._random.uniform(0, step / 2)
+        if welcomed:
+            self._failures = min(self._failures, WELCOMED_FAILURES)
         return self.next()
 
     def connected_for(self, seconds: float) -> None:
-        """Start from the first step again, if the connection that just ended was a stable one."""
+        """A connection that just ended was welcomed so long before; after a stable one start from the first step."""
+        self._welcomed = True
         if seconds >= timing.STABLE_SECONDS:
             self._failures = 0
 

@@ -53,7 +53,11 @@ class Impatient(Clock):
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.skipped = 0.0  # seconds that passed because a test says so
         self._slept = asyncio.Event()
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.skipped
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

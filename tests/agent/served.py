@@ -36,6 +36,7 @@ class Served:
         self.hostname = "mac.local"
         self.stop = asyncio.Event()
         self.ephemeral = False
+        self.random = Random(1)
         self._running: asyncio.Task[Leave] | None = None
 
     @property
@@ -58,7 +59,7 @@ class Served:
         try:
             host = Host(Account("jane", str(self.folder), "/bin/sh"), VARIABLES)
             sessions = Sessions(epoch, switch, self.clock, host, history)
-            surroundings = Surroundings(self.clock, Random(1), lambda: self.hostname)
+            surroundings = Surroundings(self.clock, self.random, lambda: self.hostname)
             parts = Wiring(self.profile, sessions, history, switch, surroundings)
             agent = Agent(self.enrolment, [self.url], parts, ephemeral=self.ephemeral)
             return await agent.run(self.stop)

@@ -40,6 +40,18 @@ async def test_a_node_that_it_heard_of_is_as_good_as_the_one_it_knew(agent: Serv
     assert again.hello.generation == 101
 
 
+async def test_a_node_that_its_own_heard_of_later_is_as_good_as_the_one_it_knew(
+    agent: Served, one: Node, two: Node
+) -> None:
+    one.nodes = [one.url]
+    visit = await one.visit()
+    await visit.tell(m.Nodes(nodes=[one.url, two.url]))
+    await visit.until(lambda: agent.enrolment.nodes == (one.url, two.url))
+    one.refuses = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
+    visit.cut()
+    await two.visit()
+
+
 async def test_it_beats_as_often_as_it_is_told_and_never_late(agent: Served, one: Node) -> None:
     one.beat_seconds = 7.0
     visit = await one.visit()
@@ -188,6 +200,19 @@ async def test_any_other_end_brings_it_back(agent: Served, one: Node, end: Calla
     again = await one.visit(2)
     assert again.hello is not None
     assert again.hello.generation == 101
+
+
+async def test_nodes_that_die_under_it_one_after_the_other_cost_the_first_steps_and_never_the_long_ones(
+    agent: Served, one: Node
+) -> None:
+    for number in range(1, 7):
+        (await one.visit(number)).cut()
+    await one.visit(7)
+    steps = timing.AGENT_BACK_OFF_SECONDS
+    assert len(agent.waits) == 6
+    assert agent.waits[0] <= steps[0]
+    assert agent.waits[1] <= steps[1]
+    assert all(wait <= steps[2] for wait in agent.waits[2:])
 
 
 async def test_a_relay_that_cannot_be_reached_is_tried_again_and_again(agent: Served, one: Node) -> None:

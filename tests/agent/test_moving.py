@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from pathlib import Path
+from random import Random
 
+from relay.agent.agent import MOVE_ATTEMPTS
 from relay.errors import Close
 from relay.rules import messages as m
+from relay.rules import timing
 from tests.agent.node import Node
 from tests.agent.served import Served, attach_to, open_session
 
@@ -44,6 +48,50 @@ async def test_when_nobody_takes_it_it_stays(agent: Served, one: Node, two: Node
     await visit.tell(m.Move(nodes=[two.url], within_seconds=10))
     assert (await visit.ask("sessions")).result is not None
     assert not visit.closed.is_set()
+
+
+class Long(Random):
+    """Draws nine tenths of the longest wait there is."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return 0.9 * b
+
+
+async def test_moved_by_every_node_of_a_rolling_deploy_it_never_waits_and_was_connected_all_the_time(
+    tmp_path: Path, one: Node, two: Node
+) -> None:
+    """It was cut off twice before. When the deploy is over and its node dies, that is long ago."""
+    agent = Served(tmp_path, [one])
+    agent.random = Long()
+    agent.start()
+    for number in (1, 2):
+        (await one.visit(number)).cut()
+    for number in range(3, 7):
+        here, there = (one, two) if number % 2 else (two, one)
+        visit = await here.visit(3 + (number - 3) // 2 if here is one else (number - 2) // 2)
+        agent.clock.skipped += timing.STABLE_SECONDS / 3
+        await visit.tell(m.Move(nodes=[there.url], within_seconds=10))
+        await visit.closed.wait()
+    visit = await one.visit(5)
+    assert agent.waits == [0.9 * step for step in timing.AGENT_BACK_OFF_SECONDS[:2]]
+    visit.cut()
+    await one.visit(6)
+    assert agent.waits[2:] == [0.9 * timing.AGENT_BACK_OFF_SECONDS[0]]
+    await agent.stopped()
+
+
+async def test_closed_by_nodes_that_drain_before_it_could_move_it_is_back_within_the_first_step_each_time(
+    agent: Served, one: Node, two: Node
+) -> None:
+    two.refuses = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
+    for number in range(1, 5):
+        visit = await one.visit(number)
+        await visit.tell(m.Move(nodes=[two.url], within_seconds=10))
+        await agent.clock.until(lambda number=number: two.refusals == number * MOVE_ATTEMPTS)  # type: ignore[misc]
+        before = len(agent.waits)
+        await visit.close(Close.DRAINING, "draining")
+        await one.visit(number + 1)
+        assert max(agent.waits[before:]) <= timing.AGENT_BACK_OFF_SECONDS[0]
 
 
 async def test_behind_a_balancer_it_dials_the_one_address_that_there_is(agent: Served, one: Node) -> None:

@@ -243,6 +243,19 @@ def test_a_stable_connection_starts_the_waits_anew_and_a_short_one_does_not() ->
     assert back_off.next() == 1.0
 
 
+def test_whoever_is_taken_again_and_again_never_waits_for_as_long_as_one_whom_nobody_takes() -> None:
+    back_off = BackOff(timing.AGENT_BACK_OFF_SECONDS, random=Longest())
+    waits = []
+    for _ in range(6):
+        back_off.connected_for(3.0)
+        waits.append(back_off.after(closed(None)))
+    assert waits == [1.0, 2.0, 5.0, 5.0, 5.0, 5.0]
+    assert max(waits) <= timing.DROPPED_SECONDS / 2, "its machine would be said to be offline"
+    assert [back_off.after(Unreachable("nobody")) for _ in range(3)] == [15.0, 30.0, 30.0]
+    back_off.connected_for(3.0)
+    assert back_off.after(closed(4101)) == 30.0  # who sends too much is another matter
+
+
 def test_a_hint_of_the_server_overrides_one_wait() -> None:
     back_off = BackOff((1.0, 2.0), random=Longest())
     back_off.hint(9.0)
