@@ -61,15 +61,20 @@ def certificate(folder: Path) -> Path:
     return both
 
 
+def source(name: str) -> Path:
+    """The committed configuration."""
+    return CONFIGURATIONS / {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "caddy": "Caddyfile"}[name]
+
+
 def rendered(name: str, ground: Ground) -> Path:
     """The committed configuration with the test's ports and paths in place of production's, each of which is there
     exactly once."""
-    source = CONFIGURATIONS / {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "caddy": "Caddyfile"}[name]
-    text = source.read_text()
+    file = source(name)
+    text = file.read_text()
     for old, new in _changes(name, ground).items():
-        assert text.count(old) == 1, f"{source.name} has {old!r} {text.count(old)} times"
+        assert text.count(old) == 1, f"{file.name} has {old!r} {text.count(old)} times"
         text = text.replace(old, new)
-    written = ground.folder / source.name
+    written = ground.folder / file.name
     written.write_text(text)
     return written
 

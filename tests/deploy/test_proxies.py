@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from http import HTTPStatus
 
 import aiohttp
 import pytest
 
 from relay.client.connection import Options, connected
+from relay.rules.timing import PING_SECONDS, PONG_SECONDS, REQUEST_SECONDS, REVOKE_WAIT_SECONDS
 from tests.deploy.balanced import Balanced
-from tests.deploy.proxies import NAMES, Proxy
+from tests.deploy.proxies import NAMES, Proxy, source
 from tests.deploy.traffic import AGAIN_SECONDS, Traffic, steady, visitor
 from tests.support.bare import BareMachine
 from tests.support.cluster import START_SECONDS
 from tests.support.screen import WAIT_SECONDS, open_shell, watching
 
 pytestmark = pytest.mark.xdist_group("deploy")
+PINGS = 5  # that a proxy must outlast
+ENOUGH = 5  # requests through each proxy before and after something happens
+STRANGERS = 100  # sign-ins by code that one address begins in vain; a relay allows 20 at once
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,15 +57,88 @@ async def test_a_node_is_restarted_under_load_and_no_client_sees_an_error(balanc
             await comes_to(balanced, proxy, machine, url)
         await settled(traffic)
     for name, each in traffic.items():
-        print(f"{name}: {each.answers} answers, {each.sent_on} browsers sent on, {each.troubles}")
+        print(f"{name}: {each.asked} requests, {each.sent_on} browsers sent on, {each.troubles}")
     assert {name: each.troubles for name, each in traffic.items()} == {name: [] for name in NAMES}
     assert any(each.sent_on for each in traffic.values())
 
 
+@pytest.mark.parametrize("name", NAMES)
+async def test_clients_are_told_apart_by_the_address_that_the_proxy_saw(balanced: Balanced, name: str) -> None:
+    """One who begins too many sign-ins is turned away, whatever they say of themselves; a neighbor is not."""
+    proxy = balanced.proxies[name]
+    number = 10 * (1 + NAMES.index(name))
+    async with visitor(proxy, address=f"127.0.0.{number}") as eager:
+        for turn in range(STRANGERS):
+            forged = {
+                "x-forwarded-for": f"198.51.100.{turn}",
+                "x-real-ip": "198.51.100.1",
+                "forwarded": "for=198.51.100.1",
+            }
+            async with eager.post(proxy.url + "/api/device", headers=forged) as answer:
+                if answer.status != HTTPStatus.CREATED:
+                    break
+        assert answer.status == HTTPStatus.TOO_MANY_REQUESTS
+    async with (
+        visitor(proxy, address=f"127.0.0.{number + 1}") as neighbor,
+        neighbor.post(proxy.url + "/api/device") as answer,
+    ):
+        assert answer.status == HTTPStatus.CREATED
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_page_signs_in_over_tls_and_opens_its_socket(balanced: Balanced, name: str) -> None:
+    """Whoever comes without TLS is sent there; the socket's origin is the address of the proxy."""
+    proxy = balanced.proxies[name]
+    team = balanced.team()
+    link = team.owner("POST", f"/api/workspaces/{team.workspace}/invitations", {"role": "viewer"})
+    body = {"secret": link["url"].partition("#invite=")[2], "name": "jane"}
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=proxy.tls), cookie_jar=aiohttp.CookieJar(unsafe=True)
+    ) as page:
+        async with page.get(proxy.plain_url + "/", allow_redirects=False) as answer:
+            assert answer.status == HTTPStatus.PERMANENT_REDIRECT
+            assert answer.headers["location"].startswith("https://127.0.0.1")
+        async with page.get(proxy.url + "/") as answer:
+            assert (answer.status, answer.content_type) == (HTTPStatus.OK, "text/html")
+            assert "strict-transport-security" in answer.headers
+        headers = {"origin": proxy.url, "sec-fetch-site": "same-origin"}
+        async with page.post(proxy.url + "/api/invitations/accept", json=body, headers=headers) as answer:
+            assert answer.ok, await answer.text()
+        async with page.ws_connect(proxy.url + "/ws/browser", protocols=["relay.v1"], origin=proxy.url) as socket:
+            await socket.send_json({"type": "hello", "client": "a-page-behind-a-proxy", "label": "page"})
+            assert (await socket.receive_json())["type"] == "welcome"
+
+
+@pytest.mark.parametrize(
+    ("name", "directives"),
+    [("haproxy", ["timeout tunnel"]), ("nginx", ["proxy_read_timeout", "proxy_send_timeout"])],
+)
+def test_nobody_who_only_reads_is_cut_off(name: str, directives: list[str]) -> None:
+    """A socket that is idle is pinged, so a proxy that waits for several pings never ends one that works."""
+    text = source(name).read_text()
+    for directive in directives:
+        minutes = re.findall(rf"^\s*{directive} +(\d+)m;?$", text, re.MULTILINE)
+        assert len(minutes) == 1
+        assert int(minutes[0]) * 60 >= PINGS * (PING_SECONDS + PONG_SECONDS)
+
+
+def test_caddy_cuts_nobody_off_at_all() -> None:
+    """Its sockets have no limit unless one is set."""
+    directives = [line.split()[0] for line in source("caddy").read_text().splitlines() if line.split()]
+    assert {"stream_timeout", "read_timeout", "write_timeout", "response_header_timeout"}.isdisjoint(directives)
+
+
+def test_a_proxy_waits_longer_for_an_answer_than_a_node_does_for_the_machine() -> None:
+    """Else somebody would hear of the proxy's trouble in place of the machine's. The others wait as for sockets."""
+    found = re.search(r"timeout server (\d+)s", source("haproxy").read_text())
+    assert found is not None
+    assert int(found[1]) > REQUEST_SECONDS + REVOKE_WAIT_SECONDS
+
+
 async def settled(traffic: dict[str, Traffic]) -> None:
-    """Wait until everybody has been answered some more."""
+    """Wait until everybody has asked some more."""
     for each in traffic.values():
-        await each.is_answered(times=5)
+        await each.has_asked(ENOUGH)
 
 
 async def comes_to(balanced: Balanced, proxy: Proxy, machine: BareMachine, url: str) -> None:

@@ -26,16 +26,16 @@ class Traffic:
     def __init__(self, proxy: Proxy, changes: bool) -> None:
         self._proxy = proxy
         self._changes = changes  # whether it also asks for what may not be asked twice
-        self.answers = 0
+        self.asked = 0
         self.sent_on = 0  # browsers that heard 4200 and came back
         self.troubles: list[str] = []
-        self._answered = asyncio.Condition()
+        self._asks = asyncio.Condition()
 
-    async def is_answered(self, times: int) -> None:
-        """Wait for so many more answers."""
-        goal = self.answers + times
-        async with asyncio.timeout(ANSWER_SECONDS), self._answered:
-            await self._answered.wait_for(lambda: self.answers >= goal)
+    async def has_asked(self, times: int) -> None:
+        """Wait until it has asked so many times more, whatever the answers were."""
+        goal = self.asked + times
+        async with asyncio.timeout(ANSWER_SECONDS), self._asks:
+            await self._asks.wait_for(lambda: self.asked >= goal)
 
     async def asks(self, http: aiohttp.ClientSession) -> None:
         """Ask until cancelled."""
@@ -49,14 +49,13 @@ class Traffic:
         try:
             async with http.request(method, self._proxy.url + path) as answer:
                 await answer.read()
-            if answer.status >= 300:
+            if not answer.ok:
                 self.troubles.append(f"{method} {path}: {answer.status}")
-                return
-            async with self._answered:
-                self.answers += 1
-                self._answered.notify_all()
         except (aiohttp.ClientError, TimeoutError) as error:
             self.troubles.append(f"{method} {path}: {error!r}")
+        async with self._asks:
+            self.asked += 1
+            self._asks.notify_all()
 
     async def stays(self, http: aiohttp.ClientSession) -> None:
         """Hold a socket until cancelled; come back when it is closed."""
@@ -80,11 +79,11 @@ class Traffic:
                 self.troubles.append(f"socket: closed with {code}")
 
 
-def visitor(proxy: Proxy, token: str) -> aiohttp.ClientSession:
-    """Somebody with this token who trusts the proxy's certificate. By asyncio, for before Python 3.13 a socket with
-    TLS must not be read by one thread while another writes."""
+def visitor(proxy: Proxy, token: str = "none", address: str | None = None) -> aiohttp.ClientSession:
+    """Somebody with this token, and this address, who trusts the proxy's certificate. By asyncio, for before Python
+    3.13 a socket with TLS must not be read by one thread while another writes."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=proxy.tls),
+        connector=aiohttp.TCPConnector(ssl=proxy.tls, local_addr=(address, 0) if address else None),
         timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
         headers={"authorization": f"Bearer {token}"},
     )
