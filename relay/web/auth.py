@@ -38,6 +38,9 @@ class RegistryWatch(Protocol):
     def vouched(self) -> bool:
         """Whether what was read of it before may stand in for it."""
 
+    async def catch_up(self) -> None:
+        """Learn of everything that was changed before this call; raises `RegistryUnavailable`."""
+
 
 class Remembered(NamedTuple):
     """An identity, and until when it is believed without asking again."""
@@ -74,6 +77,18 @@ class Authenticator:
         if tokens.parse(cookie).kind != "web":
             raise BadToken("this cookie holds no browser sign-in")
         return await self.by_token(cookie)
+
+    async def anew(self, headers: Mapping[str, str], cookies: Mapping[str, str], before: Identity) -> Identity | None:
+        """Who sent a request that was just refused, if another node gave them something in this moment; None if not.
+        Behind a balancer a call and the next one meet different nodes, and the second must not deny the first."""
+        if self._watch is None:
+            return None
+        try:
+            await self._watch.catch_up()
+        except RegistryUnavailable:
+            return None
+        found = await self.identity(headers, cookies)
+        return None if found == before else found
 
     async def by_token(self, token: str) -> Identity:
         """Who holds this token (team, personal, CLI or browser sign-in); raises `BadToken`."""

@@ -63,7 +63,14 @@ class Endpoint:
         identity = await self._who(call, request)
         query = read_query(request, call.query) if call.query is not None else None
         body = await read_body(request, call.body) if call.body is not None else None
-        response = await call.handle(Ask(parts, request, identity, body, query))
+        try:
+            response = await call.handle(Ask(parts, request, identity, body, query))
+        except (NotFound, Forbidden):
+            # Both are said before anything is done, or undo what was, so that the call can be made once more.
+            identity = identity and await parts.authenticator.anew(request.headers, request.cookies, identity)
+            if identity is None:
+                raise
+            response = await call.handle(Ask(parts, request, identity, body, query))
         if call.changes:
             await self._spread()
         return response

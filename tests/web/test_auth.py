@@ -163,3 +163,36 @@ async def test_clearing_forgets_everybody(bench: Bench) -> None:
     bench.authenticator.clear()
     await bench.authenticator.by_token(bench.token())
     assert bench.credentials.asked == 2
+
+
+class Elsewhere:
+    """A registry in which other nodes write: whoever catches up hears of it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.made: Identity | None = None
+
+    def away(self) -> bool:
+        return False
+
+    def vouched(self) -> bool:
+        return True
+
+    async def catch_up(self) -> None:
+        """What was made is told, once."""
+        made, self.made = self.made, None
+        if made is not None:
+            self.bench.credentials.identity = made
+            self.bench.authenticator.changed([change("member", made.id, next(iter(made.roles)))])
+
+
+async def test_what_another_node_gave_somebody_a_moment_ago_is_found_before_they_are_refused(bench: Bench) -> None:
+    elsewhere = Elsewhere(bench)
+    bench.authenticator = Authenticator(bench.credentials, SECRETS, lambda: bench.now_ms, elsewhere)
+    headers = {"authorization": f"Bearer {bench.token()}"}
+    before = await bench.authenticator.identity(headers, {})
+    assert await bench.authenticator.anew(headers, {}, before) is None, "nothing has changed"
+    elsewhere.made = msgspec.structs.replace(JANE, roles={"acme": "member", "new": "owner"})
+    found = await bench.authenticator.anew(headers, {}, before)
+    assert found is not None
+    assert found.roles["new"] == "owner"

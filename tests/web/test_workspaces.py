@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay.registry import SYSTEM
 from tests.web.site import Caller, Site
 
 
@@ -15,6 +16,13 @@ async def test_a_workspace_is_founded_listed_and_changed_by_its_owner(owner: Cal
     )
     assert (changed.json()["name"], changed.json()["nameTakeover"]) == ("third", "refuse-online")
     assert [each["name"] for each in (await owner.get("/api/workspaces"))["workspaces"]] == ["acme", "third"]
+
+
+async def test_a_workspace_that_was_founded_on_another_node_a_moment_ago_is_there(site: Site, owner: Caller) -> None:
+    await owner.get("/api/workspaces")  # from now on this node remembers who they are
+    made = await site.parts.registry.workspaces.create("elsewhere", owner.id, SYSTEM, site.clock())
+    answer = await owner.ask("POST", f"/api/workspaces/{made.id}/keys", {"name": "ci"})
+    assert answer.status_code == 201, answer.text
 
 
 async def test_a_key_sees_its_one_workspace(site: Site, key: Caller) -> None:
