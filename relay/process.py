@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from socket import socket
 
 import uvicorn
@@ -16,6 +16,9 @@ from relay.node.drain import HURRIED_SECONDS, Drain
 from relay.settings import Settings
 from relay.web.measures import create_metrics
 from relay.web.server import DrainingServer, configure
+
+UNREADY_SECONDS = 5.0  # a node is ready within a second of its start, if Redis is there
+UNREADY_LOOK_SECONDS = 0.05
 
 
 class SideServer(uvicorn.Server):
@@ -36,18 +39,19 @@ class SideServer(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings) -> None:
-    """What `relay node` does; raises `Misconfigured` or `Unavailable`."""
+def serve(settings: Settings, shared: socket | None = None) -> None:
+    """What `relay node` does; raises `Misconfigured` or `Unavailable`. A `shared` socket listens already, and other
+    nodes of this host accept from it too."""
     configure_logs(settings)
     try:
         uvicorn_loop = uvicorn.Config("", loop="auto").get_loop_factory()
         with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
-            runner.run(serve_node(settings))
+            runner.run(serve_node(settings, shared))
     except* RelayError as group:
         raise group.exceptions[0] from None
 
 
-async def serve_node(settings: Settings) -> None:
+async def serve_node(settings: Settings, shared: socket | None = None) -> None:
     """Run one node until it was asked to leave and has been drained; raises `Misconfigured` for a port that is
     taken."""
     async with open_node(settings) as node, _metrics(node, settings):
@@ -61,7 +65,9 @@ async def serve_node(settings: Settings) -> None:
                 group.create_task(node.pauses.run()),
             ]
             try:
-                await _listen(server, settings.host, settings.port)
+                if shared is not None:
+                    await _first_ready(node)
+                await _listen(server, settings.host, settings.port, shared)
             finally:
                 await node.part(HURRIED_SECONDS if drain.hurried else PARTING_SECONDS)
                 for task in background:
@@ -76,6 +82,8 @@ async def _drain_when_asked(node: Node, drain: Drain, server: DrainingServer) ->
     finally:
         for waiting in asked:
             waiting.cancel()
+    if not server.asked_to_stop.is_set():
+        server.leave_shared()  # the other nodes of this host stay and take whoever comes
     await drain.run(node.settings.drain_seconds)
     await node.orderly.drained()
     server.should_exit = True
@@ -108,8 +116,16 @@ async def _metrics(node: Node, settings: Settings) -> AsyncIterator[None]:
         await asyncio.gather(serving, listens, return_exceptions=True)
 
 
-async def _listen(server: uvicorn.Server, host: str, port: int) -> None:
+async def _first_ready(node: Node) -> None:
+    """Leave newcomers to the other nodes until this one is ready, but not for long: who is not ready says why."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(UNREADY_SECONDS):
+            while node.readiness():  # noqa: ASYNC110 - it is worked out from what a dozen parts know
+                await asyncio.sleep(UNREADY_LOOK_SECONDS)
+
+
+async def _listen(server: uvicorn.Server, host: str, port: int, shared: socket | None = None) -> None:
     try:
-        await server.serve()
+        await server.serve(None if shared is None else [shared])
     except SystemExit:  # uvicorn's way to say that it could not bind
         raise Misconfigured(f"cannot listen on {host}:{port}: is the port taken?") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -27,17 +29,29 @@ class Documented(click.Group):
 
 
 @click.group(name="node", cls=Documented, invoke_without_command=True)
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Nodes to run here, one for each core.")
+@click.option("--listener", type=int, hidden=True)  # the socket that a worker was given by whoever started it
 @click.pass_context
-def command(context: click.Context) -> None:
+def command(context: click.Context, workers: int | None, listener: int | None) -> int | None:
     """Run one stateless node until SIGTERM, which drains it first; a second SIGTERM hurries.
+
+    With --workers (or RELAY_WORKERS) several nodes share the port, one process each; one that ends is started again.
 
     The commands below speak to the nodes of a cluster through its Redis, with the same variables as a node.
     """
-    if context.invoked_subcommand is None:
-        from relay.process import serve
-        from relay.settings import load
+    if context.invoked_subcommand is not None:
+        return None
+    from relay.settings import load
 
-        serve(load())
+    settings = load() if workers is None else load(environ={**os.environ, "RELAY_WORKERS": str(workers)})
+    if settings.workers > 1:
+        from relay.dev.crew import run
+
+        return run(settings, os.environ)
+    from relay.process import serve
+
+    serve(settings, None if listener is None else socket.socket(fileno=listener))
+    return None
 
 
 @command.command(name="list", short_help="List the nodes of the cluster.")

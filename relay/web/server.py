@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from socket import socket
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self.asked_to_stop = asyncio.Event()
         self.asked_to_hurry = asyncio.Event()
+        self._shares = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal asks for a drain, the second for haste, the third for the end."""
@@ -31,6 +33,17 @@ class DrainingServer(uvicorn.Server):
         elif self.asked_to_stop.is_set():
             self.asked_to_hurry.set()
         self.asked_to_stop.set()
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Begin to listen; on sockets that others listen on as well if some are given."""
+        self._shares = bool(sockets)
+        await super().startup(sockets)
+
+    def leave_shared(self) -> None:
+        """Accept nobody any more from a socket that others accept from too; one of our own goes on answering."""
+        if self._shares:
+            for server in self.servers:
+                server.close()
 
     @property
     def port(self) -> int:
