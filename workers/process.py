@@ -15,7 +15,7 @@ from relay.logs import configure_logs
 from relay.registry import Registry, migrate
 from relay.rules import timing
 from relay.settings import Settings
-from relay.store import Claims, Keys, Leases, Presence, agree, open_memory
+from relay.store import Claims, Keys, Leases, Presence, agree, belong, open_memory
 from workers.cleaner import Cleaner
 from workers.sweeper import Sweeper
 
@@ -67,11 +67,12 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
             await agree(redis, keys, timing.agreed())
             await migrate(settings.database_url)
             registry = await Registry.open(settings.database_url)
+            stack.push_async_callback(registry.close)
+            await belong(redis, keys, (await registry.charter(_unix_ms())).id)
             break
         except Unavailable as error:
             structlog.get_logger().warning("the sweeper waits", why=error.message)
             await asyncio.sleep(RETRY_SECONDS)
-    stack.push_async_callback(registry.close)
     claims = Claims(redis, keys)
     sweeper = Sweeper(registry, Presence(redis, keys), claims, Leases(redis, keys), _unix_ms)
     cleaner = Cleaner(registry, claims, _unix_ms)

@@ -80,6 +80,11 @@ class Secrets:
         """The one that signs."""
         return self._secrets[0]
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What the secrets are known by to the outside, in their order."""
+        return tuple(secret.id for secret in self._secrets)
+
     def find(self, id: str) -> Secret | None:
         """The secret with this id, or None if it was retired."""
         return self._by_id.get(id)

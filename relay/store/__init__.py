@@ -1,13 +1,15 @@
 """Remembers: all of Redis, which may be flushed at any moment without losing what anyone configured."""
 
+from relay.store.belonging import belong
 from relay.store.bus import Bus
 from relay.store.claims import Claimed, Claims
 from relay.store.connection import answering, connect
 from relay.store.device_codes import Approved, DeviceCodes, Ended, Waiting
+from relay.store.entering import enter
 from relay.store.heartbeats import Beat, Flushed, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Refused
 from relay.store.keys import SHARDS, Keys
-from relay.store.leases import Lease, Leases, agree
+from relay.store.leases import Lease, Leases, Marks, agree
 from relay.store.memory import Memory, open_memory
 from relay.store.orders import AnyOrder, DrainOrder, OfferOrder, Orders
 from relay.store.pipeline import Pipeline
@@ -35,6 +37,7 @@ __all__ = [
     "Lease",
     "Leases",
     "Lost",
+    "Marks",
     "Memory",
     "OfferOrder",
     "Orders",
@@ -51,6 +54,8 @@ __all__ = [
     "Waiting",
     "agree",
     "answering",
+    "belong",
     "connect",
+    "enter",
     "open_memory",
 ]

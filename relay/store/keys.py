@@ -24,6 +24,7 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{lN}:nodes        hash    boot id -> JSON of Lease
     P:orders:BOOT       hash    kind -> JSON of an order that an operator gave to one node; "done KIND" -> the id of the
                                 latest that it carried out
+    P:registry          string  id of the registry whose cluster uses this prefix
     P:agreement         hash    name of a timing constant -> the value that all nodes run with
     P:ticket:HASH       string  what a one-time ticket stands for; lives 30 s
     P:device:HASH       hash    one device sign-in: user code, state, person, poll times
@@ -64,6 +65,7 @@ class Keys:
         self.prefix = prefix
         self.leases = tuple((f"{prefix}:{{{tag}}}:leases", f"{prefix}:{{{tag}}}:nodes") for tag in LEASE_LISTS)
         self.agreement = f"{prefix}:agreement"
+        self.registry = f"{prefix}:registry"
         self.changes_bell = f"{prefix}:changes"
         self._shards = tuple(f"{prefix}:{{p{shard}}}:" for shard in range(SHARDS))
 

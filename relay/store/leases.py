@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from relay.errors import Misconfigured, Unavailable
 from relay.rules import timing
+from relay.store.belonging import claim, refusal
 from relay.store.keys import Keys
 from relay.store.memory import Memory, ask_all, some
 from relay.store.script import Script
@@ -65,6 +67,13 @@ return differing
 """)
 
 
+class Marks(Struct, frozen=True):
+    """What nodes of one cluster share, by names that tell nobody anything: the registry's id, and the secrets' ids."""
+
+    registry: str = ""
+    secrets: tuple[str, ...] = ()  # the one that signs first
+
+
 class Lease(Struct, frozen=True):
     """One node's presence in the cluster, by the id that it drew at boot."""
 
@@ -74,6 +83,7 @@ class Lease(Struct, frozen=True):
     draining: bool = False
     agents: int = 0  # connected when the lease was renewed
     browsers: int = 0
+    marks: Marks = Marks()  # of a node that says nothing of them, nothing is known
 
 
 class Leases:
@@ -89,7 +99,7 @@ class Leases:
         """Keep the node listed for another 15 s; whether it was until now. Keeps the agreement on timing alive too."""
         arguments = (lease.boot, msgspec.json.encode(lease).decode())
         renewals = (_RENEW.run(self._redis, names, arguments) for names in self._keys.leases)
-        known, _ = await asyncio.gather(some(renewals), self._keep_agreement())
+        known, _ = await asyncio.gather(some(renewals), self._keep_agreement(lease.marks.registry))
         return any(known)
 
     async def release(self, boot: str) -> None:
@@ -109,9 +119,12 @@ class Leases:
         leases = [self._decoder.decode(text) for _, text in latest.values()]
         return sorted(leases, key=lambda lease: (lease.started_ms, lease.boot))
 
-    async def _keep_agreement(self) -> None:
+    async def _keep_agreement(self, registry: str) -> None:
         with suppress(Unavailable):  # it lives for two days: some later renewal does it
             await _KEEP.run(self._redis, (self._keys.agreement,))
+            found = await claim(self._redis, self._keys, registry) if registry else registry
+            if found != registry:  # after a flush the other was faster: whoever starts next is refused
+                structlog.get_logger().error(refusal(self._keys, registry, found))
 
 
 async def agree(redis: Memory, keys: Keys, values: Mapping[str, float]) -> None:

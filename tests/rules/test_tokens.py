@@ -136,6 +136,11 @@ def test_missing_or_short_secrets_are_a_configuration_error_that_shows_none(text
     assert "short" not in str(caught.value)
 
 
+def test_secrets_are_known_by_their_ids_in_their_order() -> None:
+    old, new = SECRETS.first.id, Secrets.parse(NEW).first.id
+    assert Secrets.parse(f"{NEW},{OLD}").ids == (new, old)
+
+
 def test_secrets_are_never_shown() -> None:
     assert repr(SECRETS) == f"Secrets({SECRETS.first.id})"
     assert repr(SECRETS.first) == f"Secret({SECRETS.first.id})"
