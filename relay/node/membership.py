@@ -15,9 +15,6 @@ from relay.store import Lease, Leases, Marks, enter
 NOTHING_SAID = Marks()
 
 
-TOLD_AT_ONCE = 500  # peers, without giving the loop back: two milliseconds
-
-
 class Membership:
     """The cluster as this node sees it, which a Redis that forgets or does not answer does not change at once."""
 
@@ -29,19 +26,19 @@ class Membership:
         self._started_ms = started_ms
         self._leases = leases
         self._hub = hub
-        self._others: dict[str, tuple[Lease, float]] = {}  # with when it was last listed, monotonic seconds
         self._marks = marks
+        self._others: dict[str, tuple[Lease, float]] = {}  # with when it was last listed, monotonic seconds
         self._forgotten: dict[str, tuple[Lease, float]] = {}  # those of them that Redis lost, and not by their leave
         self.draining = False
         self._left = False
         self.renewed_at: float | None = None  # monotonic seconds
 
-    async def renew(self) -> None:
     async def enter(self) -> None:
         """Be listed for the first time. Raises `Misconfigured` if this node could not verify what others sign, and
         `Unavailable`."""
         await enter(self._leases, self._lease())
 
+    async def renew(self) -> None:
         """Renew the lease, and then read the others': whatever becomes of that, this node has said that it lives.
         Raises `Unavailable`. Does nothing once this node has left."""
         if self._left:
@@ -81,6 +78,7 @@ class Membership:
             draining=self.draining,
             agents=len(self._hub.agents),
             browsers=len(self._hub.browsers),
+            marks=self._marks,
         )
 
     async def run(self) -> None:
@@ -94,7 +92,6 @@ class Membership:
                 structlog.get_logger().warning("the lease cannot be renewed", why=error.message)
             await asyncio.sleep(max(0.0, began + LEASE_RENEW_SECONDS - loop.time()))
 
-            marks=self._marks,
     async def leave(self) -> None:
         """Take this node off the list; that the lease ends by itself is good enough if Redis does not answer."""
         self._left = True
