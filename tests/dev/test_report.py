@@ -6,6 +6,7 @@ import asyncio
 import io
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from loadtests.report import command, summary
 from loadtests.report.axis import fitting, linear, logarithmic, short, timed
 from loadtests.report.histogram import Histogram
 from loadtests.report.page import page
+from loadtests.report.plots import joined
 from loadtests.report.progress import Progress, State
 from loadtests.report.summary import Judged, Latency, Phase, Process, Series, Summary, Totals, Unreadable
 
@@ -183,6 +185,9 @@ def test_a_long_run_is_drawn_with_its_peaks_and_does_not_become_a_long_page() ->
     text = page(long)
     assert len(text) < 100_000
     assert "greatest 999" in text
+    drawn = joined(row, peaks=True)
+    assert len(drawn) <= 240
+    assert max(value or 0.0 for value in drawn) == 999.0
     assert ">999 ms<" in text  # in the table as well
 
 
@@ -228,8 +233,9 @@ def test_a_log_gets_a_line_at_every_phase_and_then_one_every_five_seconds() -> N
         while now <= 10.0:
             progress.show(STATE)
             now += 1.0
+        progress.show(replace(STATE, phase="drain"))
     lines = out.getvalue().splitlines()
-    assert len(lines) == 3  # at 0, 5 and 10 seconds
+    assert len(lines) == 4  # at 0, 5 and 10 seconds, and when a phase began
     assert lines[0].startswith("61 s of 2:00  hold: 2,395 connections, 4.9k frames/s, p50 0.7 ms, p99 2.99 ms, 0 lost")
 
 
