@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -24,8 +25,13 @@ class Identity:
 
     def welcomed(self, welcome: AgentWelcome) -> None:
         """Learn the generation and where else the cluster listens; `save` must follow."""
-        nodes = tuple(usable(welcome.nodes, self.enrolment.url)[:KNOWN_NODES]) or self.enrolment.nodes
-        self.enrolment = self.enrolment._replace(generation=welcome.generation, nodes=nodes)
+        self.enrolment = self.enrolment._replace(generation=welcome.generation)
+        self.learned(welcome.nodes)
+
+    def learned(self, told: Sequence[str]) -> None:
+        """Learn where the cluster listens; `save` must follow."""
+        nodes = tuple(usable(told, self.enrolment.url)[:KNOWN_NODES]) or self.enrolment.nodes
+        self.enrolment = self.enrolment._replace(nodes=nodes)
 
     async def save(self) -> None:
         """Write what is known now."""

@@ -245,12 +245,15 @@ class Connection:
     def _admitted(self, socket: Socket, welcome: messages.BrowserWelcome) -> None:
         self._socket = socket
         self.welcome = welcome
-        told = usable(welcome.nodes, self._given)
-        self.nodes = list(dict.fromkeys([*told, *self.nodes]))[: dial.NODES_KEPT]
+        self._learn(welcome.nodes)
         self._outbox.clear()
         self._ready.set()
         for listener in self.listeners.all():
             listener.on_connected()
+
+    def _learn(self, nodes: Sequence[str]) -> None:
+        told = usable(nodes, self._given)
+        self.nodes = list(dict.fromkeys([*told, *self.nodes]))[: dial.NODES_KEPT]
 
     def _lost(self, end: Closed) -> None:
         was_up = self._ready.is_set()
@@ -276,6 +279,8 @@ class Connection:
             self.listeners.tell_frame(frames.read_header(incoming, frames.FROM_AGENT), incoming)
             return
         message = _decoded(incoming)
+        if isinstance(message, messages.Nodes):
+            self._learn(message.nodes)
         if message is not None:
             self.listeners.tell_message(message)  # before whoever asked: frames may follow in the same read
             self._pending.settle(message)

@@ -8,11 +8,15 @@ from collections.abc import Iterable
 import structlog
 
 from relay.errors import RelayError
-from relay.node.hub import Hub
+from relay.node.hub import Agent, Browser, Hub
+from relay.rules import messages as m
 from relay.rules.timing import LEASE_RENEW_SECONDS, LEASE_SECONDS
 from relay.store import Lease, Leases, Marks, enter
 
 NOTHING_SAID = Marks()
+
+
+TOLD_AT_ONCE = 500  # peers, without giving the loop back: two milliseconds
 
 
 class Membership:
@@ -39,8 +43,8 @@ class Membership:
         await enter(self._leases, self._lease())
 
     async def renew(self) -> None:
-        """Renew the lease, and then read the others': whatever becomes of that, this node has said that it lives.
-        Raises `Unavailable`. Does nothing once this node has left."""
+        """Renew the lease, and then read the others': whatever becomes of that, this node has said that it lives. Who
+        came while it knew of no others is told of them. Raises `Unavailable`. Does nothing once this node has left."""
         if self._left:
             return  # else whoever watches it leave would wait for a lease that nobody holds
         known = await self._tell()
@@ -57,7 +61,19 @@ class Membership:
             for boot, (lease, at) in self._forgotten.items()
             if boot not in listed and now - at < LEASE_SECONDS
         }
+        alone = len(self.urls()) == 1
         self._others = listed | self._forgotten
+        if alone and len(self.urls()) > 1:
+            await self._say_where()
+
+    async def _say_where(self) -> None:
+        """Tell everybody here where else the cluster listens: if this node died, they would look for no other."""
+        peers: list[Agent | Browser] = list(self._hub.agents.values())
+        peers += [browser for browser in self._hub.browsers if browser.client]  # those who have been welcomed
+        for count, peer in enumerate(peers, 1):
+            peer.send(m.Nodes(nodes=self.urls()))
+            if count % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _tell(self) -> bool:
         """Renew the lease; whether Redis knew it. Of two who do so at once the one that began first may land last, and

@@ -182,6 +182,12 @@ class AgentWelcome(Message, tag="welcome", kw_only=True):
     machine: dict[str, Any]  # id, name, hostname, workspaceId, workspaceName, visibility
 
 
+class Nodes(Message, tag="nodes", kw_only=True):
+    """Where the cluster listens, once a node that knew of no other hears of one: instead of what its welcome said."""
+
+    nodes: list[str]
+
+
 class Request(Message, tag="request", kw_only=True):
     """Something a person asks of the machine: `open`, `end`, or `sessions`; answered with the same ref."""
 
@@ -248,7 +254,7 @@ class ErrorMessage(Message, tag="error", kw_only=True):
     limit: str | None = None
 
 
-ToAgent = AgentWelcome | Request | AgentAttach | AgentDetach | Take | Move | Notice | ErrorMessage
+ToAgent = AgentWelcome | Nodes | Request | AgentAttach | AgentDetach | Take | Move | Notice | ErrorMessage
 
 # --- browser to node -----------------------------------------------------------------------------------------------
 
@@ -419,7 +425,7 @@ class Pong(Message, tag="pong", kw_only=True):
 
 
 ToBrowser = (
-    BrowserWelcome | Snapshot | MachineChanged | MachineGone | LastSeen | Result | BrowserAttaching | Attached
+    BrowserWelcome | Nodes | Snapshot | MachineChanged | MachineGone | LastSeen | Result | BrowserAttaching | Attached
     | Detached | InputRefused | DriverChanged | Notice | ErrorMessage | Pong
 )  # fmt: skip
 

@@ -52,6 +52,18 @@ async def test_a_node_that_its_own_heard_of_later_is_as_good_as_the_one_it_knew(
     await two.visit()
 
 
+async def test_a_node_that_its_own_heard_of_later_is_as_good_as_the_one_it_knew(
+    agent: Served, one: Node, two: Node
+) -> None:
+    one.nodes = [one.url]
+    visit = await one.visit()
+    await visit.tell(m.Nodes(nodes=[one.url, two.url]))
+    await visit.until(lambda: agent.enrolment.nodes == (one.url, two.url))
+    one.refuses = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
+    visit.cut()
+    await two.visit()
+
+
 async def test_it_beats_as_often_as_it_is_told_and_never_late(agent: Served, one: Node) -> None:
     one.beat_seconds = 7.0
     visit = await one.visit()

@@ -56,6 +56,14 @@ async def test_a_connection_that_lost_its_node_goes_to_one_it_was_told_of() -> N
                 await connection.request(messages.ListSessions(ref=0, machine=MACHINE))
 
 
+async def test_a_connection_learns_of_nodes_that_its_own_hears_of_later() -> None:
+    async with small_relay() as world, connected(world.urls, "token", PATIENT) as connection:
+        (browser,) = world.browsers
+        await browser.tell(messages.Nodes(nodes=[*world.urls, "http://127.0.0.1:1"]))
+        await connection.request(messages.ListSessions(ref=0, machine=MACHINE))  # whose answer comes behind it
+        assert connection.nodes == [*world.urls, "http://127.0.0.1:1"]
+
+
 async def test_nobody_there_is_an_error_at_once() -> None:
     with pytest.raises(Unreachable):
         async with connected([NOBODY], "token"):

@@ -15,7 +15,11 @@ from tests.support.document import Document, Peer, Used
 
 EPOCH = 1_763_800_000
 NOBODY = str(uuid4())
-UNUSED = {("browserHears", "Notice"): "no fact is told to browsers yet; agents are told theirs below"}
+UNUSED = {
+    ("browserHears", "Notice"): "no fact is told to browsers yet; agents are told theirs below",
+    ("agentHears", "Nodes"): "who comes in the first seconds of a cluster is told, and this one is older",
+    ("browserHears", "Nodes"): "the same",
+}
 
 
 class Installation:

@@ -10,6 +10,7 @@ import pytest
 from relay.errors import Unavailable
 from relay.node.hub import Hub
 from relay.node.membership import Membership
+from relay.rules import messages as m
 from relay.store import Lease
 
 HERE, THERE = Lease("here", "http://here", 1), Lease("there", "http://there", 1)
@@ -55,6 +56,42 @@ async def here(leases: Leases) -> Membership:
     leases.listed = [HERE, THERE]
     await membership.renew()
     return membership
+
+
+class Peer:
+    """Somebody connected, with what they were told; `client` is a browser's name once it has said hello."""
+
+    def __init__(self, client: str = "") -> None:
+        self.client = client
+        self.told: list[list[str]] = []
+
+    def send(self, message: m.Nodes) -> None:
+        """It is told."""
+        self.told.append(message.nodes)
+
+
+async def test_who_came_while_a_node_knew_no_other_is_told_once_when_it_does(leases: Leases) -> None:
+    hub, agent, browser, stranger = Hub(), Peer(), Peer("client"), Peer()
+    here = Membership(HERE.boot, HERE.url, HERE.started_ms, cast(Any, leases), hub)
+    hub.agents["machine"] = cast(Any, agent)
+    hub.browsers |= {cast(Any, browser), cast(Any, stranger)}
+    await here.renew()
+    assert not agent.told
+    leases.listed.append(THERE)
+    for _ in range(2):
+        await here.renew()
+    assert agent.told == browser.told == [[HERE.url, THERE.url]]
+    assert not stranger.told  # nothing comes before the welcome, which says it too
+
+
+async def test_nodes_behind_one_address_are_no_news(leases: Leases) -> None:
+    hub, agent = Hub(), Peer()
+    here = Membership(HERE.boot, HERE.url, HERE.started_ms, cast(Any, leases), hub)
+    hub.agents["machine"] = cast(Any, agent)
+    await here.renew()
+    leases.listed.append(Lease("there", HERE.url, 1))
+    await here.renew()
+    assert not agent.told
 
 
 def alive(here: Membership, leases: Leases) -> set[str]:

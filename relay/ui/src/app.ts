@@ -283,6 +283,9 @@ export class App {
         this.desk.online();
         break;
       }
+      case "nodes":
+        if (this.#socket) nodes.follow(this.#socket.url, message.nodes);
+        break;
       case "notice":
         this.tell(message.message);
         break;

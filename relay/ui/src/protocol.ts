@@ -111,6 +111,7 @@ export type DetachReason = "machine-gone" | "gap" | "behind" | "forbidden" | "ma
 
 export type ToBrowser =
   | { type: "welcome"; user: Person; workspaces: Workspace[]; nodes: string[]; node: string }
+  | { type: "nodes"; nodes: string[] } // in place of the welcome's
   | {
       type: "snapshot";
       ref?: number;

@@ -169,6 +169,9 @@ export class Socket {
         this.#nodes = usable(message.nodes, this.#around.origin);
         this.#become({ state: "open", node: message.node });
         break;
+      case "nodes":
+        this.#nodes = usable(message.nodes, this.#around.origin);
+        break;
       case "result":
         this.#requests.answer(message.ref, message.result);
         return;

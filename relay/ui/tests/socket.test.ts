@@ -118,6 +118,16 @@ test("a lost node is followed by another, soon but not at once, with a ticket", 
   assert.deepEqual(newest().protocols, ["relay.v1", "rly_tick_1"]);
 });
 
+test("a node that is told of later is as good as those of the welcome", async () => {
+  const { socket, pass, newest } = setUp({ nodes: [A] });
+  socket.start();
+  newest().welcomes([A]);
+  newest().hears({ type: "nodes", nodes: [A, B] });
+  newest().ends(1006);
+  await pass(1_000);
+  assert.equal(newest().url, "ws://b.example/ws/browser");
+});
+
 test("without a ticket, because the page's node is gone, the cookie has to do", async () => {
   const { socket, pass, newest } = setUp({ ticket: null });
   socket.start();
