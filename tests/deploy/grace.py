@@ -1,0 +1,17 @@
+"""Adds up how long a node that drains may take at the most, for whoever would kill it."""
+
+from __future__ import annotations
+
+from relay.app import PARTING_SECONDS
+from relay.node import drain
+from relay.settings import variables
+from relay.web.server import HTTP_GRACE_SECONDS
+
+# To begin with, for whoever does not leave when asked, for answers under way, and for what is left to be told.
+AFTER_SECONDS = drain.TELL_SECONDS + drain.PARTING_SECONDS + HTTP_GRACE_SECONDS + PARTING_SECONDS
+VARIABLES = frozenset(variable.name for variable in variables())  # all that a node knows, `…_FILE` included
+
+
+def enough(grace_seconds: float, drain_seconds: float, before_seconds: float = 0.0) -> bool:
+    """Whether a node that drains for so long, and is asked to so much later than its time begins, ends in time."""
+    return grace_seconds > before_seconds + drain_seconds + AFTER_SECONDS
