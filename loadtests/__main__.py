@@ -10,11 +10,17 @@ from typing import Protocol
 
 import loadtests.bench.command
 import loadtests.chaos.command
-import loadtests.fleet
-import loadtests.storm.command
+import loadtests.comeback.command
+import loadtests.picker
 from loadtests.engine.command import Command
+from loadtests.scenarios.churn import Churn
 from loadtests.scenarios.deploy import Deploy
 from loadtests.scenarios.fanout import Fanout
+from loadtests.scenarios.fleet import Fleet
+from loadtests.scenarios.production import Production
+from loadtests.scenarios.slow import Slow
+from loadtests.scenarios.soak import Soak
+from loadtests.scenarios.storm import Storm
 from loadtests.scenarios.terminals import Terminals
 
 
@@ -31,10 +37,16 @@ class Runnable(Protocol):
 SCENARIOS: Mapping[str, Runnable] = {
     "bench": loadtests.bench.command,
     "chaos": loadtests.chaos.command,
+    "churn": Command(Churn()),
+    "comeback": loadtests.comeback.command,
     "deploy": Command(Deploy()),
     "fanout": Command(Fanout()),
-    "fleet": loadtests.fleet,
-    "storm": loadtests.storm.command,
+    "fleet": Command(Fleet()),
+    "picker": loadtests.picker,
+    "production": Command(Production()),
+    "slow": Command(Slow()),
+    "soak": Command(Soak()),
+    "storm": Command(Storm()),
     "terminals": Command(Terminals()),
 }
 USAGE = 64

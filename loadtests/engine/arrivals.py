@@ -38,4 +38,6 @@ async def pace(dues: Iterator[float], until: float, begin: Callable[[float], obj
             await asyncio.sleep(0)
         begin(due)
         begun += 1
+    if until < float("inf"):
+        await asyncio.sleep(max(0.0, until - time.monotonic()))
     return begun

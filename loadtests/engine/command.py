@@ -7,7 +7,7 @@ import asyncio
 import datetime
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from loadtests.report.progress import Progress
 from loadtests.report.summary import Process, Summary
 from loadtests.report.thresholds import Threshold, thresholds
 
+TELL_MACHINES = 1_000  # are registered between two words about it; a multiple of those under way
 GENERATORS = 2  # processes that play the peers
 
 
@@ -76,7 +77,8 @@ class Command:
         async with AsyncExitStack() as stack:
             progress = stack.enter_context(Progress(time.monotonic, quiet=options.quiet))
             at = await stack.enter_async_context(target(wanted))
-            everybody = await populate(at, scenario.machines(sizes), scenario.people(sizes), lambda _: None)
+            kinds = scenario.machines(sizes), scenario.people(sizes)
+            everybody = await populate(at, *kinds, scenario.workspaces(sizes), _registered(options.quiet))
             parts = Parts(at.urls, everybody.seats, everybody.chairs, removes=not at.own, local=at.local)
             playing = await stack.enter_async_context(crowd(parts, options.generators, options.seed))
             began = time.monotonic()
@@ -159,12 +161,22 @@ def _beside(servers: Sequence[Process]) -> str:
 def _sizes(sizes: Sequence[Size], options: argparse.Namespace) -> dict[str, float]:
     found: dict[str, float] = {}
     for size in sizes:
-        given = getattr(options, size.name)
+        given = getattr(options, size.name.replace("-", "_"))
         value = size.default if given is None else given
         if size.scaled:
             value *= options.scale
         found[size.name] = max(1, round(value)) if size.counted and size.default else value
     return found
+
+
+def _registered(quiet: bool) -> Callable[[int], None]:
+    """Tells now and then how far registration is."""
+
+    def tell(machines: int) -> None:
+        if not quiet and machines % TELL_MACHINES == 0:
+            print(f"load: {machines:,} machines are registered", file=sys.stderr)
+
+    return tell
 
 
 def _words(text: str) -> list[str]:

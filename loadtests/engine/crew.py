@@ -40,6 +40,8 @@ class Crew:
             "churn": self.churn,
             "drop": self.drop,
             "stop": self.stop,
+            "wake": self.wake,
+            "seated": self.seated,
             "heads": self.heads,
             "settled": self.settled,
         }
@@ -66,7 +68,7 @@ class Crew:
         tasks: list[asyncio.Task[None]] = []
 
         def go(_: float) -> None:
-            tasks.append(asyncio.create_task(self._leave(next(going))))
+            tasks.append(asyncio.create_task(self._leave(next(going), for_good=True)))
 
         if peers:
             dues = arrivals(rate, time.monotonic(), self.world.random, "even")
@@ -102,6 +104,16 @@ class Crew:
             line.abort()
         return len(lines)
 
+    async def wake(self) -> None:
+        """Let those who stopped reading read on."""
+        for person in self._people:
+            person.wake()
+
+    async def seated(self) -> dict[str, int]:
+        """How many of those who have come are where they belong."""
+        peers = [peer for peer in (*self._machines, *self._people) if peer.name in self._lives]
+        return {"asked": len(peers), "seated": sum(map(_seated, peers))}
+
     async def _visit(self, peer: Peer, stay_seconds: float) -> None:
         give_up = time.monotonic() + stay_seconds
         await asyncio.sleep(stay_seconds)
@@ -114,8 +126,8 @@ class Crew:
         self.world.tally.took["late"].append(time.monotonic() - due)
         self._lives[peer.name] = asyncio.create_task(peer.live(due))
 
-    async def _leave(self, peer: Peer) -> None:
-        await peer.leave()
+    async def _leave(self, peer: Peer, *, for_good: bool = False) -> None:
+        await peer.leave(for_good=for_good)
         peer.lost()
         life = self._lives.pop(peer.name, None)
         if life is not None:
@@ -125,8 +137,8 @@ class Crew:
     # --- traffic -----------------------------------------------------------------------------------------------------
 
     async def talk(self, rate: float, bytes: int, seconds: float, kind: Kind = "poisson") -> int:
-        """Let every session say so many frames a second; how many in all."""
-        talks = [talk for machine in self._machines for talk in machine.talks]
+        """Let every session that somebody has attended say so many frames a second; how many in all."""
+        talks = [talk for machine in self._machines for talk in machine.talks if talk.attended]
         return await self._each(talks, rate, seconds, kind, lambda talk, due: talk.say(due, bytes))
 
     async def type(self, rate: float, bytes: int, seconds: float, kind: Kind = "poisson") -> int:
@@ -176,12 +188,12 @@ class Crew:
             "bytes": self.world.tally.bytes,
             "unsaid": sum(talk.unsaid for talk in talks),
             "applied": {f"{talk.id} {client}": number for talk in talks for client, number in talk.applied().items()},
-            "typed": {f"{view.target.session} {view.client}": view.typed for view in self._views() if view.typed},
+            "typed": {f"{view.target.session} {view.client}": view.typed for view in self._views(present=True)},
         }
 
     async def settled(self, said: dict[str, int], within: float) -> dict[str, Any]:
         """Wait until everybody here has seen what was said, and had applied what they typed; what is missing then."""
-        views = [view for view in self._views() if not view.slow]
+        views = [view for view in self._views(present=True) if not view.asleep]
         give_up = time.monotonic() + within
         while True:
             late = [view for view in views if view.behind(said)]
@@ -220,11 +232,16 @@ class Crew:
         for life in self._lives.values():
             life.cancel()
 
-    def _views(self) -> list[View]:
-        return [view for person in self._people for view in person.views]
+    def _views(self, *, present: bool = False) -> list[View]:
+        people = [person for person in self._people if not present or person.name in self._lives]
+        return [view for person in people for view in person.views]
 
     def _peers(self, who: str) -> Sequence[Peer]:
-        return self._machines if who == "machines" else self._people
+        """`machines` or `people`, or behind a slash those of one group."""
+        kind, _, group = who.partition("/")
+        if kind == "machines":
+            return [machine for machine in self._machines if not group or machine.seat.group == group]
+        return [person for person in self._people if not group or person.chair.group == group]
 
 
 def _seated(peer: Peer) -> bool:

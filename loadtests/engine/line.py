@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
@@ -29,6 +29,12 @@ class Busy(Unreachable):
     def __init__(self, seconds: float) -> None:
         super().__init__("503 with Retry-After")
         self.seconds = seconds
+
+
+def looked_at(future: asyncio.Future[Any]) -> None:
+    """Keep quiet about a failure that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()
 
 
 class Ears(Protocol):
@@ -56,7 +62,7 @@ class Line(asyncio.Protocol):
     def __init__(self, node: str, request: bytes, ears: Ears) -> None:
         self.node = node
         self.opened: asyncio.Future[float] = asyncio.get_running_loop().create_future()  # when, on the monotonic clock
-        self.opened.add_done_callback(asyncio.Future.exception)  # whoever waited may have given up
+        self.opened.add_done_callback(looked_at)
         self.full = False
         self._ears = ears
         self._request = request

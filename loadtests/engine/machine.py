@@ -31,6 +31,7 @@ class Seat(NamedTuple):
     sessions: tuple[str, ...] = ()
     beat_seconds: float = 0.0  # between two beats; 0: as the relay says
     echoes: bool = False  # its programs answer what is typed with the same
+    group: str = ""  # with whom it comes and goes
 
 
 class Machine(Peer):
@@ -125,7 +126,7 @@ class Machine(Peer):
 
     def farewell(self, line: Line) -> None:
         """Say that it is on purpose."""
-        line.tell(m.Bye(remove=self._removes))
+        line.tell(m.Bye(remove=self._removes and self.for_good))
 
     # --- what the relay says -----------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import ClassVar
 
 from loadtests.engine.dialling import Way, open_line
-from loadtests.engine.line import Busy, Line
+from loadtests.engine.line import Busy, Line, looked_at
 from loadtests.engine.tally import Tally
 from relay.agent.verdict import Return, judge
 from relay.client.dial import BackOff, Closed, Shed, Unreachable, in_random_order
@@ -52,6 +52,7 @@ class Peer(ABC):
         self.name = name
         self.line: Line | None = None  # on which we were welcomed
         self.leaving = False
+        self.for_good = False  # it will not come back
         self.nodes = world.urls
         self.world = world
         self._token = token
@@ -59,6 +60,10 @@ class Peer(ABC):
         self._ends: dict[Line, asyncio.Future[Closed]] = {}
 
     # --- what kinds of peers differ in -------------------------------------------------------------------------------
+
+    def begins(self) -> None:
+        """A new life begins, which knows nothing of one before."""
+        return
 
     @abstractmethod
     def hello(self) -> m.Message:
@@ -91,6 +96,7 @@ class Peer(ABC):
         tally, back_off = self.world.tally, BackOff(self.steps, random=self.world.random)
         turn: Shed | None = None
         self.world.peers[self.name] = self
+        self.begins()
         try:
             while not self.leaving:
                 end: RelayError
@@ -159,7 +165,7 @@ class Peer(ABC):
         loop = asyncio.get_running_loop()
         self._ends[line] = loop.create_future()
         self._welcome = loop.create_future()
-        self._welcome.add_done_callback(asyncio.Future.exception)
+        self._welcome.add_done_callback(looked_at)
         try:
             line.tell(self.hello())
             async with asyncio.timeout(timing.HELLO_SECONDS):
@@ -175,9 +181,9 @@ class Peer(ABC):
         line.abort()
         self._ends.pop(line, None)
 
-    async def leave(self) -> None:
+    async def leave(self, *, for_good: bool = False) -> None:
         """Go, saying so; returns when the line is closed."""
-        self.leaving = True
+        self.leaving, self.for_good = True, for_good
         line = self.line
         if line is not None:
             self.farewell(line)
@@ -214,7 +220,7 @@ class Peer(ABC):
 
     def ended(self, line: Line, end: Closed) -> None:
         """A line of ours is over."""
-        if not self.leaving or line is not self.line:
+        if not self.leaving:
             self.world.tally.closes[self.role][str(end.close_code)] += 1
         if self._greeting(line) and line is not self.line:
             assert self._welcome is not None

@@ -29,6 +29,7 @@ class Chair(NamedTuple):
     targets: tuple[Target, ...] = ()
     workspace: str = ""  # whose machines it follows
     slow: bool = False  # it stops reading once it is attached to everything
+    group: str = ""  # with whom it comes and goes
 
 
 class Person(Peer):
@@ -40,9 +41,13 @@ class Person(Peer):
         super().__init__(chair.client, chair.token, world)
         self.chair = chair
         self.slow = chair.slow
-        self.views = [View(self, target) for target in chair.targets]
-        self._by_raw = {ids.raw(view.target.session): view for view in self.views}
-        self._by_id = {view.target.session: view for view in self.views}
+        self.asleep = False  # it has stopped reading
+        self._sleeps = chair.slow
+        self.views: list[View] = []
+        self.client = ""  # names what it types
+        self._visits = 0
+        self._by_raw: dict[bytes, View] = {}
+        self._by_id: dict[str, View] = {}
         self._asked: dict[int, View] = {}
         self._refs = 1
         self._unasked: deque[float] = deque()  # dues of questions that wait for an answer to the one before
@@ -58,6 +63,13 @@ class Person(Peer):
         else:
             self.world.tally.errors["browser: a node answered nothing for so long that questions were dropped"] += 1
 
+    def wake(self) -> None:
+        """Read on, for good."""
+        self._sleeps = False
+        if self.asleep and self.line is not None:
+            self.line.read_on()
+        self.asleep = False
+
     def _ask_on(self) -> None:
         if self._unasked and not self._asking and self.line is not None:
             self._asking = True
@@ -71,9 +83,17 @@ class Person(Peer):
 
     # --- a peer's life -----------------------------------------------------------------------------------------------
 
+    def begins(self) -> None:
+        """As a page that was just loaded: with a client id of its own, attached to nothing."""
+        self._visits += 1
+        self.client = f"{self.chair.client}-{self._visits}"
+        self.views = [View(self, target) for target in self.chair.targets]
+        self._by_raw = {ids.raw(view.target.session): view for view in self.views}
+        self._by_id = {view.target.session: view for view in self.views}
+
     def hello(self) -> m.BrowserHello:
         """Under the client id that names what it types."""
-        return m.BrowserHello(client=self.chair.client, label="load test")
+        return m.BrowserHello(client=self.client, label="load test")
 
     def welcomed(self, line: Line, text: bytes) -> bool:
         """Attach to everything, again if need be."""
@@ -117,6 +137,8 @@ class Person(Peer):
                 view = self._asked.pop(error.ref, None) if error.ref is not None else None
                 if view is not None:
                     view.refused(error)
+                elif error.code == "not-attached":  # what it had seen was told to an attachment that had just ended
+                    self.world.tally.begun["said after a detach"] += 1
                 else:
                     self.world.tally.errors[f"browser: {error.code}"] += 1
             case m.Snapshot(machines=machines):
@@ -138,7 +160,8 @@ class Person(Peer):
         match told:
             case m.Attached():
                 view.attached(told)
-                if self.slow and self.line is not None and all(each.live for each in self.views):
+                if self._sleeps and self.line is not None and all(each.live for each in self.views):
+                    self.asleep, self._sleeps = True, False
                     self.line.stop_reading()
             case m.Detached():
                 view.detached(told)

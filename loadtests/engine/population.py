@@ -24,6 +24,9 @@ AGAIN_SECONDS = 1.0
 NAME_CHARACTERS = 6
 
 
+Tell = Callable[[int], None]
+
+
 class Machines(NamedTuple):
     """So many machines that are alike."""
 
@@ -31,6 +34,7 @@ class Machines(NamedTuple):
     sessions: int = 0  # on each
     beat_seconds: float = 0.0  # 0: as the relay says
     echoes: bool = False
+    group: str = ""  # with whom they come and go
 
 
 class People(NamedTuple):
@@ -41,6 +45,7 @@ class People(NamedTuple):
     mode: Mode = "watch"
     follows: bool = False  # a workspace's machines
     slow: bool = False
+    group: str = ""
 
 
 class Population(NamedTuple):
@@ -51,28 +56,30 @@ class Population(NamedTuple):
 
 
 async def populate(
-    target: Target, machines: Sequence[Machines], people: Sequence[People], tell: Callable[[int], None]
+    target: Target, machines: Sequence[Machines], people: Sequence[People], workspaces: int, tell: Tell
 ) -> Population:
-    """Everybody, registered; `tell` hears how many machines are. People take sessions in turn, each those behind the
-    ones of the person before, so that with as many people as sessions everyone has their own. Raises `RelayError`."""
+    """Everybody, registered in so many workspaces; `tell` hears how many machines are. People take sessions in turn,
+    each those behind the ones of the person before. Raises `RelayError`."""
     async with api(target.urls, target.token) as caller:
-        workspaces = await _workspaces(caller, target, sum(kind.number for kind in machines))
-        seats = [seat async for seat in _registered(caller, machines, workspaces, tell)]
+        places = await _workspaces(caller, target, sum(kind.number for kind in machines), workspaces)
+        seats = [seat async for seat in _registered(caller, machines, places, tell)]
     sessions = [(seat.id, session) for seat in seats for session in seat.sessions]
     chairs: list[Chair] = []
-    homes = cycle(workspaces)
+    homes = cycle(places)
     for kind in people:
         turns: Iterator[tuple[str, str]] = cycle(sessions)
         for _ in range(kind.number):
             chosen = [Session(machine, session, kind.mode) for machine, session in islice(turns, kind.sessions)]
             follows = next(homes) if kind.follows else ""
-            chairs.append(Chair(f"load-{secrets.token_hex(8)}", target.token, tuple(chosen), follows, kind.slow))
+            chairs.append(
+                Chair(f"load-{secrets.token_hex(8)}", target.token, tuple(chosen), follows, kind.slow, kind.group)
+            )
     return Population(seats, chairs)
 
 
-async def _workspaces(caller: Api, target: Target, machines: int) -> list[str]:
-    """Workspaces for so many machines; a run of many makes its own beside the one that it was given."""
-    needed = -(-machines // limits.MACHINES_PER_WORKSPACE) or 1
+async def _workspaces(caller: Api, target: Target, machines: int, wanted: int) -> list[str]:
+    """Workspaces for so many machines: as many as wanted on a cluster of our own, as few as will do on another."""
+    needed = max(-(-machines // limits.MACHINES_PER_WORKSPACE), wanted if target.own else 1)
     found = [target.workspace]
     name = f"load test {secrets.token_hex(NAME_CHARACTERS // 2)}"
     for number in range(1, needed):
@@ -81,7 +88,7 @@ async def _workspaces(caller: Api, target: Target, machines: int) -> list[str]:
 
 
 async def _registered(
-    caller: Api, machines: Sequence[Machines], workspaces: list[str], tell: Callable[[int], None]
+    caller: Api, machines: Sequence[Machines], workspaces: list[str], tell: Tell
 ) -> AsyncIterator[Seat]:
     run = secrets.token_hex(NAME_CHARACTERS // 2)
     homes = cycle(workspaces)
@@ -95,7 +102,8 @@ async def _registered(
         answer = await _persistently(lambda: caller.request("POST", "/api/machines", {"workspace": workspace}, body))
         sessions = tuple(str(uuid4()) for _ in range(kind.sessions))
         token = str(answer["machineToken"])
-        return Seat(answer["machine"]["id"], name, hostname, instance, token, sessions, kind.beat_seconds, kind.echoes)
+        id, rest = answer["machine"]["id"], (kind.beat_seconds, kind.echoes, kind.group)
+        return Seat(id, name, hostname, instance, token, sessions, *rest)
 
     for start in range(0, len(kinds), AT_ONCE):
         some = enumerate(kinds[start : start + AT_ONCE], start)

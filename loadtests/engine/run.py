@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,6 +20,9 @@ RAMP, HOLD, SETTLE, DRAIN = "ramp", "hold", "settle", "drain"
 SEATED_SECONDS = 60.0  # after the last one was due: whoever is not where they belong by then is an error
 SETTLE_SECONDS = 15.0  # for the last frames; what has not come then is lost
 LEAVE_SECONDS = 15.0
+BACK_SECONDS = 90.0  # longer, and machines are announced offline
+LOOK_SECONDS = 0.1
+EVERYBODY = ("machines", "people")  # in the order in which they come
 FOREVER_SECONDS = 86_400.0  # until it is told to stop
 
 
@@ -77,16 +80,16 @@ class Run:
 
     # --- what scenarios are made of ----------------------------------------------------------------------------------
 
-    async def seat(self, rate: float, *, people_rate: float | None = None) -> None:
+    async def seat(self, rate: float, *, who: Sequence[str] = EVERYBODY) -> None:
         """Let machines come, then people, so many a second, until all are where they belong."""
         async with self.phase(RAMP):
-            for who, each in (("machines", rate), ("people", people_rate or rate)):
-                told = await self.crowd.shared("connect", each, who=who, within=SEATED_SECONDS)
+            for kind in who:
+                told = await self.crowd.shared("connect", rate, who=kind, within=SEATED_SECONDS)
                 missing = sum(one["asked"] - one["seated"] for one in told)
                 if missing:
                     self.missing["errors"] += missing
                     self.notes.append(
-                        f"{missing} {who} were not where they belong {SEATED_SECONDS:g} s after all were due"
+                        f"{missing} {kind} were not where they belong {SEATED_SECONDS:g} s after all were due"
                     )
 
     async def carry(self, traffic: Traffic, seconds: float) -> None:
@@ -110,9 +113,30 @@ class Run:
             await self.crowd.order("stop")
             await carrying
 
+    async def waited(self, seconds: float) -> None:
+        """Let what goes on go on for so long."""
+        await asyncio.sleep(seconds)
+
+    async def all_back(self) -> float | None:
+        """Wait until everybody is where they belong; after how many seconds, or None if that took too long."""
+        since = time.monotonic()
+        while time.monotonic() - since < BACK_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)
+            told = await self.crowd.order("seated")
+            if all(one["asked"] == one["seated"] for one in told):
+                return time.monotonic() - since
+        self.violations.append(f"not everybody was back after {BACK_SECONDS:g} s")
+        return None
+
     def offline_told(self) -> int:
         """How often anybody was told so far, as of the last whole second, that a machine is offline."""
         return self.account.named("begun")["machines told offline"]
+
+    def nobody_offline_since(self, told: int) -> None:
+        """A machine that anybody was told to be offline after that is a broken promise: only our side had trouble."""
+        more = self.offline_told() - told
+        if more:
+            self.violations.append(f"people were told {more} times that a machine is offline")
 
     async def settle(self) -> None:
         """Wait until everybody has what was said, and account for every frame that did not come."""

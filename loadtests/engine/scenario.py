@@ -38,6 +38,10 @@ class Scenario(ABC):
         """The people who do."""
         return []
 
+    def workspaces(self, sizes: Mapping[str, float]) -> int:
+        """Over how many workspaces machines and people are spread, on a cluster of its own."""
+        return 1
+
     @abstractmethod
     async def play(self, run: Run) -> None:
         """What happens, from the first connection to the last."""

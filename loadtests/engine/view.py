@@ -40,7 +40,8 @@ class Browser(Protocol):
     line: Line | None
     world: World
     slow: bool
-    name: str
+    asleep: bool
+    client: str
 
     def ref(self, view: View) -> int:
         """A number for a request of this view, so that it hears of the answer."""
@@ -63,6 +64,7 @@ class View(Reporting):
         self._meter = SeenMeter()
         self._untyped: deque[tuple[float, int]] = deque()  # due, bytes
         self._attached_before = False
+        self._counts_from = 0.0  # what was due before is history to somebody who comes for the first time
 
     # --- what a person does ------------------------------------------------------------------------------------------
 
@@ -75,12 +77,12 @@ class View(Reporting):
     @property
     def client(self) -> str:
         """Who types here."""
-        return self._browser.name
+        return self._browser.client
 
     @property
-    def slow(self) -> bool:
-        """Whether it takes nothing, on purpose."""
-        return self._browser.slow
+    def asleep(self) -> bool:
+        """Whether it takes nothing at the moment, on purpose."""
+        return self._browser.asleep
 
     def behind(self, said: Mapping[str, int]) -> bool:
         """Whether something that was said has not come here yet, or something typed here was not applied."""
@@ -100,6 +102,8 @@ class View(Reporting):
         self.attaching_since = time.monotonic()
         if self._wanted_since is None:
             self._wanted_since = self.attaching_since
+        if self._epoch is None:
+            self._counts_from = self.attaching_since
         after = m.After(epoch=self._epoch, sequence=self.output.last) if self._epoch is not None else None
         target = self.target
         line.tell(
@@ -223,7 +227,7 @@ class View(Reporting):
             read = payload.read(frames.payload(frame))
             if read is None:
                 tally.wrong.changed += 1
-            elif not self._browser.slow:
+            elif read[1] >= self._counts_from and not self._browser.slow:
                 tally.took[NAMES[read[0]]].append(time.monotonic() - read[1])
         if self._meter.handed(sequence, len(frame)):
             self.report()

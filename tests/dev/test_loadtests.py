@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.storm import findings
+from loadtests.comeback import findings
 
 pytestmark = pytest.mark.xdist_group("dev")
 
 
 def test_a_small_fleet_beats_and_is_watched() -> None:
-    words = ["fleet", "--machines", "40", "--sockets", "4", "--browsers", "2", "--seconds", "0"]
+    words = ["picker", "--machines", "40", "--sockets", "4", "--browsers", "2", "--seconds", "0"]
     done = subprocess.run(
         [sys.executable, "-m", "loadtests", *words], capture_output=True, text=True, check=False, timeout=90
     )
@@ -34,7 +34,7 @@ def test_a_small_fleet_comes_back_from_a_lost_node_and_nobody_is_shown_offline(h
     size = ["--machines", "200", "--nodes", "2", "--handshakes", "40" if how == "kill" else "2000"]
     times = ["--settle", "0", "--seconds", "3", "--drain-seconds", "4"]
     done = subprocess.run(
-        [sys.executable, "-m", "loadtests", "storm", "--how", how, *size, *times, "--json", str(file)],
+        [sys.executable, "-m", "loadtests", "comeback", "--how", how, *size, *times, "--json", str(file)],
         capture_output=True,
         text=True,
         check=False,
@@ -87,4 +87,4 @@ def test_scenarios_explain_themselves() -> None:
         [sys.executable, "-m", "loadtests"], capture_output=True, text=True, check=False, timeout=30
     )
     assert listed.returncode == 64
-    assert "fleet" in listed.stdout
+    assert "picker" in listed.stdout

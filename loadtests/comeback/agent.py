@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from loadtests.storm.journal import Journal
-from loadtests.storm.line import Busy, Line, open_line
+from loadtests.comeback.journal import Journal
+from loadtests.comeback.line import Busy, Line, open_line
 from relay.agent.agent import MOVE_ATTEMPTS
 from relay.agent.verdict import Return, judge
 from relay.client.addresses import usable

@@ -16,7 +16,7 @@ from typing import Any
 
 from loadtests.bench import host, usage
 from loadtests.bench.relaying import Relay
-from loadtests.storm.fault import SIGNALS, Storm, storm
+from loadtests.comeback.fault import SIGNALS, Storm, storm
 
 BROKEN, USAGE = 99, 64
 # Lease, sweep and flush are over long before; a fleet that misses its deadline is announced after 90 more.
@@ -28,7 +28,7 @@ DRAIN_SECONDS = 10.0  # as a node has it by default
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """The scenario's options."""
     parser = argparse.ArgumentParser(
-        prog="python -m loadtests storm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m loadtests comeback", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--machines", type=int, default=10_000, help="agents with real sockets (10000)")
     parser.add_argument("--nodes", type=int, default=3, help="nodes, of which one is lost (3)")
@@ -54,7 +54,7 @@ async def run(options: argparse.Namespace) -> int:
     if unsupported is not None:
         print(f"relay: {unsupported}")
         return USAGE
-    about = {"scenario": "storm", "how": options.how, "machines": options.machines, "nodes": options.nodes}
+    about = {"scenario": "comeback", "how": options.how, "machines": options.machines, "nodes": options.nodes}
     about |= {"handshakesPerSecond": options.handshakes or "default"}
     about |= {"seed": options.seed, "versions": Relay().versions, "host": host.describe()}
     told = {"RELAY_DRAIN_SECONDS": f"{options.drain_seconds:g}"}

@@ -58,7 +58,7 @@ Fleet = list[tuple[Seeded, str]]  # machines with sockets, and their tokens
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """The scenario's options."""
     parser = argparse.ArgumentParser(
-        prog="python -m loadtests fleet", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m loadtests picker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--machines", type=int, default=10_000, help="machines in all, on a cluster of its own (10000)")
     parser.add_argument("--sockets", type=int, default=300, help="machines that are real agents (300)")
@@ -76,7 +76,7 @@ async def run(options: argparse.Namespace) -> int:
     random = Random(options.seed)
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(_servers(options))
-        found: dict[str, Any] = {"scenario": "fleet", "seed": options.seed, "nodes": len(servers.urls)}
+        found: dict[str, Any] = {"scenario": "picker", "seed": options.seed, "nodes": len(servers.urls)}
         if servers.ours:
             fleet = invent(options.machines, random)
             await write_rows(servers.database_url, servers.workspace, fleet)

@@ -14,8 +14,8 @@ from random import Random
 
 import uvloop
 
-from loadtests.storm.agent import Agent, Seat, Surroundings
-from loadtests.storm.journal import Journal
+from loadtests.comeback.agent import Agent, Seat, Surroundings
+from loadtests.comeback.journal import Journal
 
 FIRST_AT_ONCE = 200  # first handshakes under way in this process
 LINE_BYTES = 64 * 1024 * 1024  # of the first line, in which an agent has about 300 bytes

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from loadtests.storm.agent import Seat
-from loadtests.storm.generator import LINE_BYTES
+from loadtests.comeback.agent import Seat
+from loadtests.comeback.generator import LINE_BYTES
 
 ANSWER_SECONDS = 60.0  # for a process that shares its core with a storm
 END_SECONDS = 10.0
@@ -80,7 +80,7 @@ async def playing(urls: list[str], seats: Sequence[Seat], processes: int, seed: 
             # In a session of its own, as each node is: Linux may share out processors by session, and agents that wait
             # behind whoever watches them would look like a slow relay.
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "loadtests.storm.generator",
+                sys.executable, "-m", "loadtests.comeback.generator",
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES, start_new_session=True,
             )  # fmt: skip
             started.append(process)

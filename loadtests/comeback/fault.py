@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from loadtests.bench import guests
+from loadtests.comeback.agent import Seat
+from loadtests.comeback.costs import costs
+from loadtests.comeback.crowd import Crowd, playing
+from loadtests.comeback.findings import broken, of_agents, spread
+from loadtests.comeback.watch import RECORDS_SECONDS, Watch, boot_of, watching
 from loadtests.seeding import Seeded, invent, write_rows
 from loadtests.servers import Asked, Servers, own_servers, say
-from loadtests.storm.agent import Seat
-from loadtests.storm.costs import costs
-from loadtests.storm.crowd import Crowd, playing
-from loadtests.storm.findings import broken, of_agents, spread
-from loadtests.storm.watch import RECORDS_SECONDS, Watch, boot_of, watching
 from relay.registry.database import Database
 from relay.registry.tables import machines as rows
 from relay.rules.tokens import Secrets, sign_machine
@@ -71,7 +71,7 @@ async def storm(asked: Storm) -> dict[str, Any]:
         if not await crowd.all_connected(asked.machines, SEAT_SECONDS):
             raise TimeoutError(f"only {await crowd.connected()} of {asked.machines} agents were welcomed at first")
         seated = time.monotonic() - began
-        say("storm", f"{asked.machines} agents are welcomed after {seated:.1f} s")
+        say("comeback", f"{asked.machines} agents are welcomed after {seated:.1f} s")
         watch = await stack.enter_async_context(watching(servers, servers.urls[:-1], random))
         await watch.complete(asked.machines)
         await asyncio.sleep(asked.settle_seconds)
@@ -106,7 +106,7 @@ async def _lose(asked: Storm, servers: Servers, crowd: Crowd, watch: Watch, flee
     returned = time.monotonic() - began
     await crowd.all_connected(asked.machines, max(1.0, RETURN_SECONDS - returned))
     after = await costs(processes, servers.redis_url)
-    say("storm", f"{len(back.recorded)} of {len(back.machines)} machines are elsewhere after {returned:.1f} s")
+    say("comeback", f"{len(back.recorded)} of {len(back.machines)} machines are elsewhere after {returned:.1f} s")
     await asyncio.sleep(max(0.0, began + asked.seconds - time.monotonic()))
     journal, holders = await crowd.journal(), await watch.holders(fleet)
     for watcher in watchers:
