@@ -133,6 +133,7 @@ class Node:
     def _watch(self) -> None:
         meters = self.meters
         watch_process(meters.instruments, time.time())
+        meters.watch(metrics.SOCKETS_ALLOWED, lambda: self.settings.sockets)
         watch_peers(meters, self.hub, self.keepalive)
         watch_work(meters, self.hub, self.router.fanout.traffic)
         watch_cluster(meters, self.bus, self.beats, self.lanes, self.outage, self.tail)

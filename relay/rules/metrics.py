@@ -38,7 +38,7 @@ LIMIT = Label(
         "ATTACHMENTS_PER_BROWSER", "ATTACHMENTS_PER_SESSION", "BUS_BYTES", "BUS_CONTROL_BYTES", "HALF_OPEN_CONNECTIONS",
         "HEADERS_PER_REQUEST", "HEAD_BYTES", "LANE_CONTROL_BYTES", "LANE_WINDOW_BYTES", "OUTBOX_BYTES",
         "PENDING_PER_BROWSER", "PENDING_REQUESTS", "PIPELINED_COMMANDS", "RELAY_HANDSHAKES", "RELAY_SOCKETS",
-        "SESSIONS_PER_MACHINE", "SUBSCRIPTIONS_PER_BROWSER", OTHER,
+        "SESSIONS_PER_MACHINE", "SUBSCRIPTIONS_PER_BROWSER", "UNKNOWN_TOKENS", OTHER,
     ),
 )  # fmt: skip
 # Why a peer was turned away before it was welcome: words of close codes, and of the 503 before any socket.
@@ -81,6 +81,7 @@ _Q = Question
 
 AGENTS = _gauge("relay_agents", "Agents connected to this node", _Q.WHO, unit="agents")
 BROWSERS = _gauge("relay_browsers", "Browsers connected to this node", _Q.WHO, unit="browsers")
+SOCKETS_ALLOWED = _gauge("relay_sockets_allowed", "Sockets that this node takes, RELAY_SOCKETS", _Q.WHO, unit="sockets")
 SESSIONS = _gauge(
     "relay_sessions", "Sessions of agents on this node, ended ones kept included", _Q.WHO, unit="sessions"
 )

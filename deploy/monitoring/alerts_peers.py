@@ -1,0 +1,154 @@
+"""Lists the alerts about peers and processes: who is turned away or cut off, and whose loop is held."""
+
+from __future__ import annotations
+
+from deploy.monitoring.alert import Alert, Trial, growing, steady
+from deploy.monitoring.alerts import ON_A, A
+
+WELCOME = (
+    Alert(
+        "RelayRefusing",
+        """
+        sum(rate(relay_handshakes_refused_total{why=~"too-fast|over-capacity|internal"}[5m]))
+          / (sum(rate(relay_sockets_opened_total[5m])) + sum(rate(relay_handshakes_refused_total{why="too-fast"}[5m])))
+          > 0.05
+        """,
+        5,
+        "page",
+        "More than one newcomer in twenty is turned away for our sake",
+        "Nodes are full, or newcomers come faster than RELAY_HANDSHAKES. They come back, at the pace they are told.",
+        "Why, by instance. A storm after an outage passes within a minute or two: is it a second one?",
+        "Add nodes. Behind a balancer that favours one node, see how it spreads.",
+        Trial(
+            {
+                'relay_sockets_opened_total{role="agent", ' + A + "}": growing(60),
+                'relay_handshakes_refused_total{role="agent", why="too-fast", ' + A + "}": growing(60),
+            }
+        ),
+        Trial(
+            {
+                'relay_sockets_opened_total{role="agent", ' + A + "}": growing(60),
+                'relay_handshakes_refused_total{role="agent", why="too-fast", ' + A + "}": growing(1),
+            }
+        ),
+    ),
+    Alert(
+        "RelayBadTokens",
+        'sum by (instance, role) (rate(relay_handshakes_refused_total{why="bad-token"}[10m])) > 1',
+        10,
+        "ticket",
+        "Tokens are refused more than once a second",
+        "Somebody tries tokens, an installation kept one that has ended, or this node has another RELAY_SECRET than "
+        "those that signed them.",
+        "All nodes alike, or one? One: its secret. All: the log says which addresses.",
+        "Give all nodes the same RELAY_SECRET, the newest first; block who guesses at the balancer.",
+        Trial(
+            {'relay_handshakes_refused_total{role="agent", why="bad-token", ' + A + "}": growing(120)},
+            {"role": "agent", **ON_A},
+        ),
+        Trial({'relay_handshakes_refused_total{role="agent", why="bad-token", ' + A + "}": growing(6)}),
+    ),
+    Alert(
+        "RelayRestErrors",
+        'sum(rate(relay_rest_answers_total{status=~"5.."}[5m])) / sum(rate(relay_rest_answers_total[5m])) > 0.02',
+        5,
+        "ticket",
+        "REST answers errors of ours",
+        "More than one answer in fifty is a 500 or 503. A 503 says that Redis or the registry does not answer.",
+        "By call and status; RelayRegistryAway and RelayRedisLost; tracebacks in the log for 500.",
+        "Mend what is away. A 500 is a mistake of ours: please report it with its traceback.",
+        Trial(
+            {
+                'relay_rest_answers_total{call="whoami", status="200", ' + A + "}": growing(60),
+                'relay_rest_answers_total{call="list_machines", status="503", ' + A + "}": growing(6),
+            }
+        ),
+        Trial(
+            {
+                'relay_rest_answers_total{call="whoami", status="200", ' + A + "}": growing(60),
+                'relay_rest_answers_total{call="whoami", status="404", ' + A + "}": growing(60),
+            }
+        ),
+    ),
+)
+
+FAREWELL = (
+    Alert(
+        "RelaySlowPeers",
+        'sum by (role) (rate(relay_sockets_closed_total{code="4102"}[10m])) > 0.2',
+        10,
+        "ticket",
+        "Peers are cut off because they do not read",
+        "More than one in five seconds did not take what waits for it (2 MiB). They return and get what they missed.",
+        "Role, and whether it is one network. Bytes that wait in outboxes. A proxy that buffers before it.",
+        "Mend the network or the proxy. Nobody else waits for slow peers, so nothing need be done for the others.",
+        Trial({'relay_sockets_closed_total{role="browser", code="4102", ' + A + "}": growing(30)}, {"role": "browser"}),
+        Trial({'relay_sockets_closed_total{role="browser", code="1001", ' + A + "}": growing(30)}),
+    ),
+    Alert(
+        "RelayNoPongs",
+        """
+        sum(rate(relay_sockets_closed_total{code="4201"}[10m]))
+          > 0.01 * (sum(relay_agents) + sum(relay_browsers)) / 60
+        """,
+        10,
+        "ticket",
+        "One connection in a hundred is lost silently each minute",
+        "Peers do not answer pings within 30 s: their network drops connections without closing them.",
+        "An idle timeout in front of the relay that is shorter than the ping of 20 s; one network, or all.",
+        "Raise the timeout of the proxy or balancer above 30 s; see deploy/proxies.",
+        Trial(
+            {
+                "relay_agents{" + A + "}": steady(1_000),
+                "relay_browsers{" + A + "}": steady(100),
+                'relay_sockets_closed_total{role="agent", code="4201", ' + A + "}": growing(60),
+            }
+        ),
+        Trial(
+            {
+                "relay_agents{" + A + "}": steady(1_000),
+                "relay_browsers{" + A + "}": steady(100),
+                'relay_sockets_closed_total{role="agent", code="4201", ' + A + "}": growing(2),
+            }
+        ),
+    ),
+)
+
+HEALTH = (
+    Alert(
+        "RelayLoopHeld",
+        "histogram_quantile(0.99, sum by (instance, le) (rate(relay_loop_lag_seconds_bucket[5m]))) > 0.1",
+        5,
+        "ticket",
+        "A node's event loop is held",
+        "Something keeps one node's only thread for more than 100 ms: everything on it is as late.",
+        "CPU of the process: at one core it is simply full. Else garbage collection, a noisy neighbour, a debugger.",
+        "Full: add nodes, `relay node rebalance`. Else move it to a host with a core of its own.",
+        Trial(
+            {
+                'relay_loop_lag_seconds_bucket{le="0.1", ' + A + "}": growing(180),
+                'relay_loop_lag_seconds_bucket{le="1.0", ' + A + "}": growing(240),
+                'relay_loop_lag_seconds_bucket{le="+Inf", ' + A + "}": growing(240),
+            },
+            ON_A,
+        ),
+        Trial(
+            {
+                'relay_loop_lag_seconds_bucket{le="0.005", ' + A + "}": growing(240),
+                'relay_loop_lag_seconds_bucket{le="+Inf", ' + A + "}": growing(240),
+            }
+        ),
+    ),
+    Alert(
+        "RelayStandstill",
+        "increase(relay_standstills_total[15m]) > 0",
+        0,
+        "ticket",
+        "A node stood still for seconds",
+        "The process was stopped, or its host suspended or starved, for more than four seconds. It goes on by itself.",
+        "The host at that time: live migration, memory pressure, steal time; who sent a SIGSTOP.",
+        "Keep nodes off hosts that swap or migrate.",
+        Trial({"relay_standstills_total{" + A + "}": "0x20 1x100"}, ON_A),
+        Trial({"relay_standstills_total{" + A + "}": steady(1)}),
+    ),
+)

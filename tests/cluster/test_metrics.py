@@ -1,0 +1,65 @@
+"""Shows that running nodes export exactly what the list of metrics says."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import pytest
+from prometheus_client import Metric as Family
+from prometheus_client.parser import text_string_to_metric_families
+
+from relay.rules.metric import Metric, Process
+from relay.rules.metrics import METRICS, exported_by
+from tests.support.cluster import Cluster, Team
+
+SECONDS = 15.0
+
+
+def exported(url: str) -> dict[str, Family]:
+    """What a process exports, as Prometheus reads it."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=SECONDS) as answer:
+        return {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
+
+
+def unlike(found: dict[str, Family], process: Process) -> list[str]:
+    """Where an export differs from the list."""
+    listed = {metric.name: metric for metric in exported_by(process)}
+    differing = [f"{name} is exported and not listed" for name in found.keys() - listed.keys()]
+    differing += [f"{name} is listed and not exported" for name in listed.keys() - found.keys()]
+    for name in found.keys() & listed.keys():
+        differing += _unlike(found[name], listed[name])
+    return differing
+
+
+def _unlike(family: Family, metric: Metric) -> list[str]:
+    differing = []
+    if (family.type, family.documentation) != (metric.kind, metric.help):
+        differing.append(f"{metric.name} is a {family.type}: {family.documentation}")
+    for sample in family.samples:
+        labels = {name: value for name, value in sample.labels.items() if name != "le"}
+        if tuple(sorted(labels)) != tuple(sorted(metric.label_names)):
+            differing.append(f"{sample.name} has labels {labels}")
+        differing += [
+            f"{sample.name} has {label.name}={labels.get(label.name)}"
+            for label in metric.labels
+            if label.values and labels.get(label.name) not in label.values
+        ]
+    return differing
+
+
+def test_a_node_exports_what_is_listed_and_nothing_else(cluster: Cluster, team: Team) -> None:
+    team.agent("mac")
+    for url in cluster.urls:
+        found = exported(cluster.metrics[url])
+        assert unlike(found, "node") == []
+        assert found["relay_build_info"].samples[0].value == 1.0
+        assert found["process_resident_memory_bytes"].samples[0].value > 10_000_000
+    assert sum(exported(cluster.metrics[url])["relay_agents"].samples[0].value for url in cluster.urls) == 1.0
+
+
+@pytest.mark.parametrize("name", ["relay_agents", "relay_sockets_closed"])
+def test_an_export_that_is_not_the_lists_is_found(name: str) -> None:
+    metric = next(metric for metric in METRICS if metric.name == name)
+    other = Family(name, metric.help, "summary")
+    other.add_sample(f"{name}_total", {"machine": "mac"}, 1.0)
+    assert len(_unlike(other, metric)) >= 2
