@@ -64,6 +64,8 @@ def fitting(values: Sequence[float], unit: str = "") -> Axis:
 
 def short(value: float, unit: str = "") -> str:
     """A number of at most four digits: '1.5k', '96 MiB', '0.25 ms'."""
+    if unit == "ms" and abs(value) >= 1000:
+        value, unit = value / 1000, "s"
     size, word = next(step for step in _steps(unit) if abs(value) >= step[0] or step[0] == 1.0)
     text = f"{value / size:.3g}" if abs(value / size) < 1000 else f"{value / size:,.0f}"
     if unit in BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -31,6 +32,7 @@ STYLE = Path(__file__).with_name("page.css")
 # What a browser says of a connection that ended without a word, and of one whose close frame had no code.
 UNSPOKEN = {"1005": "without a code", "1006": "without a goodbye", "1012": "service restarts"}
 WORDS = {"held": "✓ held", "exceeded": "✗ exceeded"}
+FIRST = ("delivery", "echo", "attach")  # what people feel stands above what machines do
 ALONE = {
     CONNECTIONS: ("Connections", "", False),
     FRAMES: ("Frames a second", "/s", False),
@@ -81,7 +83,8 @@ def _figures(summary: Summary) -> str:
         ("Connects", f"{totals.connects:,}", f"{totals.refused:,} refused"),
         ("Errors", f"{totals.errors:,}", f"{totals.gaps:,} gaps, said openly"),
     ]
-    for name, latency in list(summary.latencies.items())[:2]:
+    told = sorted(summary.latencies.items(), key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else len(FIRST))
+    for name, latency in told[:2]:
         if latency.p99 is not None and latency.p50 is not None:
             figures.append((f"{name}, 99 of 100", short(latency.p99, "ms"), f"half within {short(latency.p50, 'ms')}"))
     shown = "".join(
@@ -126,20 +129,19 @@ def _latencies(summary: Summary) -> str:
             f'<div class="plots"><figure><h3>Latency by percentile</h3>{legend(list(curves))}'
             f"{percentiles(curves, 'percentiles', 'Latency by percentile')}"
             "<figcaption>Both axes are logarithmic: a step to the right leaves a tenth of the one before.</figcaption>"
-            f"</figure>{_latency_over_time(summary)}</div>"
+            f"</figure>{_latency_over_time(summary, list(curves))}</div>"
         )
     return f"<h2>Latency</h2>{table('Milliseconds within which so many were done', heads, rows)}{drawn}"
 
 
-def _latency_over_time(summary: Summary) -> str:
-    rows = summary.series.rows
-    lines = {
-        f"{name.removeprefix(prefix)} {prefix.rstrip('.')}": row
-        for prefix in (P50, P99)
-        for name, row in rows.items()
-        if name.startswith(prefix)
-    }
-    return _figure(Plot("Latency over time", "ms", lines), "latency-over-time", summary) if lines else ""
+def _latency_over_time(summary: Summary, names: Sequence[str]) -> str:
+    """In the order, and so in the colours, of the picture beside it."""
+    drawn = []
+    for prefix, title in ((P99, "99 of 100 within, over time"), (P50, "Half within, over time")):
+        lines = {name: summary.series.rows[prefix + name] for name in names if prefix + name in summary.series.rows}
+        if lines:
+            drawn.append(_figure(Plot(title, "ms", lines), f"{prefix.rstrip('.')}-over-time", summary))
+    return "".join(drawn)
 
 
 def _over_time(summary: Summary) -> str:
@@ -156,7 +158,7 @@ def _over_time(summary: Summary) -> str:
     known = (P50, P99, *TOGETHER)
     for number_, (name, row) in enumerate(rows.items()):
         if name not in ALONE and not name.startswith(known) and any(row):
-            drawn.append(_figure(Plot(name.replace("_", " "), "", {name: row}), f"row-{number_}", summary))
+            drawn.append(_figure(Plot(name.replace("_", " ").capitalize(), "", {name: row}), f"row-{number_}", summary))
     if not drawn:
         return ""
     return f'<h2>Over time</h2>{_phases(summary)}<div class="plots">{"".join(drawn)}</div>'
@@ -220,4 +222,4 @@ def _about(summary: Summary) -> str:
         ("Versions", summary.versions),
     )
     tables = "".join(f"<div>{pairs(title, values)}</div>" for title, values in groups if values)
-    return f'<h2>About this run</h2><div class="plots">{tables}</div>'
+    return f'<h2>About this run</h2><div class="facts">{tables}</div>'

@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 420, 210
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 20, 24
 COLOURS = 8  # of the palette in page.css; further lines begin again, dashed
 POINTS = 240  # of one line: more than this are closer together than their own width
+QUICKEST = 0.01  # of all, which the percentile curve leaves out
 LETTER = 5.6  # about as wide as a letter of the marks
 
 Line = Sequence[float | None]
@@ -56,14 +57,15 @@ def percentiles(curves: Mapping[str, Sequence[tuple[float, int]]], key: str, tit
     across = [mark for mark in marks if mark == 0 or (1 - mark / 100) * greatest >= 1] or [0.0]
     # A decade more than the last mark, where the greatest of all lies.
     end = len(across)
-    values = [upto for pairs in curves.values() for upto, _ in pairs if upto > 0]
+    drawn = [_curve(pairs, end) for pairs in curves.values()]
+    values = [upto for points in drawn for _, upto in points if upto > 0]
     up = logarithmic(min(values), max(values)) if values else logarithmic(1, 10)
     parts = _grid(up, None, "ms")
     for index, mark in enumerate(across):
         parts.append(_mark_across(index / end, f"{mark:g}%" if mark else "0%"))
     parts.append(_mark_across(1.0, "max", anchor="end"))
-    for number, pairs in enumerate(curves.values()):
-        parts += _line([(min(1.0, at / end), up.part(value)) for at, value in _curve(pairs, end)], number)
+    for number, points in enumerate(drawn):
+        parts += _line([(at / end, up.part(value)) for at, value in points], number)
     return _svg(title, f"{title}: {', '.join(curves)}, in ms, by percentile", key, parts)
 
 
@@ -84,13 +86,14 @@ def legend(names: Sequence[str]) -> str:
 
 
 def _curve(pairs: Sequence[tuple[float, int]], end: int) -> list[tuple[float, float]]:
-    """(how many tenths are left out, ms) for each bucket."""
+    """(how many tenths are left out, ms) for each bucket but those of the quickest hundredth, who stretch the axis."""
     total, seen = sum(count for _, count in pairs), 0
     points = []
     for upto, count in pairs:
         left = 1 - seen / total
-        points.append((_tenths(left, end), upto))
         seen += count
+        if seen >= total * QUICKEST:
+            points.append((_tenths(left, end), upto))
     if points:
         points.append((float(end), pairs[-1][0]))
     return points

@@ -29,8 +29,8 @@ def number(value: float | None, digits: int = 4) -> Cell:
     """A figure, to the right; a dash where nothing was measured."""
     if value is None:
         return Cell("–", "number")
-    whole = isinstance(value, int) or (value == int(value) and abs(value) >= 10 ** (digits - 1))
-    return Cell(f"{int(value):,}" if whole else f"{value:,.{digits}g}", "number")
+    whole = isinstance(value, int) or abs(value) >= 10 ** (digits - 1)
+    return Cell(f"{value:,.0f}" if whole else f"{value:,.{digits}g}", "number")
 
 
 def table(caption: str, heads: Sequence[str], rows: Sequence[Row]) -> str:

@@ -216,6 +216,7 @@ def test_axes_are_logarithmic_only_where_a_line_would_lie_on_the_floor() -> None
         (100 * 2**20, "B", "100 MiB"),
         (1.5 * 2**30, "B/s", "1.5 GiB/s"),
         (71.92, "%", "71.9%"),
+        (1095.0, "ms", "1.09 s"),
         (0, "", "0"),
         (1023 * 2**20, "B", "1,023 MiB"),
     ],
