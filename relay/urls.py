@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+SHOWN_OPTIONS = frozenset(
+    {"host", "port", "ssl", "sslmode", "db", "protocol"}
+)  # of a URL's query; others may be secret
+HIDDEN = "***"
 LOCAL = frozenset({"", "localhost", "127.0.0.1", "[::1]"})
 
 
@@ -38,3 +42,22 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0].lower()
+
+
+def masked(url: str) -> str:
+    """A URL for people's eyes: all that stands before an @, and options that we do not know, may be a password."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return HIDDEN
+    place, question, query = rest.partition("?")
+    if "@" in query and "@" not in place:
+        place, question, query = rest, "", ""  # a password with a question mark in it
+    before, at, host = place.rpartition("@")
+    user = before.partition(":")[0] if before.count(":") == 1 and "/" not in before else ""
+    options = [option if option.partition("=")[0] in SHOWN_OPTIONS else _hidden(option) for option in query.split("&")]
+    return f"{scheme}://{f'{user}:{HIDDEN}@' if at else ''}{host}{question}{'&'.join(options)}"
+
+
+def _hidden(option: str) -> str:
+    name, equals, _ = option.partition("=")
+    return f"{name}={HIDDEN}" if equals else HIDDEN if option else ""

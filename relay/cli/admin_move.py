@@ -35,7 +35,9 @@ async def _move(settings: Any, url: str, force: bool) -> None:
     tallies = await move(settings.database_url, url, time.time_ns() // 1_000_000)
     for table, tally in tallies.items():
         click.echo(f"{table}: {tally.rows} rows, {tally.sha256[:16]}")
-    click.echo("moved and compared; the old registry is closed: set RELAY_DATABASE_URL of nodes and sweepers to the new")
+    click.echo(
+        "moved and compared; the old registry is closed: set RELAY_DATABASE_URL of nodes and sweepers to the new"
+    )
 
 
 def _read(path: str) -> str:

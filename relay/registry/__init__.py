@@ -34,6 +34,7 @@ from relay.registry.charter import Charter
 from relay.registry.credentials import Credential, NewSignIn
 from relay.registry.keys import Key, KeyRevoked
 from relay.registry.links import Invitation, SignedIn
+from relay.registry.looking import known_charter, version
 from relay.registry.machines import Machines
 from relay.registry.members import Member, Removed
 from relay.registry.migrate import migrate
@@ -80,7 +81,9 @@ __all__ = [
     "SignedIn",
     "Workspace",
     "back_up",
+    "known_charter",
     "migrate",
     "move",
     "restore",
+    "version",
 ]

@@ -26,16 +26,22 @@ class Charter(Struct, frozen=True):
 
 async def which(database: Database, now_ms: int) -> Charter:
     """This registry's charter, made now if it has none yet."""
-    row = await database.row(select(charter))
-    if row is None:
+    found = await known(database)
+    if found is None:
 
         async def make(connection: AsyncConnection) -> None:
             await connection.execute(_MAKE, {"id": str(uuid4()), "now": now_ms})
 
         await database.attempt(make)
-        row = await database.row(select(charter))
-        assert row is not None, "it was made a moment ago, and nobody takes one away"
-    return Charter(row.id, row.created_ms)
+        found = await known(database)
+        assert found is not None, "it was made a moment ago, and nobody takes one away"
+    return found
+
+
+async def known(database: Database) -> Charter | None:
+    """This registry's charter, if it has one yet."""
+    row = await database.row(select(charter))
+    return None if row is None else Charter(row.id, row.created_ms)
 
 
 async def refuse_moved(connection: AsyncConnection) -> None:

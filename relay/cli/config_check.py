@@ -1,0 +1,103 @@
+"""Commands a look at the settings, and at what they lead to: `relay config check`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import click
+
+from relay.errors import Exit, Misconfigured, RelayError
+
+
+@click.command(name="check")
+@click.option("--connect", is_flag=True, help="Also ask Redis and the registry.")
+@click.option("--sweeper", is_flag=True, help="For a sweeper, which needs no RELAY_SECRET.")
+def command(connect: bool, sweeper: bool) -> int:
+    """Say everything that is wrong with the RELAY_* variables, one line each, and exit 78 if anything is.
+
+    With --connect also: whether Redis and the registry answer and are new enough, and what of this host, of Redis and
+    of the cluster that runs there would keep a node from what it promises. Nothing is changed by it.
+    """
+    from relay.rules.quoting import escape
+    from relay.settings import read
+
+    settings, wrong = read(os.environ, secret=not sweeper)
+    if settings is None:
+        for sentence in wrong:
+            click.echo(f"relay: {escape(sentence)}", err=True)
+        return Exit.CONFIGURATION
+    click.echo("the settings are sound")
+    if not connect:
+        return Exit.OK
+    findings = asyncio.run(look(settings))
+    for finding in findings:
+        mark = {"good": "ok", "doubt": "doubt", "wrong": "WRONG"}[finding.kind]
+        click.echo(f"{mark:<6} {escape(finding.says)}", err=finding.kind == "wrong")
+    return Exit.CONFIGURATION if any(finding.kind == "wrong" for finding in findings) else Exit.OK
+
+
+async def look(settings: Any) -> list[Any]:
+    """What is to be said of everything around a node."""
+    from relay.rules import checkup
+
+    findings = [checkup.open_files(_open_files(), settings.sockets)]
+    findings += await _registry(settings)
+    findings += await _redis(settings)
+    return findings
+
+
+async def _registry(settings: Any) -> list[Any]:
+    from relay.registry import version
+    from relay.rules.checkup import Finding
+
+    try:
+        return [Finding("good", await version(settings.database_url))]
+    except RelayError as error:
+        return [Finding("wrong", error.message)]
+
+
+async def _redis(settings: Any) -> list[Any]:
+    from relay.rules import checkup
+    from relay.rules.checkup import Finding
+    from relay.rules.tokens import Secrets
+    from relay.store import Keys, open_memory
+    from relay.store.inspection import Inspection
+
+    memory = None
+    findings: list[Any] = []
+    try:
+        memory = open_memory(settings.redis_url)
+        inspection = Inspection(memory, Keys(settings.redis_prefix))
+        findings += await inspection.findings()
+        findings.append(await inspection.agreement())
+        here = await _charter(settings)
+        if here is not None:
+            findings.append(checkup.registry_owner(settings.redis_prefix, here, await inspection.owner()))
+        if settings.secret:
+            there = {lease.url: lease.marks.secrets for lease in await inspection.nodes()}
+            findings += checkup.secrets(Secrets.parse(settings.secret).ids, there)
+    except RelayError as error:
+        findings.append(Finding("wrong", error.message))
+    finally:
+        if memory is not None:
+            await memory.aclose()
+    return findings
+
+
+async def _charter(settings: Any) -> str | None:
+    from relay.registry import known_charter
+
+    try:
+        found = await known_charter(settings.database_url)
+    except Misconfigured:
+        return None  # which was said already
+    return None if found is None else str(found.id)
+
+
+def _open_files() -> int | None:
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
