@@ -268,10 +268,6 @@ class Agent:
                 assert self._tasks is not None
                 self._identity.learned(nodes)
                 self._tasks.create_task(self._identity.save())
-            case m.Nodes(nodes=nodes):
-                assert self._tasks is not None
-                self._identity.learned(nodes)
-                self._tasks.create_task(self._identity.save())
             case m.Notice(code=code, message=text):
                 structlog.get_logger().warning(text, code=code)
             case m.ErrorMessage(code=code, message=text):
