@@ -22,7 +22,12 @@ from relay.rules import frames, limits, messages
 from relay.rules.frames import Header, Kind
 
 GAP_SPREAD_SECONDS = 2.0  # after a bus gap all browsers of a node come back at random within this time
-RETRY_SECONDS = 1.0  # between two tries to attach while the relay says "not now"; its random part is all of it
+# Between two tries to attach while the relay says "not now"; the random part is all of it. The first is short because a
+# node that asks a dead one says so only after a second, in which the machine may have come back elsewhere.
+RETRY_SECONDS = (0.25, 0.5, 1.0)
+# Who is attached to a machine that is connected again comes back with it; to other machines at other moments, since
+# agents have a jitter of their own.
+RETURN_SPREAD_SECONDS = 0.25
 
 
 class Target(NamedTuple):
@@ -58,6 +63,7 @@ class Attachment:
         self._feed = Feed()
         self._wanted = asyncio.Event()
         self._delay = 0.0  # before the next attach
+        self._refusals = 0  # in a row, of those that are tried again
         self._machine_away = False
         self._interrupted = False
         self._refusal_told = False
@@ -179,13 +185,18 @@ class Attachment:
         if not self._started.done():
             return False
         if isinstance(error, Offline):
-            self._away("the machine is offline")
+            self._away("the machine is offline", self._pause_seconds())
             return True
         if isinstance(error, Unavailable | TimedOut):
             self._interrupt(error.message)
-            self._reattach(self._random.uniform(0, RETRY_SECONDS))
+            self._reattach(self._pause_seconds())
             return True
         return False
+
+    def _pause_seconds(self) -> float:
+        step = RETRY_SECONDS[min(self._refusals, len(RETRY_SECONDS) - 1)]
+        self._refusals += 1
+        return self._random.uniform(0, step)
 
     async def _machine_back(self) -> None:
         """Wait until the machine is connected again; raises `MachineRevoked` when it never will be."""
@@ -204,10 +215,10 @@ class Attachment:
         self._delay = delay
         self._wanted.set()
 
-    def _away(self, reason: str) -> None:
+    def _away(self, reason: str, delay: float) -> None:
         self._machine_away = True
         self._interrupt(reason)
-        self._reattach(self._random.uniform(0, RETRY_SECONDS))
+        self._reattach(delay)
 
     def _interrupt(self, reason: str) -> None:
         if self._started.done() and not self._interrupted:
@@ -302,6 +313,7 @@ class Attachment:
             self._reattach()
             return
         self._live = True
+        self._refusals = 0
         if self._interrupted:
             self._interrupted = False
             self._feed.put(events.Resumed())
@@ -311,7 +323,7 @@ class Attachment:
         self._pause()
         match message.reason:
             case "machine-gone":
-                self._away("the machine is not connected")
+                self._away("the machine is not connected", self._random.uniform(0, RETURN_SPREAD_SECONDS))
             case "gap":
                 self._reattach(self._random.uniform(0, GAP_SPREAD_SECONDS))
             case "behind":

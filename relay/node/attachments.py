@@ -22,6 +22,11 @@ INTEREST_PART = 1_000  # attachments in one interest hop, about 100 KB of JSON, 
 # Attachments named in one second, 0.4 MB of the 2 MiB of control messages that a lane may have under way: all at once
 # would pass that with 20,000 of them on one lane, and cost each of them a gap. So 40,000 are named in time.
 INTEREST_AT_ONCE = 4_000
+FOLLOWED = 3  # moves of a machine in one attach, which takes a second or two; it is the browser's turn then
+
+
+class Moved(Unavailable):
+    """The machine is not on the node that was asked any more, and may be asked for elsewhere at once."""
 
 
 class Attachments:
@@ -34,12 +39,24 @@ class Attachments:
         self._sessions = sessions
         self._untold: list[tuple[tuple[bytes, bytes], int]] = []  # interest that is still to be repeated
         self._numbering: dict[int, Attachment] = {}  # by call: those that wait for a number from another node
+        self._awaited: dict[str, dict[int, str]] = {}  # of those, by machine and call: the node that was asked
 
     async def attach(
         self, browser: Browser, workspace: str, ask: m.Attach, check: Check, home_of: Callable[[], Awaitable[str]]
     ) -> None:
-        """Start an attach, whose `attaching` follows. Raises what `check` and `home_of` raise, and `NotFound`,
-        `Conflict`, `LimitReached` or `Unavailable`."""
+        """Start an attach, whose `attaching` follows; a machine that comes back elsewhere meanwhile is followed there.
+        Raises what `check` and `home_of` raise, and `NotFound`, `Conflict`, `LimitReached` or `Unavailable`."""
+        for _ in range(FOLLOWED):
+            try:
+                await self._attach(browser, workspace, ask, check, home_of)
+            except Moved:
+                continue
+            return
+        raise Unavailable("the machine moves from node to node")
+
+    async def _attach(
+        self, browser: Browser, workspace: str, ask: m.Attach, check: Check, home_of: Callable[[], Awaitable[str]]
+    ) -> None:
         unnumbered = sum(not each.number for each in browser.asking)  # the others are among its attachments already
         if len(browser.attachments) + unnumbered >= ATTACHMENTS_PER_BROWSER:
             raise LimitReached("too many attachments on one socket", limit="ATTACHMENTS_PER_BROWSER")
@@ -79,12 +96,28 @@ class Attachments:
             take=ask.take,
         )
         self._lanes.send_hop(home, hop)
+        awaited = self._awaited.setdefault(ask.machine, {})
+        awaited[call] = home
         try:
             await self._calls.outcome(call)
         except BaseException:
             attachment.cancelled = True  # a number that comes all the same is given back
             asyncio.get_running_loop().call_later(REQUEST_SECONDS, self._numbering.pop, call, None)
             raise
+        finally:
+            del awaited[call]
+            if not awaited:
+                self._awaited.pop(ask.machine, None)
+
+    def awaits(self, machine: str) -> bool:
+        """Whether somebody here waits for the node that this machine is said to be on."""
+        return machine in self._awaited
+
+    def moved(self, machine: str, node: str) -> None:
+        """The machine is on this node now: whoever waits for another one, which may be dead, asks there instead."""
+        for call, home in list(self._awaited.get(machine, {}).items()):
+            if home != node:
+                self._calls.refuse(call, Moved("the machine has moved to another node"))
 
     def numbered(self, sender: str, hop: hops.NumberedHop) -> None:
         """The agent's node gave a number: frames that follow in this very batch already find the attachment."""
@@ -99,7 +132,7 @@ class Attachments:
         away = self._hub.away_of(ids.raw(attachment.machine), attachment.session, sender, hop.generation)
         if away is None:
             self._leave_there(attachment, dropped=False)
-            self._calls.refuse(hop.call, Unavailable("the machine has moved to another node"))
+            self._calls.refuse(hop.call, Moved("the machine has moved to another node"))
             return
         away.audience.pending[hop.attachment] = attachment
         attachment.browser.attachments[attachment.key] = attachment

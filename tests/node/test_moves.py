@@ -27,7 +27,9 @@ class Stage:
         self.records: dict[str, Record] = {}
         self.asked: list[str] = []
         self.answers = True
-        self.moves = Moves(self.hub, self._locate, lambda workspace: 0 if workspace == ACME else 1)
+        self.awaited: set[str] = set()  # machines for which somebody waits for an answer of their node
+        self.followed: list[tuple[str, str]] = []
+        self.moves = Moves(self.hub, self, self._locate, lambda workspace: 0 if workspace == ACME else 1)
         self.told: list[m.Message] = []
 
     def send_text(self, message: bytes) -> None:
@@ -40,6 +42,14 @@ class Stage:
         if not self.answers:
             raise Unavailable("Redis is away")
         return self.records.get(machine)
+
+    def awaits(self, machine: str) -> bool:
+        """As those who wait: for some."""
+        return machine in self.awaited
+
+    def moved(self, machine: str, node: str) -> None:
+        """Note what they are told."""
+        self.followed.append((machine, node))
 
     def attach(self, machine: str, generation: int) -> None:
         """A browser here is attached to a session, through this connection of the machine on that node."""
@@ -72,6 +82,15 @@ async def test_who_is_attached_through_a_dead_node_is_let_go_when_the_machine_is
     await stage.rings(number(1))
     assert stage.told == [m.Detached(session=SESSION, attachment=5, reason="machine-gone")]
     assert stage.hub.away == {}
+
+
+async def test_who_still_waits_for_a_dead_node_is_told_where_the_machine_is() -> None:
+    """Also where nobody is attached to anything of another node."""
+    stage = Stage()
+    stage.awaited = {number(1)}
+    stage.speaks(number(1), ELSEWHERE, 8)
+    await stage.rings(number(1), number(2))
+    assert (stage.asked, stage.followed) == ([number(1)], [(number(1), ELSEWHERE)])
 
 
 async def test_who_is_attached_through_the_newest_connection_stays() -> None:

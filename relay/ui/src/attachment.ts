@@ -234,10 +234,11 @@ export class Attachment {
     else this.#again(GAP_MS);
   }
 
-  /** The machine is away: wait for the list to say that it returned, and look now and then in case nobody says so. */
+  /** The machine is away: wait for the list to say that it returned, and look now and then in case nobody says so. One
+      that the list still calls connected is on another node already, most likely. */
   #away(): void {
     this.#tell({ phase: "away", keyboard: "other" });
-    this.#again(this.#connected ? GAP_MS : AWAY_MS, "away");
+    this.#again(this.#connected ? SOON_MS : AWAY_MS, "away");
   }
 
   /** Attaches again at a random moment within `spreadMs`, later if that keeps failing. */

@@ -254,6 +254,15 @@ test("a machine that is away is waited for, and typing into it is refused", () =
   assert.equal(socket.asked.length, 2);
 });
 
+test("a machine that the list calls connected is on another node already, and found there at once", () => {
+  const { socket, attachment } = setUp();
+  attachment.online();
+  answer(socket);
+  attachment.message({ type: "detached", session: SESSION, attachment: 1, reason: "machine-gone" });
+  mock.timers.tick(500);
+  assert.equal(socket.asked.length, 2);
+});
+
 test("what is forbidden, revoked or unknown is said once and not tried again", () => {
   for (const reason of ["forbidden", "machine-revoked"] as const) {
     const { socket, attachment } = setUp();
