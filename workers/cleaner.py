@@ -19,19 +19,26 @@ KEPT_MS = 7 * DAY_MS  # a used link or an ended sign-in can still be told from a
 CHANGES_KEPT_MS = 7 * DAY_MS  # a node's tail is seconds behind, and one that slept for days starts anew
 
 
+def _unseen(count: int) -> None:
+    """Nobody counts."""
+
+
 class Cleaner:
     """Cleans the registry and Redis. Two may clean at once: what is forgotten is forgotten."""
 
-    def __init__(self, registry: Registry, claims: Claims, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, registry: Registry, claims: Claims, clock: Callable[[], int], cleaned: Callable[[int], None] = _unseen
+    ) -> None:
         self._registry = registry
         self._claims = claims
         self._clock = clock
+        self._cleaned = cleaned  # is told how many went
 
     async def run(self, shards: Sequence[int]) -> None:
         """Clean about once an hour until cancelled."""
         while True:
             try:
-                await self.round(shards)
+                self._cleaned(await self.round(shards))
             except RelayError as error:
                 structlog.get_logger().warning("cleaning waits", why=error.message)
             except Exception:

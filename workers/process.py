@@ -9,6 +9,7 @@ import time
 from contextlib import AsyncExitStack
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from relay.errors import Exit, Misconfigured, Unavailable
 from relay.logs import configure_logs
@@ -16,7 +17,10 @@ from relay.registry import Registry, migrate
 from relay.rules import timing
 from relay.settings import Settings
 from relay.store import Claims, Keys, Leases, Presence, agree, belong, open_memory
+from relay.vitals import watch_process
 from workers.cleaner import Cleaner
+from workers.meters import SweepMeters
+from workers.scrape import scraped
 from workers.sweeper import Sweeper
 
 RETRY_SECONDS = 1.0  # while Redis or the registry is not there yet: parts of a cluster start in any order
@@ -59,6 +63,10 @@ async def _until_signalled(settings: Settings) -> None:
 
 
 async def _work(settings: Settings, stack: AsyncExitStack) -> None:
+    counted = CollectorRegistry()
+    meters = SweepMeters(counted, time.monotonic)
+    watch_process(meters.instruments, time.time())
+    await stack.enter_async_context(scraped(counted, settings))
     redis = open_memory(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     keys = Keys(settings.redis_prefix)
@@ -73,9 +81,10 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
         except Unavailable as error:
             structlog.get_logger().warning("the sweeper waits", why=error.message)
             await asyncio.sleep(RETRY_SECONDS)
+    meters.shows(registry.seconds)
     claims = Claims(redis, keys)
-    sweeper = Sweeper(registry, Presence(redis, keys), claims, Leases(redis, keys), _unix_ms)
-    cleaner = Cleaner(registry, claims, _unix_ms)
+    sweeper = Sweeper(registry, Presence(redis, keys), claims, Leases(redis, keys), _unix_ms, meters)
+    cleaner = Cleaner(registry, claims, _unix_ms, meters.cleaned)
     structlog.get_logger().info("the sweeper sweeps", shards=len(keys.shards))
     async with asyncio.TaskGroup() as group:
         group.create_task(sweeper.run(keys.shards))

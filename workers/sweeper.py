@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from relay.errors import RelayError, Unavailable
 from relay.registry import Mark, Registry
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.timing import SWEEP_SECONDS
 from relay.store import Claimed, Claims, Leases, Presence
+from workers.meters import SweepMeters
 
 CLAIM_IDS = 250  # per shard and round: SQL is told of all shards' together long before a claim lapses
 NO_FENCE = "0:0:none"  # lower than any: a machine that left before a sweeper first told of it
+SILENT = ("silent", "node-lost")  # they said nothing any more; others were seen to leave
 BATCH_IDS = 500  # machines per SQL transaction: short ones, which two sweepers and the nodes' own fit between
 
 
@@ -33,13 +36,20 @@ class Sweeper:
     machine and fence, so that a repeated one changes nothing."""
 
     def __init__(
-        self, registry: Registry, presence: Presence, claims: Claims, leases: Leases, clock: Callable[[], int]
+        self,
+        registry: Registry,
+        presence: Presence,
+        claims: Claims,
+        leases: Leases,
+        clock: Callable[[], int],
+        meters: SweepMeters | None = None,
     ) -> None:
         self._machines = registry.machines
         self._presence = presence
         self._claims = claims
         self._leases = leases
         self._clock = clock  # Unix milliseconds, for rows that SQL dates; presence goes by Redis's clock
+        self._meters = meters or SweepMeters(CollectorRegistry(), lambda: clock() / 1000)
         self._compared = ""  # up to which machine the registry was compared with Redis
 
     async def run(self, shards: Sequence[int]) -> None:
@@ -47,14 +57,18 @@ class Sweeper:
         confirmed is claimed again, by whoever is first."""
         while True:
             more = False
+            began = self._meters.began()
             try:
                 done = await self.round(shards)
                 more = done.more
+                self._meters.done(began, more=more)
                 if done.offline or done.online:
                     structlog.get_logger().info("a sweep told the registry", **done._asdict())
             except RelayError as error:
+                self._meters.waited()
                 structlog.get_logger().warning("a sweep waits", why=error.message)
             except Exception:
+                self._meters.failed()
                 structlog.get_logger().exception("a sweep failed")
             if not more:
                 await asyncio.sleep(SWEEP_SECONDS)
@@ -64,11 +78,13 @@ class Sweeper:
         Redis. Shards that are away wait for a later round. Raises `Unavailable`."""
         live = [lease.boot for lease in await self._leases.live()]
         claimed = await self._claims.claim(shards, CLAIM_IDS, live)
+        self._meters.announced(self._clock(), (each.heard_ms for each in claimed if each.reason in SILENT))
         for start in range(0, len(claimed), BATCH_IDS):
             await self._tell(claimed[start : start + BATCH_IDS])
         more = len(claimed) >= CLAIM_IDS
         lost = 0 if more else await self._compare()  # what Redis knows of is announced first
         offline = sum(each.reason is not None for each in claimed)
+        self._meters.told(offline=offline, online=len(claimed) - offline, forgotten=lost)
         return Round(offline + lost, len(claimed) - offline, lost, more)
 
     async def _tell(self, claimed: Sequence[Claimed]) -> None:

@@ -11,6 +11,7 @@ from relay.store import Claims, Keys, Leases, Presence
 from tests.registry.acme import Acme
 from tests.store.cluster import Cluster
 from tests.support.valkey import Valkey
+from workers.meters import SweepMeters
 from workers.sweeper import Sweeper
 
 
@@ -30,10 +31,10 @@ class Fleet(Cluster):
         await fleet.settle()
         return fleet
 
-    def sweeper(self, presence: Presence | None = None) -> Sweeper:
+    def sweeper(self, presence: Presence | None = None, meters: SweepMeters | None = None) -> Sweeper:
         """One more sweeper."""
         claims, leases = Claims(self.redis, self.keys), Leases(self.redis, self.keys)
-        return Sweeper(self.registry, presence or self.presence, claims, leases, lambda: self.acme.now_ms)
+        return Sweeper(self.registry, presence or self.presence, claims, leases, lambda: self.acme.now_ms, meters)
 
     async def join(self, name: str) -> tuple[str, Fence]:
         """A machine registers and says hello."""
