@@ -182,6 +182,7 @@ class Agent:
                     pid=os.getpid(),
                     generation=self._identity.enrolment.generation,
                     sessions=fitting(self._sessions.announced(), HELLO_BYTES),
+                    renews=True,
                 )
             )
         except BaseException:

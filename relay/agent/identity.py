@@ -24,8 +24,9 @@ class Identity:
         self._writing = asyncio.Lock()
 
     def welcomed(self, welcome: AgentWelcome) -> None:
-        """Learn the generation and where else the cluster listens; `save` must follow."""
-        self.enrolment = self.enrolment._replace(generation=welcome.generation)
+        """Learn the generation, where else the cluster listens, and a newer token; `save` must follow."""
+        token = welcome.machine_token or self.enrolment.machine_token
+        self.enrolment = self.enrolment._replace(generation=welcome.generation, machine_token=token)
         self.learned(welcome.nodes)
 
     def learned(self, told: Sequence[str]) -> None:

@@ -22,8 +22,8 @@ Reason = Literal["machine-gone", "gap", "behind", "forbidden", "machine-revoked"
 class Agent:
     """One agent connection: its fence, its sessions, and the requests it has not answered."""
 
-    __slots__ = ("admitted", "bye", "fence", "heard", "hello", "machine", "raw", "requests", "sessions", "socket",
-                 "told", "workspace")  # fmt: skip
+    __slots__ = ("admitted", "bye", "fence", "heard", "hello", "machine", "raw", "requests", "secret", "sessions",
+                 "socket", "told", "workspace")  # fmt: skip
 
     def __init__(self, socket: Socket, workspace: str, machine: str, hello: m.AgentHello, heard: float) -> None:
         self.socket = socket
@@ -31,6 +31,7 @@ class Agent:
         self.machine = machine
         self.raw = ids.raw(machine)
         self.hello = hello
+        self.secret = ""  # the id of the one that signed the token which the agent keeps
         self.fence: Fence | None = None  # set when Redis admits it
         self.admitted = False
         self.bye = False

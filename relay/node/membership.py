@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 
 import structlog
@@ -95,6 +96,7 @@ class Membership:
             agents=len(self._hub.agents),
             browsers=len(self._hub.browsers),
             marks=self._marks,
+            tokens=Counter(agent.secret for agent in self._hub.agents.values() if agent.secret),
         )
 
     async def run(self) -> None:

@@ -78,6 +78,7 @@ class AgentHello(Message, tag="hello", kw_only=True):
     pid: Count | None = None
     generation: Count = 0
     sessions: Annotated[list[Session], Meta(max_length=limits.SESSIONS_PER_MACHINE)] = []
+    renews: bool = False  # it keeps the token that a welcome may bring
 
 
 class Beat(Message, tag="beat", kw_only=True):
@@ -180,6 +181,7 @@ class AgentWelcome(Message, tag="welcome", kw_only=True):
     beat_seconds: float
     nodes: list[str]
     machine: dict[str, Any]  # id, name, hostname, workspaceId, workspaceName, visibility
+    machine_token: str | None = None  # to be kept instead of the one shown, whose secret is on its way out
 
 
 class Nodes(Message, tag="nodes", kw_only=True):

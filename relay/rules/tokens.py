@@ -111,6 +111,7 @@ class MachineToken(NamedTuple):
     workspace: str
     machine: str
     token_version: int
+    secret: str  # the id of the one that signed it
 
 
 def make(kind: Kind, random: bytes) -> str:
@@ -151,7 +152,7 @@ def read_machine(secrets: Secrets, text: str) -> MachineToken:
     secret = secrets.find(secret_id.hex())
     if secret is None or not hmac.compare_digest(mac, secret.mac(_SIGN_PURPOSE, claims)):
         raise BadToken("this machine token was not signed here")
-    return MachineToken(ids.text(workspace), ids.text(machine), token_version)
+    return MachineToken(ids.text(workspace), ids.text(machine), token_version, secret.id)
 
 
 def _bytes(text: str) -> bytes:

@@ -84,6 +84,7 @@ class Lease(Struct, frozen=True):
     agents: int = 0  # connected when the lease was renewed
     browsers: int = 0
     marks: Marks = Marks()  # of a node that says nothing of them, nothing is known
+    tokens: dict[str, int] = {}  # its agents by the id of the secret that signed the token which they keep
 
 
 class Leases:

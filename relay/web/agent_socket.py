@@ -120,6 +120,7 @@ class AgentConversation:
         self._doors.hellos.end(self)
         token = self._token
         agent = Agent(self._socket, token.workspace, token.machine, hello, self._loop.time())
+        agent.secret = token.secret
         self._agent = agent
         self._doors.hub.knocking.add(agent)  # first in, then checked: a revocation in between finds it
         self._socket.spawn(self._admit(agent))
@@ -152,6 +153,7 @@ class AgentConversation:
                 beat_seconds=timing.BEAT_SECONDS,
                 nodes=doors.membership.urls(),
                 machine=described(agent, row),
+                machine_token=self._renewed(agent),
             )
         )
         if info_of(agent) != announced:  # else Redis was told with the announcement
@@ -161,6 +163,15 @@ class AgentConversation:
         doors.log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
         if row is not None and row.hostname != agent.hello.hostname:
             self._rehost_soon(agent)
+
+    def _renewed(self, agent: Agent) -> str | None:
+        """The agent's token by the secret that signs now, if another signed the one it showed and it keeps a new one:
+        so the old secret is needed no more once every agent has connected twice."""
+        secrets, token = self._doors.parts.secrets, self._token
+        if not agent.hello.renews or token.secret == secrets.first.id:
+            return None
+        agent.secret = secrets.first.id
+        return tokens.sign_machine(secrets, token.workspace, token.machine, token.token_version)
 
     def _gives_way(self, agent: Agent, fence: Fence) -> bool:
         """Close if a newer connection of the machine was faster to be admitted here."""

@@ -100,6 +100,7 @@ class Node:
         self.refusals = 0
         self.nodes: list[str] = []
         self.generation = 100
+        self.machine_token: str | None = None  # a newer one, which a welcome brings
         self.beat_seconds = BEAT_SECONDS
         self.server: Server | None = None
         self._arrived = asyncio.Event()
@@ -149,6 +150,7 @@ class Node:
             beat_seconds=self.beat_seconds,
             nodes=self.nodes,
             machine={"id": "x", "name": "mac", "workspaceName": "acme", "visibility": "SHARED"},
+            machine_token=self.machine_token,
         )
 
     def look(self, connection: ServerConnection, request: Request) -> Response | None:

@@ -63,6 +63,7 @@ class Peer:
 
     def __init__(self, client: str = "") -> None:
         self.client = client
+        self.secret = ""
         self.told: list[list[str]] = []
 
     def send(self, message: m.Nodes) -> None:

@@ -16,10 +16,11 @@ from relay.node.socket import LOST
 from relay.rules import messages as m
 from relay.rules import tokens
 from relay.rules.presence import Fence
+from relay.rules.tokens import Secrets
 from relay.store import Admitted, Announcement
 from relay.web.agent_socket import AgentConversation
 from tests.support.valkey import Valkey
-from tests.web.site import HeldSocket, Site, open_site
+from tests.web.site import SECRET, HeldSocket, Site, open_site
 
 WAIT_SECONDS = 10.0
 TURNS = 20  # of the loop, in which a hello reaches Redis
@@ -32,7 +33,13 @@ class Line(HeldSocket):
         super().__init__()
         self.closing: Close | None = None
         self.tasks: list[asyncio.Task[None]] = []
+        self.texts: list[bytes] = []
         self._site = site
+
+    def send_text(self, data: bytes) -> bool:
+        """Keep what the agent is told."""
+        self.texts.append(data)
+        return True
 
     def refuse(self, error: RelayError) -> None:
         """Nobody is refused here."""
@@ -139,3 +146,29 @@ async def test_a_hostname_that_changes_while_the_one_before_is_told_is_stored_as
     conversation.closed(LOST, "")
     async with asyncio.timeout(WAIT_SECONDS):
         await site.node.errands.finished()
+
+
+@pytest.mark.parametrize(
+    ("renews", "shown", "kept"), [(True, "old", "new"), (False, "old", "old"), (True, "new", "new")]
+)
+async def test_an_agent_whose_secret_is_on_its_way_out_is_given_a_token_by_the_new_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch, renews: bool, shown: str, kept: str
+) -> None:
+    made = await (await site.caller(site.owner)).register("renewed.local")
+    old, new = site.parts.secrets, Secrets.parse(f"the-secret-that-comes-after,{SECRET}")
+    claims = tokens.read_machine(old, made["machineToken"])
+    presented = tokens.sign_machine(old if shown == "old" else new, claims.workspace, claims.machine, 1)
+    line, doors = Line(site), site.node.doors()
+    doors = dataclasses.replace(doors, parts=dataclasses.replace(doors.parts, secrets=new))
+    hello = m.AgentHello(instance=str(uuid4()), hostname="renewed.local", version="1.0", renews=renews)
+    AgentConversation(doors, line, tokens.read_machine(new, presented)).text(m.encode(hello).decode())
+    async with asyncio.timeout(WAIT_SECONDS):
+        await asyncio.gather(*line.tasks)
+    welcome = m.to_agent(line.texts[0].decode())
+    assert isinstance(welcome, m.AgentWelcome)
+    if (renews, shown) == (True, "old"):
+        assert welcome.machine_token is not None
+        assert tokens.read_machine(new, welcome.machine_token) == claims._replace(secret=new.first.id)
+    else:
+        assert welcome.machine_token is None
+    assert site.node.hub.agents[claims.machine].secret == (new if kept == "new" else old).first.id
