@@ -1,0 +1,268 @@
+"""Renders the Helm chart as several operators would, and shows that what comes out is valid and fits a node."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from relay import VERSION
+from relay.rules.timing import PING_SECONDS, PONG_SECONDS
+from tests.deploy.grace import VARIABLES, enough
+
+pytestmark = pytest.mark.xdist_group("chart")  # it takes a second to load
+
+CHART = Path(__file__).parents[2] / "deploy" / "helm" / "relay"
+OLDEST, NEWEST = "1.27", kubernetes_validate.latest_version()  # of Kubernetes
+WARNING = 2  # of Helm's linter: 1 is advice, 3 an error
+SMALLEST: dict[str, Any] = {"publicUrl": "https://relay.example.com", "existingSecret": "relay"}
+TRIAL: dict[str, Any] = {
+    "publicUrl": "http://relay.test:8080",
+    "secret": {
+        "relaySecret": "not-a-secret-at-all-but-long",
+        "databaseUrl": "postgresql+asyncpg://relay:relay@database/relay",
+        "redisUrl": "redis://valkey:6379",
+    },
+    "autoscaling": {"enabled": False},
+    "networkPolicy": {"enabled": False},
+    "bootstrap": {"workspace": "Acme, Inc.", "owner": 'Jane "J" Doe'},
+    "node": {"replicas": 2, "drainSeconds": 0, "endpointSeconds": 1},
+}
+LARGE: dict[str, Any] = SMALLEST | {
+    "trustedProxies": ["10.0.0.0/8", "fd00::/8"],
+    "settings": {"RELAY_HANDSHAKES": 4000, "RELAY_LOG_LEVEL": "warning"},
+    "node": {
+        "drainSeconds": 300,
+        "sockets": 40000,
+        "spread": {"host": "DoNotSchedule", "zone": "DoNotSchedule"},
+        "nodeSelector": {"pool": "relay"},
+        "tolerations": [{"key": "relay", "operator": "Exists"}],
+        "podAnnotations": {"example.com/team": "sre"},
+    },
+    "autoscaling": {"minReplicas": 6, "maxReplicas": 40, "connections": 0},
+    "ingress": {"enabled": True, "tlsSecretName": "relay-tls"},
+    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "migration": {"enabled": True},
+    "networkPolicy": {
+        "fromIngress": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}],
+        "toDatabase": [{"ipBlock": {"cidr": "10.1.2.0/24"}}],
+    },
+    "imagePullSecrets": [{"name": "registry"}],
+}
+OPERATORS = {"smallest": SMALLEST, "trial": TRIAL, "large": LARGE}
+
+
+class Rendered:
+    """What an installation would send to Kubernetes."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        with helm_python.Chart.load(CHART) as chart:
+            files = chart.render(deepcopy(values), name="prod", namespace="relay")
+        self.notes = next(text for name, text in files.items() if name.endswith("NOTES.txt"))
+        texts = [text for name, text in files.items() if name.endswith(".yaml")]
+        self.all = [each for text in texts for each in yaml.safe_load_all(text) if each]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Those of one kind."""
+        return [each for each in self.all if each["kind"] == kind]
+
+    def one(self, kind: str, name: str) -> dict[str, Any]:
+        """That of a kind and name."""
+        return next(each for each in self.of(kind) if each["metadata"]["name"] == name)
+
+    def pods(self) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
+        """Every kind of pod: its name, specification and labels."""
+        for each in (*self.of("Deployment"), *self.of("Job")):
+            template = each["spec"]["template"]
+            yield each["metadata"]["name"], template["spec"], template["metadata"]["labels"]
+
+
+@pytest.fixture(scope="module", params=OPERATORS)
+def rendered(request: pytest.FixtureRequest) -> Rendered:
+    """The chart as one of them installs it."""
+    return Rendered(OPERATORS[request.param])
+
+
+def selected(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    """Whether something with these labels is meant."""
+    return selector.items() <= labels.items()
+
+
+def environment(container: dict[str, Any]) -> dict[str, str]:
+    """Its variables; asserts that none is there twice."""
+    found = {each["name"]: each["value"] for each in container["env"]}
+    assert len(found) == len(container["env"])
+    return found
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_the_linter_has_no_complaint(operator: str) -> None:
+    report = helm_python.lint(CHART, deepcopy(OPERATORS[operator]), strict=True)
+    assert [each for each in report["messages"] if each["severity"] >= WARNING] == []
+    assert report["errors"] == []
+
+
+def test_everything_is_what_kubernetes_expects(rendered: Rendered) -> None:
+    for each in rendered.all:
+        if each["kind"] != "ServiceMonitor":  # of the Prometheus operator
+            kubernetes_validate.validate(each, NEWEST, strict=True)
+
+
+def test_the_oldest_kubernetes_that_the_chart_allows_takes_it_too() -> None:
+    assert f">={OLDEST}.0" in (CHART / "Chart.yaml").read_text()
+    for each in Rendered(SMALLEST).all:
+        kubernetes_validate.validate(each, OLDEST, strict=True)
+
+
+def test_a_node_has_time_to_drain_before_it_is_killed(rendered: Rendered) -> None:
+    pod = rendered.one("Deployment", "prod-relay-node")["spec"]["template"]["spec"]
+    node = pod["containers"][0]
+    word, seconds = node["lifecycle"]["preStop"]["exec"]["command"]
+    drain = float(environment(node)["RELAY_DRAIN_SECONDS"])
+    assert word == "sleep"
+    assert enough(pod["terminationGracePeriodSeconds"], drain, float(seconds))
+
+
+def test_a_node_leaves_its_service_before_it_stops_to_take_newcomers(rendered: Rendered) -> None:
+    """The probe notices what preStop did not wait for, and liveness never ends a node that drains."""
+    node = rendered.one("Deployment", "prod-relay-node")["spec"]["template"]["spec"]["containers"][0]
+    assert node["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert node["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+
+
+def test_nodes_are_told_only_what_they_know(rendered: Rendered) -> None:
+    for name, pod, _ in rendered.pods():
+        told = environment(pod["containers"][0])
+        assert told.keys() <= VARIABLES, name
+        for variable in ("RELAY_SECRET_FILE", "RELAY_DATABASE_URL_FILE", "RELAY_REDIS_URL_FILE"):
+            assert told[variable].startswith("/run/relay/")
+
+
+def test_pods_may_nothing_and_ask_kubernetes_nothing(rendered: Rendered) -> None:
+    for name, pod, _ in rendered.pods():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["enableServiceLinks"] is False, "Kubernetes would set RELAY_PORT for a Service called relay"
+        assert pod["securityContext"]["runAsNonRoot"], name
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_what_is_selected_is_what_is_meant(rendered: Rendered) -> None:
+    labels = {name: labels for name, _, labels in rendered.pods()}
+    node, others = labels["prod-relay-node"], {name for name in labels if name != "prod-relay-node"}
+    for service in rendered.of("Service"):
+        assert selected(service["spec"]["selector"], node)
+        assert not any(selected(service["spec"]["selector"], labels[name]) for name in others)
+    for budget in rendered.of("PodDisruptionBudget"):
+        selector = budget["spec"]["selector"]["matchLabels"]
+        assert [name for name in labels if selected(selector, labels[name])] == [budget["metadata"]["name"]]
+    for policy in rendered.of("NetworkPolicy"):
+        selector = policy["spec"]["podSelector"]["matchLabels"]
+        assert all(selected(selector, each) for each in labels.values())
+    for monitor in rendered.of("ServiceMonitor"):
+        selector = monitor["spec"]["selector"]["matchLabels"]
+        found = [each for each in rendered.of("Service") if selected(selector, each["metadata"]["labels"])]
+        assert [each["metadata"]["name"] for each in found] == ["prod-relay-metrics"]
+    for spread in rendered.one("Deployment", "prod-relay-node")["spec"]["template"]["spec"][
+        "topologySpreadConstraints"
+    ]:
+        assert selected(spread["labelSelector"]["matchLabels"], node)
+
+
+def test_an_autoscaler_owns_the_number_of_nodes_or_nobody_does(rendered: Rendered) -> None:
+    scalers, node = rendered.of("HorizontalPodAutoscaler"), rendered.one("Deployment", "prod-relay-node")
+    assert bool(scalers) != ("replicas" in node["spec"]), "each upgrade would undo what the other did"
+    for scaler in scalers:
+        assert scaler["spec"]["scaleTargetRef"]["name"] == "prod-relay-node"
+        assert scaler["spec"]["metrics"][-1]["resource"]["name"] == "cpu"
+
+
+def test_nodes_are_scaled_by_their_connections() -> None:
+    """By a metric that the rule for prometheus-adapter makes of two that nodes have."""
+    metrics = Rendered(SMALLEST).of("HorizontalPodAutoscaler")[0]["spec"]["metrics"]
+    rule = yaml.safe_load((CHART.parent / "prometheus-adapter.yaml").read_text())["rules"]["custom"][0]
+    assert metrics[0]["pods"]["metric"]["name"] == rule["name"]["as"] == "relay_sockets"
+    assert "relay_agents{" in rule["metricsQuery"]
+    assert "relay_browsers{" in rule["metricsQuery"]
+
+
+def test_an_ingress_lets_sockets_be_idle_and_takes_none_back_to_where_it_was() -> None:
+    ingress = Rendered(LARGE).one("Ingress", "prod-relay")
+    annotations = ingress["metadata"]["annotations"]
+    for name in ("read", "send"):
+        assert int(annotations[f"nginx.ingress.kubernetes.io/proxy-{name}-timeout"]) >= 5 * (
+            PING_SECONDS + PONG_SECONDS
+        )
+    assert not any("affinity" in name for name in annotations)
+    assert ingress["spec"]["rules"][0]["host"] == ingress["spec"]["tls"][0]["hosts"][0] == "relay.example.com"
+
+
+def test_the_owner_of_the_tables_makes_and_changes_them(tmp_path: Path) -> None:
+    """What the job would run, run."""
+    jobs = {each["metadata"]["name"]: each for each in Rendered(LARGE).of("Job")}
+    urls = {
+        environment(job["spec"]["template"]["spec"]["containers"][0])["RELAY_DATABASE_URL_FILE"]
+        for job in jobs.values()
+    }
+    assert urls == {"/run/relay/database-owner-url"}
+    command = jobs["prod-relay-migration"]["spec"]["template"]["spec"]["containers"][0]["command"]
+    file = tmp_path / "url"
+    file.write_text(f"sqlite+aiosqlite:///{tmp_path}/relay.db\n")
+    subprocess.run([sys.executable, *command[1:]], env=os.environ | {"RELAY_DATABASE_URL_FILE": str(file)}, check=True)
+    assert (tmp_path / "relay.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"existingSecret": "relay"}, "publicUrl is needed"),
+        ({"publicUrl": "https://relay.example.com"}, "existingSecret, or secret."),
+        (SMALLEST | {"settings": {"RELAY_DRAIN_SECONDS": 5}}, "has a value of its own"),
+        (SMALLEST | {"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}, "maxReplicas is less than"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_a_sentence(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(helm_python.HelmRenderError, match=complaint):
+        Rendered(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"nodes": {}},
+        {"node": {"drainSecond": 5}},
+        {"node": {"drainSeconds": "30s"}},
+        {"publicUrl": "relay.example.com"},
+        {"secret": {"relaySecret": "short"}},
+        {"secret": {"databaseUrl": "sqlite+aiosqlite:///relay.db"}},
+        {"settings": {"LOG_LEVEL": "info"}},
+    ],
+)
+def test_a_value_that_is_none_is_refused(values: dict[str, Any]) -> None:
+    report = helm_python.lint(CHART, SMALLEST | values)
+    assert any(
+        "specifications of the schema" in each["error"] for each in report["messages"] if each["severity"] > WARNING
+    ), report
+
+
+def test_its_notes_say_how_long_a_pod_takes_and_what_is_missing() -> None:
+    assert "takes up to 60 s" in Rendered(SMALLEST).notes
+    assert "not https" in Rendered(TRIAL).notes
+    assert "trustedProxies is empty" not in Rendered(LARGE).notes
+
+
+def test_it_is_of_this_version() -> None:
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == VERSION
