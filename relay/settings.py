@@ -16,7 +16,9 @@ from relay.urls import origin, with_scheme
 from relay.variables import PREFIX, content_of, of_a_service, unknown
 
 SECRET_CHARACTERS = 16  # shorter ones can be guessed offline from one machine token
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "rediss+cluster")
+REDIS_SCHEMES = (
+    "redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "rediss+cluster", "redis+shards", "rediss+shards"
+)  # fmt: skip
 DATABASE_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
 Words = tuple[str, ...]  # comma separated in the environment
 
@@ -45,7 +47,7 @@ class Settings(BaseModel):
 
     redis_url: str = Field(
         repr=False,
-        description="Redis of the cluster: redis://, rediss://, unix://, redis+sentinel:// or redis[s]+cluster://",
+        description="Redis of the cluster: redis://, rediss://, unix://, redis+sentinel://, redis[s]+cluster:// or redis[s]+shards://",
         json_schema_extra={"unit": "URL", "secret": True},
     )
     database_url: str = Field(

@@ -16,8 +16,8 @@ from relay.rules.limits import MIB
 from relay.rules.timing import PROBE_SECONDS
 from relay.store.branch import Branch, back_off
 from relay.store.keys import Keys
+from relay.store.memory import servers
 from relay.store.servers import Place
-from relay.store.slots import servers
 from relay.store.wire import Wire
 
 Callback = Callable[[bytes], None]

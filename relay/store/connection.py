@@ -60,7 +60,7 @@ def connect(url: str) -> Redis:
     if scheme == "redis+sentinel":
         return Redis.from_pool(_sentinel_pool(url))
     if scheme not in {"redis", "rediss", "unix"}:
-        expected = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+        expected = "redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// or redis+shards://"
         raise Misconfigured(f"RELAY_REDIS_URL: {scheme or 'no'} scheme; expected {expected}")
     try:
         pool = BlockingConnectionPool.from_url(

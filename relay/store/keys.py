@@ -25,13 +25,15 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:orders:BOOT       hash    kind -> JSON of an order that an operator gave to one node; "done KIND" -> the id of the
                                 latest that it carried out
     P:registry          string  id of the registry whose cluster uses this prefix
+    P:layout            string  the servers that the cluster's Redis is divided among, or "one"; on each of them, and as
+                                long as a lease
     P:agreement         hash    name of a timing constant -> the value that all nodes run with
     P:ticket:HASH       string  what a one-time ticket stands for; lives 30 s
     P:device:HASH       hash    one device sign-in: user code, state, person, poll times
     P:user-code:CODE    string  HASH of the device sign-in that shows this code
     P:rate:NAME:HASH    hash    one token bucket: level, ms
 
-Tickets live 30 s; all else is kept for two days (`REDIS_KEPT_SECONDS`), so that a lifetime never
+Tickets live 30 s, the layout 15 s; all else is kept for two days (`REDIS_KEPT_SECONDS`), so that a lifetime never
 decides what only the 90-second rule may decide. A key of a shard gets its lifetime when it is made, and anew each hour
 from the flushes of nodes.
 
@@ -66,6 +68,7 @@ class Keys:
         self.leases = tuple((f"{prefix}:{{{tag}}}:leases", f"{prefix}:{{{tag}}}:nodes") for tag in LEASE_LISTS)
         self.agreement = f"{prefix}:agreement"
         self.registry = f"{prefix}:registry"
+        self.layout = f"{prefix}:layout"
         self.changes_bell = f"{prefix}:changes"
         self._shards = tuple(f"{prefix}:{{p{shard}}}:" for shard in range(SHARDS))
 

@@ -14,6 +14,7 @@ from relay.errors import Misconfigured, Unavailable
 from relay.rules import timing
 from relay.store.belonging import claim, refusal
 from relay.store.keys import Keys
+from relay.store.layout import hold
 from relay.store.memory import Memory, ask_all, some
 from relay.store.script import Script
 
@@ -121,6 +122,12 @@ class Leases:
         return sorted(leases, key=lambda lease: (lease.started_ms, lease.boot))
 
     async def _keep_agreement(self, registry: str) -> None:
+        try:
+            await hold(self._redis, self._keys)
+        except Unavailable:
+            pass  # nobody else can say anything there
+        except Misconfigured as error:  # a server that nobody reached was given to another cluster meanwhile
+            structlog.get_logger().error(error.message)
         with suppress(Unavailable):  # it lives for two days: some later renewal does it
             await _KEEP.run(self._redis, (self._keys.agreement,))
             found = await claim(self._redis, self._keys, registry) if registry else registry
@@ -130,7 +137,9 @@ class Leases:
 
 async def agree(redis: Memory, keys: Keys, values: Mapping[str, float]) -> None:
     """Compare timing constants with the cluster's, which are those of whoever came first; raises `Misconfigured`
-    naming both values of the first that differs. To be called before the first lease."""
+    naming both values of the first that differs, or how Redis is divided here and there. To be called before the first
+    lease."""
+    await hold(redis, keys)
     arguments: list[str] = []
     for name, value in values.items():
         arguments += (name, repr(float(value)))

@@ -11,7 +11,9 @@ from redis.asyncio import Redis
 
 from relay.errors import Unavailable
 from relay.store.connection import answering, connect
+from relay.store.division import Division, is_division
 from relay.store.keys import Keys
+from relay.store.servers import OneServer, Servers
 from relay.store.sharded import Command, Sharded
 from relay.store.slots import Slots, is_cluster
 
@@ -22,7 +24,20 @@ Answer = TypeVar("Answer")
 def open_memory(url: str) -> Memory:
     """A client for RELAY_REDIS_URL; raises `Misconfigured`. It connects lazily: an unreachable Redis shows at the
     first command."""
-    return Sharded(Slots(url)) if is_cluster(url) else connect(url)
+    several = several_servers(url)
+    return connect(url) if several is None else Sharded(several)
+
+
+def servers(url: str) -> Servers:
+    """Those of RELAY_REDIS_URL, for whoever keeps connections of their own; raises `Misconfigured`."""
+    return several_servers(url) or OneServer(url)
+
+
+def several_servers(url: str) -> Slots | Division | None:
+    """Those of a URL that stands for several; raises `Misconfigured`."""
+    if is_cluster(url):
+        return Slots(url)
+    return Division(url) if is_division(url) else None
 
 
 async def outcomes(memory: Memory, commands: Sequence[Command]) -> list[Any]:

@@ -18,9 +18,9 @@ from relay.rules import metrics
 from relay.rules.limits import PIPELINED_COMMANDS
 from relay.rules.tally import Tally
 from relay.store.connection import ANSWER_SECONDS, hand_over
+from relay.store.memory import servers
 from relay.store.servers import Place, place_anew
 from relay.store.sharded import key_of
-from relay.store.slots import servers
 
 ATTEMPTS = 2  # a connection may have died with the server before; a second failure is news
 

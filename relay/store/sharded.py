@@ -1,4 +1,4 @@
-"""Asks a Redis Cluster: every command goes to the server that owns its key, also when that has just become another."""
+"""Asks several Redis servers: a command goes to the one that owns its key, also when that has just become another."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import TimeoutError as NoAnswer
 
 from relay.errors import Unavailable
+from relay.store.division import Division
 from relay.store.servers import Place, place_anew
 from relay.store.slots import Slots
 
@@ -23,10 +24,10 @@ Command = Sequence[Any]
 
 
 class Sharded:
-    """A client for a Cluster, as far as the store needs one. It raises as redis-py's for one server does, and
-    `Unavailable` for what no server owns. A command is repeated only at another server than the one that failed."""
+    """A client for a Cluster or a division, as far as the store needs one. It raises as redis-py's for one server does,
+    and `Unavailable` for what no server owns. A command is repeated only at another server than the one that failed."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots | Division) -> None:
         self.slots = slots
 
     async def execute_command(self, *words: Any) -> Any:

@@ -13,11 +13,11 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import MovedError, ResponseError
 
 from relay.errors import Misconfigured, Unavailable
-from relay.store.connection import ANSWER_SECONDS, addresses, cancellable, connect
-from relay.store.servers import OneServer, Place, Servers
+from relay.store.connection import ANSWER_SECONDS, cancellable, connect
+from relay.store.listed import read
+from relay.store.servers import Place
 
 SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}  # and that of each of its servers
-PORT = 6379  # of a server whose address does not say
 LEARN_SECONDS = 0.25  # between two questions for the map: a thousand commands that fail at once ask it once
 PATIENCE_SECONDS = 0.3  # for one server's map, before another is asked as well: a healthy one takes a millisecond
 
@@ -31,15 +31,15 @@ class Slots:
     """The map of a Cluster, and a client for each of its servers. It is empty until `learn`."""
 
     def __init__(self, url: str) -> None:
-        self._scheme, self._login, seeds, self._query = _parse(url)
-        self._seeds = frozenset(seeds)
+        self._listed = read(url, SCHEMES, "a Redis Cluster")
+        self._seeds = frozenset(self._listed.places)
         self._owners: list[Place | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._members = self._seeds  # who may be asked for the map: primaries and replicas
         self._clients: dict[Place, Redis] = {}
         self._learning: asyncio.Task[None] | None = None
         self._learned = float("-inf")  # when somebody last asked for the map, by the loop's clock
         self.places: frozenset[Place] = frozenset()  # the primaries that own slots
-        self.client(seeds[0])  # which refuses now what no server could be reached with
+        self.client(self._listed.places[0])  # which refuses now what no server could be reached with
 
     def place(self, key: str) -> Place:
         """Who owns the key's slot; raises `Unavailable` when nobody is known to."""
@@ -52,9 +52,7 @@ class Slots:
         """The client of one server."""
         found = self._clients.get(place)
         if found is None:
-            host = f"[{place.host}]" if ":" in place.host else place.host
-            found = connect(f"{self._scheme}://{self._login}{host}:{place.port}{self._query}")
-            self._clients[place] = found
+            found = self._clients[place] = connect(self._listed.url(place))
         return found
 
     def connection(self, place: Place) -> AbstractConnection:
@@ -151,24 +149,7 @@ def is_cluster(url: str) -> bool:
     return url.partition("://")[0] in SCHEMES
 
 
-def servers(url: str) -> Servers:
-    """Those of a URL; raises `Misconfigured`."""
-    return Slots(url) if is_cluster(url) else OneServer(url)
-
-
 def _place(server: Sequence[Any], asked: Place) -> Place | None:
     """A server of the map; it may leave out the address at which it was asked, or not know somebody's name."""
     host = server[0] or asked.host
     return None if host == "?" else Place(host, int(server[1]))
-
-
-def _parse(url: str) -> tuple[str, str, list[Place], str]:
-    """Scheme, login, addresses and query of the URLs of its servers; raises `Misconfigured`."""
-    scheme, _, rest = url.partition("://")
-    rest, mark, query = rest.partition("?")
-    place, _, database = rest.partition("/")
-    login, at, hosts = place.rpartition("@")
-    if database.strip("/") not in ("", "0"):
-        raise Misconfigured("RELAY_REDIS_URL: a Redis Cluster has no database but 0")
-    seeds = [Place(*address) for address in addresses(hosts, PORT, "a server of the Cluster")]
-    return SCHEMES[scheme], login + at, seeds, mark + query

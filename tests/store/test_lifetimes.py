@@ -7,7 +7,7 @@ import re
 import pytest
 
 from relay.rules.presence import Fence, Info
-from relay.rules.timing import REDIS_KEPT_SECONDS, TICKET_SECONDS
+from relay.rules.timing import LEASE_SECONDS, REDIS_KEPT_SECONDS, TICKET_SECONDS
 from relay.store import DeviceCodes, DrainOrder, Keys, Orders, Rate, Rates, Tickets, agree, connect
 from relay.store.shard import PROLONGED_SECONDS
 from tests.store.cluster import NODE, OTHER_NODE, Cluster, machine_id
@@ -66,6 +66,8 @@ async def test_after_a_full_story_every_key_has_its_lifetime(cluster: Cluster, k
     for key, seconds in lifetimes.items():
         if ":ticket:" in key:
             assert 0 < seconds <= TICKET_SECONDS, key
+        elif key == keys.layout:
+            assert 0 < seconds <= LEASE_SECONDS, key
         else:
             assert DAY_SECONDS < seconds <= REDIS_KEPT_SECONDS, key
     shapes = {re.sub(r"\{p\d+\}", "{pN}", key.removeprefix(keys.prefix + ":")).split(":")[-1] for key in lifetimes}

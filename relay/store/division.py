@@ -1,0 +1,65 @@
+"""Divides the keys among Redis servers that know nothing of each other, an equal part of the slots to each."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import MovedError
+
+from relay.errors import Misconfigured
+from relay.store.connection import connect
+from relay.store.listed import read
+from relay.store.servers import Place
+
+SCHEMES = {"redis+shards": "redis", "rediss+shards": "rediss"}  # and that of each of its servers
+SERVERS = 64  # as many as there are shards; with more some would have none
+
+
+class Division:
+    """The servers of a URL, in its order: the first has the first part of a Cluster's slots, and so on. Nothing moves
+    between them: another list is another division, and what it holds is told anew by the nodes."""
+
+    def __init__(self, url: str) -> None:
+        self._listed = read(url, SCHEMES, "the Redis shards")
+        self._order = self._listed.places
+        self.places = frozenset(self._order)
+        if len(self.places) < len(self._order):
+            raise Misconfigured("RELAY_REDIS_URL: a server of the Redis shards is listed twice")
+        if len(self._order) > SERVERS:
+            raise Misconfigured(f"RELAY_REDIS_URL: at most {SERVERS} Redis shards can be of use")
+        self._clients = {place: connect(self._listed.url(place)) for place in self._order}
+
+    @property
+    def text(self) -> str:
+        """The list without what is secret: two divisions are the same if this is."""
+        return ",".join(f"{host}:{port}" for host, port in self._order)
+
+    def place(self, key: str) -> Place:
+        """Who holds a key or channel."""
+        return self._order[key_slot(key.encode()) * len(self._order) // REDIS_CLUSTER_HASH_SLOTS]
+
+    def client(self, place: Place) -> Redis:
+        """The client of one server."""
+        return self._clients[place]
+
+    def connection(self, place: Place) -> AbstractConnection:
+        """A connection to one server, not yet connected."""
+        return self.client(place).connection_pool.make_connection()  # type: ignore[no-untyped-call, no-any-return]
+
+    def moved(self, error: MovedError, asked: Place) -> Place:
+        """Nothing moves here: this server is of a Cluster, and the URL does not say so."""
+        return asked
+
+    async def learn(self) -> None:
+        """There is nothing to learn."""
+
+    async def aclose(self) -> None:
+        """Leave no connection behind."""
+        for client in self._clients.values():
+            await client.aclose()
+
+
+def is_division(url: str) -> bool:
+    """Whether a URL lists servers that know nothing of each other."""
+    return url.partition("://")[0] in SCHEMES

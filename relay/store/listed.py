@@ -1,0 +1,39 @@
+"""Reads a Redis URL that lists several servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from relay.errors import Misconfigured
+from relay.store.connection import addresses
+from relay.store.servers import Place
+
+PORT = 6379  # of a server whose address does not say
+
+
+class Listed(NamedTuple):
+    """What such a URL says of all of its servers, and their addresses in its order."""
+
+    scheme: str  # that of each server
+    login: str  # `USER:PASSWORD@`, or nothing
+    places: tuple[Place, ...]
+    query: str  # with its question mark, or nothing
+
+    def url(self, place: Place) -> str:
+        """The URL of one server."""
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        return f"{self.scheme}://{self.login}{host}:{place.port}{self.query}"
+
+
+def read(url: str, schemes: Mapping[str, str], what: str) -> Listed:
+    """The servers of `what` that a URL with one of these schemes lists; `schemes` leads to that of each server. Raises
+    `Misconfigured`."""
+    scheme, _, rest = url.partition("://")
+    rest, mark, query = rest.partition("?")
+    place, _, database = rest.partition("/")
+    login, at, hosts = place.rpartition("@")
+    if database.strip("/") not in ("", "0"):
+        raise Misconfigured(f"RELAY_REDIS_URL: {what} has no database but 0")
+    found = tuple(Place(*address) for address in addresses(hosts, PORT, f"a server of {what}"))
+    return Listed(schemes[scheme], login + at, found, mark + query)
