@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import httpx2
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from relay.app import Node, open_node, unix_ms
 from relay.errors import Close
 from relay.node.hub import Agent
-from relay.registry import SYSTEM, Actor, Person
+from relay.registry import SYSTEM, Actor, Person, migrate
 from relay.rules import messages as m
 from relay.rules import tokens
 from relay.rules.access import Role
 from relay.rules.presence import Fence, Info
 from relay.settings import Settings
 from relay.store import Admitted, Announcement, Beat, Lease, connect
+from relay.web.call import Call
+from relay.web.documents import documents
 from relay.web.measures import create_metrics
 from relay.web.parts import Parts
 from relay.web.site import create_web
@@ -232,27 +237,51 @@ class Caller:
         return found
 
 
+# What takes longest of opening a site is the same for all: the documents about its calls, and an empty registry.
+_written: dict[str, list[Route]] = {}
+_registry: list[bytes] = []
+
+
+def _documents(calls: Sequence[Call], url: str) -> list[Route]:
+    if url not in _written:
+        _written[url] = documents(calls, url)
+    return _written[url]
+
+
+async def _empty_registry() -> bytes:
+    if not _registry:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "registry.sqlite"
+            await migrate(f"sqlite+aiosqlite:///{path}")
+            _registry.append(path.read_bytes())
+    return _registry[0]
+
+
 @asynccontextmanager
 async def open_site(folder: Path, valkey: Valkey, **settings: Any) -> AsyncIterator[Site]:
     """A node on a registry in `folder`, founded, with its lease and nothing running."""
+    path = folder / "registry.sqlite"
     given: dict[str, Any] = {
         "redis_url": valkey.url,
-        "database_url": f"sqlite+aiosqlite:///{folder / 'registry.sqlite'}",
+        "database_url": f"sqlite+aiosqlite:///{path}",
         "secret": SECRET,
         "public_url": URL,
         **settings,
     }
     clock = Clock()
-    async with open_node(Settings(**given)) as node:
-        parts = replace(node.parts, clock=clock, readiness=list)
-        await parts.leases.renew(Lease(node.boot, URL, clock()))
-        site = Site(node, parts, clock, create_web(parts), valkey)
-        await site.found()
-        try:
-            yield site
-        finally:
-            if site.redis_stopped:
-                valkey.start()
+    path.write_bytes(await _empty_registry())
+    path.chmod(0o600)
+    with patch("relay.web.site.documents", _documents):
+        async with open_node(Settings(**given)) as node:
+            parts = replace(node.parts, clock=clock, readiness=list)
+            await parts.leases.renew(Lease(node.boot, URL, clock()))
+            site = Site(node, parts, clock, create_web(parts), valkey)
+            await site.found()
+            try:
+                yield site
+            finally:
+                if site.redis_stopped:
+                    valkey.start()
 
 
 __all__ = ["SECRET", "URL", "Caller", "Clock", "HeldSocket", "Site", "create_metrics", "open_site"]
