@@ -42,7 +42,9 @@ def program(name: str) -> str:
     beside = Path(sys.executable).with_name(name)  # Caddy comes from a wheel
     found = str(beside) if beside.exists() else shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None:
-        reason = f"{name} is not installed (Debian packages haproxy, nginx and openssl)"
+        reason = (
+            f"{name} is not installed: tests/run does that, from Debian (haproxy, nginx, openssl) and PyPI (the others)"
+        )
         if os.environ.get("CI") == "true":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
