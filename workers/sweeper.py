@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from relay.errors import RelayError, Unavailable
 from relay.registry import Mark, Registry
 from relay.rules.limits import SCRIPT_IDS
+from relay.rules.presence import OFFLINE_MS
 from relay.rules.timing import SWEEP_SECONDS
 from relay.store import Claimed, Claims, Leases, Presence
 from workers.meters import SweepMeters
@@ -110,6 +111,8 @@ class Sweeper:
         while Redis lost its memory. A node that still has one's socket brings it back with its next beat."""
         page = await self._machines.believed_online(self._compared, SCRIPT_IDS)
         self._compared = page[-1].machine if len(page) == SCRIPT_IDS else ""
+        # A hello tells the registry first and Redis then, and nobody is offline before they were silent for so long.
+        page = [each for each in page if not 0 <= self._clock() - each.last_seen_ms < OFFLINE_MS]
         absent = set(await self._claims.absent([(each.workspace, each.machine) for each in page]))
         gone = [each for each in page if (each.workspace, each.machine) in absent]
         if not gone:

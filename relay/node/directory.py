@@ -156,15 +156,19 @@ class Directory:
 
     async def _look_who_was_offline(self, view: View) -> None:
         """Redis may have lost its memory, and then only the registry knows who was offline before: sweepers told it,
-        which is no change that rows are read again for. Without the registry nobody is taken for offline."""
-        online = [row.id for row in view.rows.values() if row.offline_reason is None and row.last_seen_ms is not None]
-        for start in range(0, len(online), ROWS_AGAIN):
+        which is no change that rows are read again for. So is who came back. Without the registry nobody is taken for
+        offline who was there."""
+        there = {id for id, record in view.records.items() if record.reason is None}
+        asked = [row.id for row in view.rows.values() if row.last_seen_ms is not None]
+        asked = [id for id in asked if view.rows[id].offline_reason is None or id in there]
+        for start in range(0, len(asked), ROWS_AGAIN):
             try:
-                rows = await self._registry.machines.get_many(online[start : start + ROWS_AGAIN])
+                rows = await self._registry.machines.get_many(asked[start : start + ROWS_AGAIN])
             except RegistryUnavailable:
                 return
-            offline = {id: row for id, row in rows.items() if row.offline_reason is not None and id in view.rows}
-            view.put(offline, offline)  # one that a change names meanwhile stays marked, and is read again
+            known = {id: (row, view.rows.get(id)) for id, row in rows.items()}
+            changed = {id: row for id, (row, old) in known.items() if old and old.offline_reason != row.offline_reason}
+            view.put(changed, changed)  # one that a change names meanwhile stays marked, and is read again
 
     def describe(self, identity: Identity, view: View, machine: str) -> Machine | None:
         """The machine as `identity` may see it now, or None if it does not exist for them."""

@@ -97,6 +97,20 @@ async def test_who_was_offline_before_redis_lost_its_memory_is_not_shown_as_ther
     assert fleet.rows_read == 1
 
 
+async def test_who_came_back_before_redis_lost_its_memory_is_not_shown_as_offline(fleet: Fleet) -> None:
+    """That a sweeper took its word back is no change of access either."""
+    back = fleet.rows[number(1)]
+    fleet.rows[number(1)] = msgspec.structs.replace(back, offline_reason="silent")
+    await fleet.listed()
+    fleet.rows[number(1)] = back
+    fleet.records.clear()
+    fleet.settled = False
+    view = await fleet.directory.machines(ACME)
+    found = fleet.directory.describe(person("owner"), view, number(1))
+    assert found is not None
+    assert found.state == "degraded"
+
+
 async def test_two_who_ask_at_once_share_one_reading(fleet: Fleet) -> None:
     owner = person("owner")
     lists = [fleet.directory.machines(ACME), fleet.directory.lately(ACME), fleet.directory.machines(ACME)]

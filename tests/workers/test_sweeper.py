@@ -133,6 +133,19 @@ async def test_a_machine_that_redis_forgot_and_that_never_came_back_is_announced
     assert (await sweeper.round([fleet.shard])).lost == 0
 
 
+async def test_a_machine_in_the_middle_of_its_hello_is_not_taken_for_one_that_redis_forgot(fleet: Fleet) -> None:
+    """The registry knows of it, and Redis is about to; if that never happens, it was silent for as long as anybody."""
+    registration = await fleet.acme.register(fleet.acme.jane, "joining")
+    machine = registration.machine.id
+    await fleet.registry.machines.settle(machine, registration.token_version, fleet.acme.later())
+    sweeper = fleet.sweeper()
+    assert await sweeper.round([fleet.shard]) == Round(0, 0, 0, False)
+    assert (await fleet.row(machine)).offline_reason is None
+    fleet.acme.later(90_000)
+    assert (await sweeper.round([fleet.shard])).lost == 1
+    assert (await fleet.row(machine)).offline_reason == "silent"
+
+
 async def test_a_sweeper_that_tells_the_older_thing_last_is_corrected(fleet: Fleet) -> None:
     machine, fence = await fleet.join("prod")
     sweeper = fleet.sweeper()
