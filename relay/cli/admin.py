@@ -9,6 +9,9 @@ COMMANDS: dict[str, Entry] = {
     "backup": Entry("Write the registry into a file.", "relay.cli.admin_backup"),
     "restore": Entry("Make the registry what a backup holds.", "relay.cli.admin_restore"),
     "migrate-to": Entry("Move the registry to another database.", "relay.cli.admin_move"),
+    "rotate-secret": Entry("Replace the cluster's secret, step by step.", "relay.cli.admin_rotate"),
+    "secret-status": Entry("Show what hangs on each secret.", "relay.cli.admin_secret_status"),
+    "prune": Entry("Delete what is long over.", "relay.cli.admin_prune"),
 }
 
 command = Lazy(

@@ -14,6 +14,8 @@ The shape, for those who call it:
                           set_hostname, revoke, revoked, mark, believed_online, clean
     registry.changes      since, latest, head, clean
     registry.audit        page
+    registry.census       hanging, machines, rows
+    registry.pruning      count, prune
     registry.charter      which registry this is
     await registry.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.registry.audit import Audit
+from relay.registry.census import Census
 from relay.registry.changes import Changes
 from relay.registry.charter import Charter, which
 from relay.registry.credentials import Credentials
@@ -13,6 +14,7 @@ from relay.registry.machines import Machines
 from relay.registry.members import Members
 from relay.registry.migrate import check_version
 from relay.registry.people import People
+from relay.registry.pruning import Pruning
 from relay.registry.workspaces import Workspaces
 
 
@@ -31,6 +33,8 @@ class Registry:
         self.machines = Machines(database)
         self.changes = Changes(database)
         self.audit = Audit(database)
+        self.census = Census(database)
+        self.pruning = Pruning(database)
 
     @classmethod
     async def open(cls, url: str) -> Registry:
