@@ -162,10 +162,11 @@ def test_pods_may_nothing_and_ask_kubernetes_nothing(rendered: Rendered) -> None
 
 def test_what_is_selected_is_what_is_meant(rendered: Rendered) -> None:
     labels = {name: labels for name, _, labels in rendered.pods()}
-    node, others = labels["prod-relay-node"], {name for name in labels if name != "prod-relay-node"}
+    node = labels["prod-relay-node"]
     for service in rendered.of("Service"):
-        assert selected(service["spec"]["selector"], node)
-        assert not any(selected(service["spec"]["selector"], labels[name]) for name in others)
+        found = [name for name in labels if selected(service["spec"]["selector"], labels[name])]
+        part = "sweeper" if "sweeper" in service["metadata"]["name"] else "node"
+        assert found == [f"prod-relay-{part}"]
     for budget in rendered.of("PodDisruptionBudget"):
         selector = budget["spec"]["selector"]["matchLabels"]
         assert [name for name in labels if selected(selector, labels[name])] == [budget["metadata"]["name"]]
@@ -174,8 +175,9 @@ def test_what_is_selected_is_what_is_meant(rendered: Rendered) -> None:
         assert all(selected(selector, each) for each in labels.values())
     for monitor in rendered.of("ServiceMonitor"):
         selector = monitor["spec"]["selector"]["matchLabels"]
-        found = [each for each in rendered.of("Service") if selected(selector, each["metadata"]["labels"])]
-        assert [each["metadata"]["name"] for each in found] == ["prod-relay-metrics"]
+        found = [each["metadata"] for each in rendered.of("Service") if selected(selector, each["metadata"]["labels"])]
+        jobs = {each["name"]: each["labels"][monitor["spec"]["jobLabel"]] for each in found}
+        assert jobs == {f"prod-relay-{part}-metrics": f"relay-{part}" for part in ("node", "sweeper")}
     for spread in rendered.one("Deployment", "prod-relay-node")["spec"]["template"]["spec"][
         "topologySpreadConstraints"
     ]:
