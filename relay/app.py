@@ -23,7 +23,6 @@ from relay.node.directory import Directory
 from relay.node.errands import Errands
 from relay.node.expiries import Expiries
 from relay.node.feeds import Feeds
-from relay.node.gauges import watch_cluster, watch_life, watch_peers, watch_work
 from relay.node.hub import Hub
 from relay.node.infos import Infos, info_of
 from relay.node.keepalive import Keepalive
@@ -39,11 +38,11 @@ from relay.node.pauses import Pauses
 from relay.node.pulse import Pulse
 from relay.node.reactions import Reactions
 from relay.node.router import Router
-from relay.node.samples import Samples
 from relay.node.sessions import Shown
 from relay.node.socket import FAREWELL_SECONDS
+from relay.observing import observe
 from relay.registry import Change, Registry, migrate
-from relay.rules import metrics, timing
+from relay.rules import timing
 from relay.rules.presence import Record
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
@@ -64,7 +63,6 @@ from relay.store import (
     belong,
     open_memory,
 )
-from relay.vitals import watch_process
 from relay.web.agent_socket import agent_conversation
 from relay.web.auth import Authenticator
 from relay.web.browser_socket import browser_conversation
@@ -94,13 +92,13 @@ class Node:
         self.boot = str(uuid4())
         self.keys = Keys(settings.redis_prefix)
         self.metrics = CollectorRegistry()
-        self.meters = meters = Meters(self.metrics)
+        self.meters = Meters(self.metrics)
         self.bus = Bus(settings.redis_url, self.keys, on_restored=self._restored)
         self.hub = Hub()
         self.errands = Errands()
         self.keepalive = Keepalive()
         self.pauses = Pauses(lambda: len(self.hub.agents) + len(self.hub.browsers))
-        pipeline.limited = meters.limited
+        pipeline.limited = self.meters.limited
         self.presence = Presence(redis, self.keys, pipeline)
         self.tail = Tail(registry)
         self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)
@@ -124,20 +122,7 @@ class Node:
         self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
         self.tail.listen(self._changes, self._fresh_start)
         self.parts = self._parts(registry, redis)
-        self.samples = Samples(meters, self.bus)
-        meters.tally(metrics.REDIS, shown=pipeline.seconds)
-        for access, tally in registry.seconds.items():
-            meters.tally(metrics.SQL, access, shown=tally)
-        self._watch()
-
-    def _watch(self) -> None:
-        meters = self.meters
-        watch_process(meters.instruments, time.time())
-        meters.watch(metrics.SOCKETS_ALLOWED, lambda: self.settings.sockets)
-        watch_peers(meters, self.hub, self.keepalive)
-        watch_work(meters, self.hub, self.router.fanout.traffic)
-        watch_cluster(meters, self.bus, self.beats, self.lanes, self.outage, self.tail)
-        watch_life(meters, self.membership, self.readiness, self.beats, self.pauses)
+        self.observers = observe(self, registry, redis, pipeline)
 
     def _parts(self, registry: Registry, redis: Memory) -> Parts:
         return Parts(
@@ -293,7 +278,7 @@ class Node:
         parts = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
             self.reactions, self.moves, self.offers, self.orderly, self.expiries,
-            self.pulse, self.outage, self.samples,
+            self.pulse, self.outage, *self.observers,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for work in (self.bus.run, *(part.run for part in parts)):

@@ -20,14 +20,24 @@ class SweepMeters:
         self.instruments = instruments = Instruments(registry, metrics.exported_by("sweeper"))
         self._clock = clock
         self._ended = clock()  # when the latest round was done, or counting began
-        self._behind = False
+        self.behind = False  # more is due than the latest round got through
         self._sweeps = instruments.counts(metrics.SWEEPS)
         self._swept = instruments.counts(metrics.SWEPT_MACHINES)
         self._cleaned = instruments.counts(metrics.CLEANED)
         self._seconds = instruments.tally(metrics.SWEEP)
         self._delays = instruments.tally(metrics.OFFLINE)
-        instruments.watch(metrics.SWEEP_AGE, lambda: clock() - self._ended)
-        instruments.watch(metrics.SWEEP_BEHIND, lambda: float(self._behind))
+        instruments.watch(metrics.SWEEP_AGE, lambda: self.age_seconds)
+        instruments.watch(metrics.SWEEP_BEHIND, lambda: float(self.behind))
+
+    @property
+    def age_seconds(self) -> float:
+        """Since a round came to its end."""
+        return self._clock() - self._ended
+
+    @property
+    def machines(self) -> int:
+        """How many machines the registry was told of so far."""
+        return self._swept.total()
 
     def began(self) -> float:
         """The moment at which a round begins."""
@@ -37,7 +47,7 @@ class SweepMeters:
         """A round came to its end; `more` is due than it got through."""
         self._ended = self._clock()
         self._seconds.add(self._ended - began)
-        self._behind = more
+        self.behind = more
         self._sweeps[("done",)] += 1
 
     def waited(self) -> None:

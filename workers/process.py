@@ -17,9 +17,11 @@ from relay.registry import Registry, migrate
 from relay.rules import timing
 from relay.settings import Settings
 from relay.store import Claims, Keys, Leases, Presence, agree, belong, open_memory
+from relay.store.reports import Reports
 from relay.vitals import watch_process
 from workers.cleaner import Cleaner
 from workers.meters import SweepMeters
+from workers.reporting import Reporting
 from workers.scrape import scraped
 from workers.sweeper import Sweeper
 
@@ -89,6 +91,7 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(sweeper.run(keys.shards))
         group.create_task(cleaner.run(keys.shards))
+        group.create_task(Reporting(meters, Reports(redis, keys)).run())
 
 
 def _unix_ms() -> int:

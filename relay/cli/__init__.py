@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
     "dev": Entry("Run a whole cluster on this machine.", "relay.cli.dev"),
     "serve": Entry("Serve this machine: make it reachable.", "relay.cli.serve"),
     "node": Entry("Run one stateless node, configured by RELAY_* variables.", "relay.cli.node"),
+    "top": Entry("Watch the nodes and sweepers of the cluster.", "relay.cli.top"),
     "sweeper": Entry("Run the sweeper, which announces machines that fell silent.", "relay.cli.sweeper"),
     "config": Entry("Check and show the settings of nodes.", "relay.cli.config"),
     "admin": Entry("Set up a cluster, back its registry up, move it.", "relay.cli.admin"),

@@ -27,6 +27,8 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:registry          string  id of the registry whose cluster uses this prefix
     P:layout            string  the servers that the cluster's Redis is divided among, or "one"; on each of them, and as
                                 long as a lease
+    P:{reports}:heard   zset    process -> ms of its last report, for 15 s
+    P:{reports}:said    hash    process -> JSON of a report, which is for people who watch and for nobody else
     P:agreement         hash    name of a timing constant -> the value that all nodes run with
     P:ticket:HASH       string  what a one-time ticket stands for; lives 30 s
     P:device:HASH       hash    one device sign-in: user code, state, person, poll times
@@ -66,6 +68,7 @@ class Keys:
     def __init__(self, prefix: str = "relay") -> None:
         self.prefix = prefix
         self.leases = tuple((f"{prefix}:{{{tag}}}:leases", f"{prefix}:{{{tag}}}:nodes") for tag in LEASE_LISTS)
+        self.reports = (f"{prefix}:{{reports}}:heard", f"{prefix}:{{reports}}:said")
         self.agreement = f"{prefix}:agreement"
         self.registry = f"{prefix}:registry"
         self.layout = f"{prefix}:layout"

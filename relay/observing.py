@@ -1,0 +1,49 @@
+"""Lets a node be observed: shows what each of its parts counts, and builds those that sample, compare and report."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from relay.node.drift import Drift
+from relay.node.gauges import watch_cluster, watch_life, watch_peers, watch_work
+from relay.node.reporting import Reporting, Self, Watched
+from relay.node.samples import Samples
+from relay.registry import Registry
+from relay.rules import metrics
+from relay.store import Memory, Pipeline
+from relay.store.places import Places
+from relay.store.reports import Reports
+from relay.vitals import watch_process
+
+if TYPE_CHECKING:
+    from relay.app import Node
+
+
+class Observers(NamedTuple):
+    """What runs beside a node and changes nothing of it."""
+
+    samples: Samples
+    drift: Drift
+    reporting: Reporting
+
+
+def observe(node: Node, registry: Registry, redis: Memory, pipeline: Pipeline) -> Observers:
+    """Show everything of a node whose parts are all built; who observes it is to be run with it."""
+    meters, traffic, began = node.meters, node.router.fanout.traffic, time.time()
+    samples = Samples(meters, node.bus)
+    drift = Drift(node.boot, node.hub, node.presence, Places(redis, node.keys))
+    watch_process(meters.instruments, began)
+    watch_peers(meters, node.hub, node.keepalive)
+    watch_work(meters, node.hub, traffic)
+    watch_cluster(meters, node.bus, node.beats, node.lanes, node.outage, node.tail)
+    watch_life(meters, node.membership, node.readiness, node.beats, node.pauses)
+    meters.watch(metrics.SOCKETS_ALLOWED, lambda: node.settings.sockets)
+    meters.watch(metrics.COMPARED, lambda: drift.compared)
+    meters.watch_all(metrics.DRIFTED, drift.readings())
+    meters.tally(metrics.REDIS, shown=pipeline.seconds)
+    for access, tally in registry.seconds.items():
+        meters.tally(metrics.SQL, access, shown=tally)
+    who = Self(node.boot, node.settings.advertise_url, int(began * 1000))
+    watched = Watched(node.hub, traffic, samples, node.bus, node.readiness, lambda: drift.total)
+    return Observers(samples, drift, Reporting(who, watched, Reports(redis, node.keys)))
