@@ -53,7 +53,7 @@ class Command:
         load = parser.add_argument_group("load")
         load.add_argument("--seed", type=int, default=1, help="of everything random (1)")
         load.add_argument("--seconds", type=float, default=scenario.seconds, help=f"of traffic ({scenario.seconds:g})")
-        load.add_argument("--scale", type=float, default=1.0, help="multiplies the sizes marked with * (1)")
+        load.add_argument("--scale", type=float, default=1.0, help="multiplies sizes marked * that are not given (1)")
         load.add_argument("--generators", type=int, default=GENERATORS, help=f"processes that load it ({GENERATORS})")
         for size in scenario.sizes:
             star = "*" if size.scaled else ""
@@ -162,9 +162,7 @@ def _sizes(sizes: Sequence[Size], options: argparse.Namespace) -> dict[str, floa
     found: dict[str, float] = {}
     for size in sizes:
         given = getattr(options, size.name.replace("-", "_"))
-        value = size.default if given is None else given
-        if size.scaled:
-            value *= options.scale
+        value = size.default * (options.scale if size.scaled else 1) if given is None else given
         found[size.name] = max(1, round(value)) if size.counted and size.default else value
     return found
 

@@ -149,12 +149,15 @@ class Run:
             applied = {stream: number for one in heads for stream, number in one["applied"].items()}
             typed = {stream: number for one in heads for stream, number in one["typed"].items()}
             unapplied = sum(max(0, number - applied.get(stream, 0)) for stream, number in typed.items())
+            twice = sum(max(0, applied.get(stream, 0) - number) for stream, number in typed.items())
             unsaid = sum(one["unsaid"] for one in heads)
             self.carried_bytes = sum(one["bytes"] for one in heads)
             self.missing["lost"] += output + unapplied
+            self.missing["duplicated"] += twice
             for count, what in (
                 (output, "frames of output had not come"),
                 (unapplied, "inputs had not been applied"),
+                (twice, "inputs more were applied than had been typed"),
                 (unsaid, "pieces of output were held up at the machine"),
             ):
                 if count:

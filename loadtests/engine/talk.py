@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import cast
 
@@ -34,7 +34,9 @@ class Talk:
         self._echoes = echoes
         self._tally = tally
         self._clients: dict[int, str] = {}  # by attachment
-        self._typed: dict[str, Stream] = {}  # by client
+        self._typed: dict[int, Stream] = {}  # by attachment
+        self._applied: Counter[str] = Counter()  # by client
+        self._typing = ""  # the client whose input is being taken
         self._unsaid: deque[tuple[float, int]] = deque()  # due, bytes
         self._paused = True
         self._running = self.session.run(cast(Program, self))  # it has the methods of one that sessions use
@@ -56,8 +58,8 @@ class Talk:
         return len(self._unsaid)
 
     def applied(self) -> dict[str, int]:
-        """By client, the number of the last input that came."""
-        return {client: stream.last for client, stream in self._typed.items()}
+        """By client, how many of its inputs the program was given."""
+        return dict(self._applied)
 
     def say(self, due: float, size: int) -> None:
         """Put out so many bytes, or keep them until the driver has caught up."""
@@ -74,18 +76,22 @@ class Talk:
     def attach(self, ask: m.AgentAttach) -> None:
         """Somebody comes, or comes back."""
         self.attended = True
+        # Each attachment is told what was applied, and numbers on from there. An input that it sends again may still be
+        # under way on the one before; it is given to the program once, which `applied` counts.
         self._clients[ask.attachment] = ask.client
-        self._typed.setdefault(ask.client, Stream(self._tally.wrong))
+        self._typed[ask.attachment] = Stream(self._tally.wrong, self._applied[ask.client])
         self.session.attach(ask)
 
     def detach(self, message: m.AgentDetach) -> None:
         """Somebody left."""
         self._clients.pop(message.attachment, None)
+        self._typed.pop(message.attachment, None)
         self.session.detach(message.attachment, dropped=message.dropped)
 
     def disconnected(self) -> None:
         """The connection is gone, and all attachments with it."""
         self._clients.clear()
+        self._typed.clear()
         self.session.disconnected()
 
     def frame(self, header: Header, frame: bytes) -> None:
@@ -94,7 +100,8 @@ class Talk:
             client = self._clients.get(header.attachment)
             if client is None:
                 return  # of an attachment that is gone; whoever typed sends it again
-            self._typed[client].take(header.sequence)
+            self._typed[header.attachment].take(header.sequence)
+            self._typing = client
             self._tally.frames += 1
             self._tally.bytes += len(frame) - frames.HEADER_BYTES
         self.session.frame(header, frames.payload(frame))
@@ -112,6 +119,7 @@ class Talk:
         if read is None:
             self._tally.wrong.changed += 1
             return
+        self._applied[self._typing] += 1
         self._tally.took["input"].append(time.monotonic() - read[1])
         if self._echoes:
             self.session.received(payload.again(data, payload.ECHO), 0)

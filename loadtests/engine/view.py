@@ -97,8 +97,8 @@ class View(Reporting):
     def attach(self) -> None:
         """Ask for the session, with what there is of it."""
         line = self._browser.line
-        if line is None or self.attaching_since is not None:
-            return
+        if line is None or self.live or self.attaching_since is not None:
+            return  # it was made again meanwhile, or is about to be
         self.attaching_since = time.monotonic()
         if self._wanted_since is None:
             self._wanted_since = self.attaching_since
@@ -187,6 +187,7 @@ class View(Reporting):
         if told.attachment != self._number:
             return
         self._pause()
+        self.attaching_since = None
         tally = self._browser.world.tally
         tally.begun[f"detached: {told.reason}"] += 1
         match told.reason:

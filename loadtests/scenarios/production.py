@@ -32,7 +32,7 @@ class Production(Scenario):
         Size("attached", 4, "sessions that each person has open"),
         Size("workspaces", 100, "teams, on a cluster of its own", scaled=True),
         Size("bytes", 512, "of a frame's payload"),
-        Size("ramp", 500, "peers that come in a second", scaled=True, counted=False),
+        Size("ramp", 200, "peers that come in a second", counted=False),
     )
 
     def machines(self, sizes: Mapping[str, float]) -> list[Machines]:

@@ -10,7 +10,6 @@ from loadtests.engine.run import HOLD, Run, Traffic
 from loadtests.engine.scenario import Scenario, Size, integer
 
 VISITING = "visiting"
-STAY_SECONDS = 5.0
 
 
 class Soak(Scenario):
@@ -22,6 +21,7 @@ class Soak(Scenario):
         Size("machines", 50, "machines with one session and a driver each", scaled=True),
         Size("visitors", 50, "browsers that come and go", scaled=True),
         Size("visits", 2, "visits a second", scaled=True, counted=False),
+        Size("stay", 5, "seconds that a visit lasts", counted=False),
         Size("rate", 2, "frames a second that each session says", counted=False),
         Size("typing", 1, "inputs a second of each driver, which are echoed", counted=False),
         Size("bytes", 256, "of a frame's payload"),
@@ -44,7 +44,7 @@ class Soak(Scenario):
         sizes = run.sizes
         await run.seat(sizes["ramp"], who=("machines", "people/staying"))
         traffic = Traffic(talk=sizes["rate"], talk_bytes=run.size("bytes"), type=sizes["typing"], ask=0.1)
-        visit = {"who": f"people/{VISITING}", "seconds": run.seconds, "stay_seconds": STAY_SECONDS}
+        visit = {"who": f"people/{VISITING}", "seconds": run.seconds, "stay_seconds": sizes["stay"]}
         async with run.phase(HOLD):
             await asyncio.gather(run.carry(traffic, run.seconds), run.crowd.shared("churn", sizes["visits"], **visit))
         await run.settle()
