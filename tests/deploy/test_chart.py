@@ -175,8 +175,9 @@ def test_what_is_selected_is_what_is_meant(rendered: Rendered) -> None:
         assert all(selected(selector, each) for each in labels.values())
     for monitor in rendered.of("ServiceMonitor"):
         selector = monitor["spec"]["selector"]["matchLabels"]
-        found = [each["metadata"] for each in rendered.of("Service") if selected(selector, each["metadata"]["labels"])]
-        jobs = {each["name"]: each["labels"][monitor["spec"]["jobLabel"]] for each in found}
+        services = [each["metadata"] for each in rendered.of("Service")]
+        meant = [each for each in services if selected(selector, each["labels"])]
+        jobs = {each["name"]: each["labels"][monitor["spec"]["jobLabel"]] for each in meant}
         assert jobs == {f"prod-relay-{part}-metrics": f"relay-{part}" for part in ("node", "sweeper")}
     for spread in rendered.one("Deployment", "prod-relay-node")["spec"]["template"]["spec"][
         "topologySpreadConstraints"
