@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from relay.errors import Unavailable
 from relay.rules.presence import Fence, Info
+from relay.store.connection import ANSWER_SECONDS
 from relay.store.keys import Keys
 from relay.store.records import encode_info
 from relay.store.script import Commands
 from relay.store.shard import ShardScript, shard_keys
 
 HELLOS_PER_SCRIPT = 64  # about two milliseconds of Redis, in which it answers nobody else
+FOREVER_MS = 1 << 52  # as far as numbers of Lua are whole: before the first answer nobody knows what time it is there
+TAKEN_SECONDS = ANSWER_SECONDS - 0.25  # after it was said; its answer has to arrive while somebody waits
+ATTEMPTS = 2  # Redis's clock may be another one than it was, as after a failover; the first answer says which
 
 # Makes atomic: the revocation check against a complete mirror, the comparison with whoever owns the machine, and the
 # taking of it under a greater generation. So of two hellos at once exactly one ends up owning, and it knows the other.
 # Many hellos in one call, each as if it were alone: what a script costs before its first command is most of one hello.
+# None is taken after nobody waits for the answer any more: a Redis that stood still reads all that was said to it
+# meanwhile, and the machine may have a live socket, which it would be taken from.
 _ANNOUNCE = ShardScript("""
 local WORDS = 8 -- of each hello
 local now, upto, changed, answers = clock(), tonumber(redis.call('GET', UPTO)), {}, {}
+if now > tonumber(ARGV[1]) then return {now} end
 local fresh = missing(FENCES, DEADLINES, PLACES, INFOS)
 
 local function announce(machine, workspace, node, connection, version, known, cursor, info)
@@ -78,9 +87,9 @@ local function announce(machine, workspace, node, connection, version, known, cu
     return {'admitted', int(generation), stored.fence, string.match(place or '', ' (%S+)$') or '', held and 1 or 0}
 end
 
-for at = 1, #ARGV, WORDS do answers[#answers + 1] = announce(unpack(ARGV, at, at + WORDS - 1)) end
+for at = 2, #ARGV, WORDS do answers[#answers + 1] = announce(unpack(ARGV, at, at + WORDS - 1)) end
 ring(now, changed)
-return answers
+return {now, answers}
 """)
 
 
@@ -116,20 +125,33 @@ class Refused(Struct, frozen=True):
     fence: Fence | None = None  # of `replaced`: who has the machine
 
 
-async def announce(
-    redis: Commands, keys: Keys, shard: int, announcements: Sequence[Announcement]
-) -> list[Admitted | Refused]:
-    """Run the script for hellos of one shard, at most `HELLOS_PER_SCRIPT`; the answers in their order. Raises
-    `Unavailable`."""
-    assert len(announcements) <= HELLOS_PER_SCRIPT
-    words: list[str | int] = []
-    for asked in announcements:
-        words += (
-            asked.machine, asked.workspace, asked.node, asked.connection,
-            asked.token_version, asked.known_generation, asked.revocations_upto, encode_info(asked.info),
-        )  # fmt: skip
-    answers = await _ANNOUNCE.run(redis, shard_keys(keys, shard), words)
-    return [_outcome(asked, answer) for asked, answer in zip(announcements, answers, strict=True)]
+class Hellos:
+    """Runs the script, and knows from each answer what time it is for whoever has the shard."""
+
+    def __init__(self, redis: Commands, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ahead_ms: dict[int, float] = {}  # by shard: Redis's clock less ours, which counts from anywhere
+
+    async def announce(self, shard: int, announcements: Sequence[Announcement]) -> list[Admitted | Refused]:
+        """Take machines of one shard, at most `HELLOS_PER_SCRIPT`; the answers in their order. Raises
+        `Unavailable`, after which none is taken any more by a shard that has answered before."""
+        assert len(announcements) <= HELLOS_PER_SCRIPT
+        words: list[str | int] = []
+        for asked in announcements:
+            words += (
+                asked.machine, asked.workspace, asked.node, asked.connection,
+                asked.token_version, asked.known_generation, asked.revocations_upto, encode_info(asked.info),
+            )  # fmt: skip
+        clock = asyncio.get_running_loop().time
+        for _ in range(ATTEMPTS):
+            ahead_ms = self._ahead_ms.get(shard)
+            until = FOREVER_MS if ahead_ms is None else int((clock() + TAKEN_SECONDS) * 1000 + ahead_ms)
+            now_ms, *answers = await _ANNOUNCE.run(self._redis, shard_keys(self._keys, shard), [until, *words])
+            self._ahead_ms[shard] = now_ms - clock() * 1000
+            if answers:
+                return [_outcome(asked, answer) for asked, answer in zip(announcements, answers[0], strict=True)]
+        raise Unavailable("the relay's memory (Redis) answers too late")
 
 
 def _outcome(asked: Announcement, answer: Any) -> Admitted | Refused:

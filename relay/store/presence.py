@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info, Record
-from relay.store import heartbeats, hello
+from relay.store import heartbeats
 from relay.store.heartbeats import Beat, Flushed, Lost, Reannouncement
-from relay.store.hello import Admitted, Announcement, Refused
+from relay.store.hello import Admitted, Announcement, Hellos, Refused
 from relay.store.keys import Keys
 from relay.store.memory import Memory
 from relay.store.readout import Reader, Readout, Since
@@ -81,6 +81,7 @@ class Presence:
         self._redis = redis
         self._commands = pipeline or redis  # for what comes in storms: hellos, and the ends of connections
         self._keys = keys
+        self._hellos = Hellos(self._commands, keys)
         self._reader = Reader(redis, keys)
 
     async def announce(self, announcement: Announcement) -> Admitted | Refused:
@@ -89,7 +90,7 @@ class Presence:
 
     async def announce_all(self, shard: int, announcements: Sequence[Announcement]) -> list[Admitted | Refused]:
         """The same for several machines of one shard, at most `HELLOS_PER_SCRIPT`, still in one round trip."""
-        return await hello.announce(self._commands, self._keys, shard, announcements)
+        return await self._hellos.announce(shard, announcements)
 
     def shard(self, workspace: str) -> int:
         """Machines of which workspaces can be announced together."""
