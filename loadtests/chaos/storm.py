@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 from loadtests.chaos import deeds, plan
 from loadtests.chaos.people import People
@@ -108,8 +108,15 @@ class Storm:
         }
 
 
-async def storm(seed: int, minutes: float, say: Say) -> dict[str, Any]:
-    """Run the plan of this seed for so long; the summary, with every violation in words."""
+class Outcome(NamedTuple):
+    """What came of a run: the summary, with every violation in words; by fault, the seconds until all caught up."""
+
+    found: dict[str, Any]
+    took: dict[str, list[float]]
+
+
+async def storm(seed: int, minutes: float, say: Say) -> Outcome:
+    """Run the plan of this seed for so long."""
     with running() as valkey, fault_cluster(valkey, nodes=NODES) as cluster:
         team = cluster.team()
         machines = cluster.machines(team, *MACHINES)
@@ -125,7 +132,8 @@ async def storm(seed: int, minutes: float, say: Say) -> dict[str, Any]:
                         break
                     await storm.step(step)
                 found = [*await load.finish(), *await people.finish()]
-                return {"scenario": "chaos", "seed": seed, "minutes": minutes, **storm.summary(found)}
+                summed = {"scenario": "chaos", "seed": seed, "minutes": minutes, **storm.summary(found)}
+                return Outcome(summed, storm.took)
         finally:
             machines.kill()
             people.kill()

@@ -18,6 +18,7 @@ from loadtests.report.summary import CPU, LAG, RSS, Process
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 SCRAPE_SECONDS = 2.0  # for one node's metrics
 PERCENT = 100.0
+QUANTILE = 0.99
 MILLISECONDS = 1_000.0
 LAG_METRIC = "relay_loop_lag_seconds"
 BUCKET = re.compile(rf'^{LAG_METRIC}_bucket{{(?:[^}}]*,)?le="([^"]+)"[^}}]*}} (\S+)', re.MULTILINE)
@@ -36,8 +37,8 @@ class Watch:
         self._cpu: dict[str, float] = {}  # of the process that runs now, when it was looked at last
         self._spent: dict[str, float] = defaultdict(float)  # of all processes of that name since the beginning
         self._rss: dict[str, int] = defaultdict(int)
-        self._first: dict[str, Buckets] = {}
         self._last: dict[str, Buckets] = {}
+        self._lags: dict[str, Buckets] = defaultdict(lambda: defaultdict(float))  # grown since the beginning
 
     async def look_often(self) -> None:
         """Look each second until cancelled."""
@@ -90,15 +91,17 @@ class Watch:
                 continue
             before = self._last.get(name)
             self._last[name] = buckets
-            self._first.setdefault(name, buckets)
-            lag = _p99(before, buckets) if before is not None else None
+            if before is None:
+                continue
+            grown = _grown(before, buckets)
+            for bound, count in grown.items():
+                self._lags[name][bound] += count
+            lag = _p99(grown)
             if number is not None and lag is not None:
                 self.rows[LAG + name][number] = round(lag * MILLISECONDS, 3)
 
     def _lag(self, name: str) -> float | None:
-        if name not in self._last:
-            return None
-        lag = _p99(self._first[name], self._last[name])
+        lag = _p99(self._lags[name]) if name in self._lags else None
         return None if lag is None else round(lag * MILLISECONDS, 3)
 
 
@@ -115,12 +118,16 @@ def _buckets(name: str, url: str) -> tuple[str, Buckets]:
     return name, {float(bound): float(count) for bound, count in BUCKET.findall(text)}
 
 
-def _p99(before: Mapping[float, float], after: Mapping[float, float]) -> float | None:
-    """Of what was counted in between: the bound that 99 of 100 did not exceed. Counters that were reset count anew."""
-    fresh = any(after[bound] < before.get(bound, 0.0) for bound in after)
-    counts = {bound: count - (0.0 if fresh else before.get(bound, 0.0)) for bound, count in sorted(after.items())}
-    total = max(counts.values(), default=0.0)
-    if total <= 0:
+def _grown(before: Mapping[float, float], after: Mapping[float, float]) -> Buckets:
+    """What was counted in between; counters of a process that began anew count from nought."""
+    anew = any(count < before.get(bound, 0.0) for bound, count in after.items())
+    return {bound: count - (0.0 if anew else before.get(bound, 0.0)) for bound, count in after.items()}
+
+
+def _p99(buckets: Mapping[float, float]) -> float | None:
+    """The bound that 99 of 100 did not exceed; of what exceeded all of them, the last."""
+    total = max(buckets.values(), default=0.0)
+    finite = sorted(bound for bound in buckets if bound != float("inf"))
+    if total <= 0 or not finite:
         return None
-    finite = [bound for bound in counts if bound != float("inf")]
-    return next((bound for bound in finite if counts[bound] >= total * 0.99), max(finite, default=None))
+    return next((bound for bound in finite if buckets[bound] >= total * QUANTILE), finite[-1])
