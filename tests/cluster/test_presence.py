@@ -13,6 +13,7 @@ from relay.client.subscription import Subscription, follow
 from relay.rules import messages as m
 from relay.rules.machine import Machine
 from tests.support.cluster import Team
+from tests.support.patience import within
 from tests.support.screen import browser
 
 
@@ -40,7 +41,7 @@ class Diary:
 
     async def sees(self, machine: str, state: str, seconds: float) -> Machine:
         """Wait for a state."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(within(seconds)):
             picture = await self.pictures.until(lambda p: machine in p.machines and p.machines[machine].state == state)
         return picture.machines[machine]
 
@@ -107,10 +108,10 @@ async def test_dropped_machines_are_offline_in_10_to_15_seconds_and_silent_ones_
             gone = await diary.sees(second, "offline", 110)
             assert gone.offline_reason == "silent"
         took = time.time() - last_beat_at
-        assert 90 <= took <= 98, f"offline after {took:.1f} s"
+        assert 90 <= took <= 97 + within(1.0), f"offline after {took:.1f} s"
         for diary in diaries:
-            assert [10 <= at - killed_at <= 15 for at in diary.offline_times(first)] == [True]
-            assert [at - frozen_at <= 98 for at in diary.offline_times(second)] == [True]
+            assert [10 <= at - killed_at <= 14 + within(1.0) for at in diary.offline_times(first)] == [True]
+            assert [at - frozen_at <= 97 + within(1.0) for at in diary.offline_times(second)] == [True]
 
 
 # Elsewhere than the revocations, which ask every living node: after a flush nobody knows them all for a while.
@@ -125,7 +126,7 @@ async def test_a_flushed_redis_makes_no_machine_offline(team: Team) -> None:
         team.cluster.valkey.empty()
         for url in team.cluster.urls:
             assert all(online for online, _state in told_by_rest(team, url, machine))
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + within(15)
         while told_by_rest(team, team.owner.url, machine)[0][1] != "live":
             assert time.monotonic() < deadline, "the machine did not come back by itself"
             await asyncio.sleep(0.2)

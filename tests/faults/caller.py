@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx2
 
+from tests.support.patience import within
+
 ANSWER_SECONDS = 5.0  # what is promised: nobody waits longer for a 503
 SLACK_SECONDS = 2.0  # for a busy machine
 HEALED_SECONDS = 10.0
@@ -40,7 +42,7 @@ class Caller:
         told = response.json()
         assert (response.status_code, told["code"]) == (503, "registry-unavailable"), told
         assert int(response.headers["retry-after"]) > 0
-        assert self.took_seconds <= ANSWER_SECONDS + SLACK_SECONDS
+        assert self.took_seconds <= within(ANSWER_SECONDS + SLACK_SECONDS)
 
     async def until_it_works(self, method: str, path: str, body: Any) -> float:
         """How long it takes until a write is done again."""
@@ -60,7 +62,7 @@ async def until(holds: Callable[[], Awaitable[bool] | bool], within_seconds: flo
         found = holds()
         if await found if inspect.isawaitable(found) else found:
             return time.monotonic() - since
-        assert time.monotonic() - since < within_seconds + SLACK_SECONDS, "it does not come about"
+        assert time.monotonic() - since < within(within_seconds + SLACK_SECONDS), "it does not come about"
         await asyncio.sleep(LOOK_SECONDS)
 
 

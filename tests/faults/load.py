@@ -29,6 +29,7 @@ from tests.faults.talking import persistently as persistently
 from tests.faults.viewer import Talk, Viewer
 from tests.faults.watcher import Watcher
 from tests.support.cluster import Team
+from tests.support.patience import within
 
 DEADLINES = Deadlines(open=3.0, ping=3.0, pong=4.0)  # browsers notice a node that froze within a scenario's patience
 REVOKED_SECONDS = 5.0  # after a revocation was answered nobody is told any more that the machine is connected
@@ -73,6 +74,7 @@ class Load:
         now = time.monotonic()
         viewers = self.living()
         waits = [viewer.sees(now) for viewer in viewers]
+        within_seconds = within(within_seconds)
         await asyncio.wait(waits, timeout=within_seconds)
         behind = [f"{v.name} on {v.talk.who}" for v, wait in zip(viewers, waits, strict=True) if not wait.done()]
         assert not behind, f"seed {self.seed}: not caught up within {within_seconds:g} s: {', '.join(behind)}"
@@ -192,7 +194,7 @@ class Load:
         found: list[Violation] = []
         for watcher in self.watchers:
             found += checker.false_offline(watcher.told, self.lives)
-            found += checker.come_back(watcher.told, self.revoked, REVOKED_SECONDS)
+            found += checker.come_back(watcher.told, self.revoked, within(REVOKED_SECONDS))
         if "let in although revoked" in self.machines.output():
             found.append(Violation("revoked, yet connected", "machines", "a node welcomed a revoked machine"))
         return found

@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from tests.support.patience import within
+
 LOOK_SECONDS = 0.1
 WAIT_SECONDS = 30.0
 
@@ -29,7 +31,7 @@ async def until(url: str, enough: Callable[[set[str]], bool], within_seconds: fl
     """Wait until a node's reasons are so; how many seconds that took."""
     since = time.monotonic()
     while not enough(found := await asyncio.to_thread(reasons, url)):
-        assert time.monotonic() - since < within_seconds, f"{url} says {found or 'ready'}"
+        assert time.monotonic() - since < within(within_seconds), f"{url} says {found or 'ready'}"
         await asyncio.sleep(LOOK_SECONDS)
     return time.monotonic() - since
 

@@ -10,6 +10,7 @@ from tests.faults.cluster import FaultCluster, Machines
 from tests.faults.load import Plan, loaded
 from tests.faults.viewer import Viewer
 from tests.support.cluster import Team
+from tests.support.patience import within
 
 pytestmark = pytest.mark.xdist_group("faults-networks")  # on a cluster of their own, beside those of nodes
 
@@ -21,7 +22,7 @@ WAIT_SECONDS = 20.0
 
 async def sees_all(viewer: Viewer, records: int) -> None:
     """Wait until so many records have been seen, or what came after a gap reached as far."""
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(within(WAIT_SECONDS)):
         while viewer.output.last < records:  # noqa: ASYNC110 - the checker tells nobody
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -22,6 +22,7 @@ from tests.faults.conftest import MACHINES
 from tests.faults.load import Load, Plan, loaded
 from tests.faults.readiness import reasons, until, until_ready
 from tests.support.cluster import Team
+from tests.support.patience import within
 
 pytestmark = pytest.mark.xdist_group("faults-redis")  # on a cluster of their own, beside those of nodes
 
@@ -52,7 +53,7 @@ async def remembered(server: Redis, workspace: str) -> float:
     """Wait until Redis knows all machines again; how many seconds that took."""
     since, keys = time.monotonic(), Keys()
     while server.hlen(keys.of(keys.shard(workspace), "fences")) < len(MACHINES):
-        assert time.monotonic() - since < 2 * ROUND_SECONDS
+        assert time.monotonic() - since < within(2 * ROUND_SECONDS)
         await asyncio.sleep(LOOK_SECONDS)
     return time.monotonic() - since
 
@@ -85,7 +86,7 @@ async def test_a_redis_that_forgets_everything_is_told_again_within_one_round_an
         async with overheard(cluster) as calls:
             since = time.monotonic()
             server.flushall()
-            assert await remembered(server, faults_team.workspace) <= ROUND_SECONDS
+            assert await remembered(server, faults_team.workspace) <= within(ROUND_SECONDS)
             ours = [each for each in faults_team.machines() if each["id"] in load.ids]  # others left scenarios ago
             assert {machine["state"] for machine in ours} <= {"live", "degraded"}
             await healed(load)
@@ -107,7 +108,7 @@ async def test_a_redis_that_is_restarted_is_found_again_with_its_data_and_withou
         (cluster.valkey.folder / "dump.rdb").unlink()
         cluster.valkey.stop()
         cluster.valkey.start()
-        assert await remembered(server, faults_team.workspace) <= ROUND_SECONDS
+        assert await remembered(server, faults_team.workspace) <= within(ROUND_SECONDS)
         await healed(load)
 
 
@@ -118,7 +119,7 @@ async def test_a_redis_that_answers_late_makes_things_late_and_nothing_else(
         for url in cluster.urls:
             cluster.redis(url).delay(LATE_SECONDS, way="down")
         for _ in range(5):
-            assert max(await load.catches_up()) < LATE_BY_SECONDS
+            assert max(await load.catches_up()) < within(LATE_BY_SECONDS)
         assert not set().union(*map(reasons, cluster.urls))
         cluster.lend.heal()
         await healed(load)
@@ -130,7 +131,7 @@ async def test_a_node_that_is_deaf_on_a_healthy_connection_says_so_within_ten_se
     async with loaded(cluster, faults_team, faults_machines, seed, PLAN) as load:
         deaf, *others = cluster.urls
         cluster.redis(deaf).deafen()
-        assert await until(deaf, lambda found: "bus-deaf" in found) <= DEAF_NOTICED_SECONDS
+        assert await until(deaf, lambda found: "bus-deaf" in found) <= within(DEAF_NOTICED_SECONDS)
         assert not set().union(*map(reasons, others))
         cluster.lend.heal()
         await healed(load)
@@ -151,7 +152,7 @@ async def test_nodes_that_redis_cuts_for_reading_too_slowly_come_back_and_miss_n
                 cluster.redis(url).stall(way="down")
             since = time.monotonic()
             while cut() == before:
-                assert time.monotonic() - since < DEAF_NOTICED_SECONDS
+                assert time.monotonic() - since < within(DEAF_NOTICED_SECONDS)
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             server.config_set("client-output-buffer-limit", usual)
@@ -165,7 +166,7 @@ async def test_a_redis_whose_clients_are_paused_is_waited_for(
     async with loaded(cluster, faults_team, faults_machines, seed, PLAN) as load:
         server.client_pause(PAUSE_MS)
         for url in cluster.urls:
-            assert await until(url, lambda found: "bus-deaf" in found) <= DEAF_NOTICED_SECONDS
+            assert await until(url, lambda found: "bus-deaf" in found) <= within(DEAF_NOTICED_SECONDS)
         await healed(load)
 
 

@@ -25,6 +25,7 @@ from tests.faults.on_postgres import OnPostgres, cut
 from tests.support.bare import BareMachine, bare
 from tests.support.cluster import Team
 from tests.support.metrics import Metrics
+from tests.support.patience import within
 
 PLAN = Plan(sessions=1, browsers=2, every_ms=100)
 LISTED_SECONDS = 1.0  # a list from memory waits for nobody
@@ -62,7 +63,7 @@ async def test_people_at_work_notice_nothing_of_a_registry_that_hangs_and_writer
             )
             await says_that_it_is_away(on_pair)
             await reads_are_served(callers, members.workspace)
-            assert max(caller.took_seconds for caller in callers) <= LISTED_SECONDS + SLACK_SECONDS
+            assert max(caller.took_seconds for caller in callers) <= within(LISTED_SECONDS + SLACK_SECONDS)
             welcomes = two.welcomes("builder")
             assert on_pair.front(two.node_of("builder")).reset(only=b"/ws/agent") >= 1
             await until(lambda: two.welcomes("builder") > welcomes)
@@ -71,7 +72,7 @@ async def test_people_at_work_notice_nothing_of_a_registry_that_hangs_and_writer
             on_pair.pair.primary.thaw()
         healed = await asyncio.gather(*(each.until_it_works("PATCH", path, {"labels": {"c": "d"}}) for each in callers))
         print(f"a hanging registry was used again after {max(healed):.1f} s")
-        assert max(healed) <= HEALED_SECONDS
+        assert max(healed) <= within(HEALED_SECONDS)
         assert load.gaps == 0
     for url in on_pair.urls:
         assert await impaired(url) == []
@@ -94,7 +95,7 @@ async def test_a_restart_of_the_registry_loses_nothing_that_was_acknowledged(
                 acknowledged[:] = [*acknowledged, f"{prefix}={number}"][-1:]
             else:
                 assert (response.status_code, response.json()["code"]) == (503, "registry-unavailable")
-                assert caller.took_seconds <= ANSWER_SECONDS + SLACK_SECONDS
+                assert caller.took_seconds <= within(ANSWER_SECONDS + SLACK_SECONDS)
                 await asyncio.sleep(LOOK_SECONDS)
 
     async with loaded(on_pair, members, two, seed, PLAN) as load:
@@ -106,7 +107,7 @@ async def test_a_restart_of_the_registry_loses_nothing_that_was_acknowledged(
         await on_pair.pair.primary.start_again()
         took = await until(lambda: acknowledged[-1] != last)
         print(f"a restarted registry was written to again after {took:.1f} s")
-        assert took <= HEALED_SECONDS
+        assert took <= within(HEALED_SECONDS)
         stop.set()
         await writing
         labels = (await callers[1]("GET", path)).json()["labels"]
@@ -132,7 +133,7 @@ async def test_a_registration_whose_first_hello_met_no_registry_is_completed_by_
     on_pair.registry(url).heal()
 
     def come_in() -> dict[str, Any]:
-        give_up = time.monotonic() + HEALED_SECONDS
+        give_up = time.monotonic() + within(HEALED_SECONDS)
         while True:
             with bare(url, "/ws/agent", machine.token) as agent:
                 agent.say(**machine.hello())
@@ -189,7 +190,7 @@ async def test_a_departure_while_the_registry_is_away_is_told_once_and_stored_wh
     await asyncio.to_thread(leave)
     for sweeper in on_pair.sweepers:
         times = sweeper.output().count("a sweep waits")
-        await asyncio.to_thread(sweeper.says, "a sweep waits", HEALED_SECONDS, times + 2)
+        await asyncio.to_thread(sweeper.says, "a sweep waits", within(HEALED_SECONDS), times + 2)
     told = [sweeper.output().count("a sweep told the registry") for sweeper in on_pair.sweepers]
     for proxy in on_pair.registries():
         proxy.heal()
@@ -225,7 +226,7 @@ async def test_a_standby_that_takes_over_is_written_to_within_seconds(
             *(each.until_it_works("PATCH", path, {"labels": {"written": "after"}}) for each in callers)
         )
         print(f"a standby was written to {max(healed):.1f} s after it took over")
-        assert max(healed) <= HEALED_SECONDS
+        assert max(healed) <= within(HEALED_SECONDS)
         await load.catches_up()
         assert load.gaps == 0
 

@@ -11,6 +11,7 @@ import pytest
 from tests.faults.cluster import FaultCluster, Machines
 from tests.faults.load import Plan, loaded
 from tests.support.cluster import Team
+from tests.support.patience import within
 
 pytestmark = pytest.mark.xdist_group("faults-networks")  # on a cluster of their own, beside those of nodes
 
@@ -32,7 +33,7 @@ FAULTS: dict[str, tuple[Fault, float]] = {
 async def says(machines: Machines, name: str, event: str, times: int, seconds: float) -> None:
     """Wait until a machine has said this so many times."""
     words = f"machine='{name}' event='{event}'"
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(within(seconds)):
         while machines.output().count(words) < times:  # noqa: ASYNC110 - it writes into a file
             await asyncio.sleep(LOOK_SECONDS)
 

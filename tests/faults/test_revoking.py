@@ -15,6 +15,7 @@ from tests.faults.cluster import FaultCluster
 from tests.faults.on_postgres import OnPostgres, cut
 from tests.support.bare import BareMachine, bare
 from tests.support.cluster import Team
+from tests.support.patience import within
 
 OUT_SECONDS = 5.0  # after the answer, by whichever way the node hears of it first
 BEAT_SECONDS = 10.0  # where only the next flush of beats can tell it
@@ -31,7 +32,7 @@ async def revoked(team: Team, machine: BareMachine, here: str, there: str, fault
             began = time.monotonic()
             answer = team.owner.on(there)("DELETE", f"/api/machines/{machine.id}")
             answered = time.monotonic()
-            assert answered - began <= OUT_SECONDS + SLACK_SECONDS
+            assert answered - began <= within(OUT_SECONDS + SLACK_SECONDS)
             assert answer["id"] == machine.id
             assert agent.is_closed() == REVOKED
             return time.monotonic() - answered
@@ -70,7 +71,7 @@ async def test_while_redis_is_gone(cluster: FaultCluster, faults_team: Team) -> 
     """Every node finds it in the table; meanwhile nobody is let in, and afterwards it is known again."""
     here, there, _ = cluster.urls
     machine = await registered(faults_team)
-    assert await revoked(faults_team, machine, here, there, cluster.valkey.stop) <= OUT_SECONDS + SLACK_SECONDS
+    assert await revoked(faults_team, machine, here, there, cluster.valkey.stop) <= within(OUT_SECONDS + SLACK_SECONDS)
     assert await asyncio.to_thread(knocks, here, machine) == (4100, "over-capacity")
     cluster.valkey.start()
     await comes_back_never(cluster, machine)
@@ -80,7 +81,7 @@ async def test_on_a_node_that_is_deaf(cluster: FaultCluster, faults_team: Team) 
     here, there, _ = cluster.urls
     machine = await registered(faults_team)
     took = await revoked(faults_team, machine, here, there, cluster.redis(here).deafen)
-    assert took <= OUT_SECONDS + SLACK_SECONDS
+    assert took <= within(OUT_SECONDS + SLACK_SECONDS)
     await comes_back_never(cluster, machine)
 
 
@@ -88,7 +89,7 @@ async def test_on_a_node_that_is_cut_off_from_redis(cluster: FaultCluster, fault
     here, there, _ = cluster.urls
     machine = await registered(faults_team)
     took = await revoked(faults_team, machine, here, there, lambda: cut(cluster.redis(here)))
-    assert took <= OUT_SECONDS + SLACK_SECONDS
+    assert took <= within(OUT_SECONDS + SLACK_SECONDS)
     cluster.redis(here).heal()
     await comes_back_never(cluster, machine)
 
@@ -186,5 +187,5 @@ async def test_by_a_node_without_redis_on_a_node_without_registry(on_pair: OnPos
 
     took = await asyncio.to_thread(story)
     print(f"out {took:.1f} s after one of the nodes could tell")
-    assert took <= BEAT_SECONDS + SLACK_SECONDS
+    assert took <= within(BEAT_SECONDS + SLACK_SECONDS)
     assert await asyncio.to_thread(knocks, here, machine) == REVOKED

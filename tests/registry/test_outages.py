@@ -21,6 +21,7 @@ from relay.registry import SYSTEM, Registry, migrate
 from relay.registry.database import ANSWER_SECONDS, UNDER_WAY, Database
 from relay.registry.engines import POOL_CONNECTIONS
 from tests.registry.acme import START_MS, Acme
+from tests.support.patience import within
 from tests.support.postgres import Postgres
 from tests.support.postgres_pair import Pair
 
@@ -75,7 +76,7 @@ async def test_a_server_that_answers_nothing_is_away_soon_and_is_used_again_when
     finally:
         pair.primary.thaw()
     assert {type(answer) for answer in answers} == {RegistryUnavailable}
-    assert took_seconds < SOON_SECONDS + SLACK_SECONDS
+    assert took_seconds < within(SOON_SECONDS + SLACK_SECONDS)
     assert ANSWER_SECONDS < 5, "and that is how long people wait"
     assert await impatient.changes.latest() >= before
     await _added(impatient)
@@ -242,7 +243,7 @@ async def test_a_file_that_another_process_writes_to_is_read_and_is_busy_for_wri
         answers = await asyncio.gather(*(_added(registry) for _ in range(10)), return_exceptions=True)
         took_seconds = asyncio.get_running_loop().time() - began
         assert {type(answer) for answer in answers} == {RegistryUnavailable}
-        assert took_seconds < SOON_SECONDS + SLACK_SECONDS
+        assert took_seconds < within(SOON_SECONDS + SLACK_SECONDS)
         assert len(await registry.members.list(acme.id)) == 1
         other.execute("ROLLBACK")
     await _added(registry)
