@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,10 +16,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from relay.dev.founding import Founder
 from tests.support.ports import free_ports
 from tests.support.valkey import Valkey
 
@@ -222,13 +225,18 @@ class Cluster:
         }
 
     def _found(self) -> str:
-        environment = clean_environment() | self._environment("bootstrap") | {"RELAY_PUBLIC_URL": self.urls[0]}
-        done = subprocess.run(
-            [sys.executable, "-m", "relay.cli", "admin", "bootstrap"], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        secret = next(word for word in done.stdout.split() if "#sign-in=" in word).partition("#sign-in=")[2]
+        """As `relay admin bootstrap` does, in this process, which has imported everything already."""
+        with ThreadPoolExecutor(1) as pool:  # there may be a loop in this thread
+            link = pool.submit(asyncio.run, self._sign_in_link()).result()
+        secret = link.partition("#sign-in=")[2]
         return str(Rest(self.urls[0], "none")("POST", "/api/sign-in", {"secret": secret, "cli": True})["token"])
+
+    async def _sign_in_link(self) -> str:
+        founder = await Founder.open(self.database_url, SECRET)
+        try:
+            return await founder.sign_in_link(self.urls[0], await founder.found(None, None))
+        finally:
+            await founder.close()
 
     def wait_ready(self, url: str, seconds: float = START_SECONDS) -> None:
         """Wait until a node takes newcomers."""
