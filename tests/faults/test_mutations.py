@@ -8,7 +8,7 @@ from tests.faults.cluster import ROOT
 from tests.faults.mutations import MUTATIONS, Mutation, judge
 
 # The others by hand: `python -m tests.faults.mutations`. Each starts a cluster of its own.
-CHEAPEST = ("a-gap-is-not-declared", "output-resumes-one-frame-too-late")
+CHEAPEST = "a-gap-is-not-declared"
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
@@ -21,10 +21,9 @@ def test_every_mutation_finds_the_words_that_it_replaces(mutation: Mutation) -> 
 
 @pytest.mark.xdist_group("faults-alone")
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", CHEAPEST)
-def test_a_product_that_breaks_its_promise_is_noticed(name: str) -> None:
+def test_a_product_that_breaks_its_promise_is_noticed() -> None:
     """A copy of it, in which a few words are others."""
-    (mutation,) = [each for each in MUTATIONS if each.name == name]
+    (mutation,) = [each for each in MUTATIONS if each.name == CHEAPEST]
     verdict = judge(mutation)
     print(f"{mutation.promise}: {verdict.why}")
     assert verdict.noticed

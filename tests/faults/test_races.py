@@ -22,12 +22,13 @@ from tests.faults.conftest import MACHINES
 from tests.support.bare import Bare, BareMachine, a_session, bare, bare_browser
 from tests.support.cluster import Agent, Part, Team
 from tests.support.metrics import Metrics
+from tests.support.patience import within
 from tests.support.ports import free_ports
 from tests.support.valkey import faketime_library
 
 pytestmark = pytest.mark.xdist_group("faults-redis")  # on a cluster of their own, beside those of nodes
 
-RECONNECTS = 1_000
+RECONNECTS = int(os.environ.get("FAULTS_RECONNECTS", "300"))  # a hundred to each node
 LEFT_OPEN = 3  # every third reconnect finds the older socket open, every third cuts it, every third closes it
 DESCRIPTORS_SLACK = 4  # of a node that does other things as well: its connections to Redis and to the registry
 AT_ONCE = 5
@@ -61,7 +62,7 @@ def _keys(cluster: FaultCluster) -> dict[str, int]:
     return found
 
 
-async def test_a_thousand_reconnects_of_one_machine_leave_one_of_everything(
+async def test_hundreds_of_reconnects_of_one_machine_leave_one_of_everything(
     cluster: FaultCluster, faults_team: Team
 ) -> None:
     """From node to node; some sockets were closed, some cut, some are still open when the next one comes."""
@@ -87,7 +88,7 @@ async def test_a_thousand_reconnects_of_one_machine_leave_one_of_everything(
                 before.close()
             elif number % LEFT_OPEN == 2:
                 before.pop_all()  # nobody closes it from here
-        give_up = time.monotonic() + ENDED_SECONDS
+        give_up = time.monotonic() + within(ENDED_SECONDS)
         while agents() != others + 1:
             assert time.monotonic() < give_up, f"{agents() - others} agents are left of one machine"
             time.sleep(0.1)
@@ -203,7 +204,7 @@ def test_a_session_that_ended_stays_ended_whatever_arrives_late(cluster: FaultCl
         def sessions() -> int:
             return int(faults_team.owner.on(cluster.urls[1])("GET", f"/api/machines/{machine.id}")["sessions"])
 
-        give_up = time.monotonic() + ENDED_SECONDS
+        give_up = time.monotonic() + within(ENDED_SECONDS)
         while sessions() != 1:
             assert time.monotonic() < give_up, f"{sessions()} sessions are said to run, and one does"
             time.sleep(0.1)
@@ -235,7 +236,7 @@ async def test_a_node_an_hour_ahead_and_an_agent_an_hour_behind_change_nothing_f
             "agent-behind", cluster.folder, ["relay.cli", "serve", "--name", "behind"], environment | _hours(-1)
         )
         try:
-            await asyncio.to_thread(agent.says, "  connected  node=", SLOW_SECONDS)
+            await asyncio.to_thread(agent.says, "  connected  node=", within(SLOW_SECONDS))
             for asked in (url, *cluster.urls):
                 await until(lambda asked=asked: _are_live(faults_team, asked, "behind", *MACHINES))  # type: ignore[misc]
         finally:

@@ -20,7 +20,7 @@ from tests.support.bare import bare
 from tests.support.cluster import SECRET, Cluster, Rest, Team, clean_environment, running_cluster
 from tests.support.valkey import running
 
-LOOK_SECONDS = 0.02  # between two looks at the process list: commands live for tenths of a second
+LOOK_SECONDS = 0.05  # between two looks at the process list: commands live for tenths of a second
 TAIL = 24  # characters of a secret that are looked for: a log that cuts one short has leaked it all the same
 
 
