@@ -118,7 +118,9 @@ class Node:
         self.orderly = Orderly(self.boot, Orders(redis, self.keys), self.offers)
         self.expiries = Expiries(self.hub, unix_ms)
         self.pulse = Pulse(self.router, self.outage, self.beats.standstill)
-        self.authenticator = Authenticator(registry.credentials, Secrets.parse(settings.secret), unix_ms, self.tail)
+        self.authenticator = Authenticator(
+            registry.credentials, Secrets.parse(settings.secret), unix_ms, self.tail, self.meters.limited
+        )
         self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
         self.tail.listen(self._changes, self._fresh_start)
         self.parts = self._parts(registry, redis)

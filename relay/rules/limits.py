@@ -13,6 +13,8 @@ HEADERS_PER_REQUEST = 100  # each costs more than its bytes; browsers send about
 # Connections of a node whose request is not whole yet: about 20 MB as they usually are; at worst each has sent
 # `HEAD_BYTES` and `BODY_BYTES`, which is 400 MB, for as long as a request may take.
 HALF_OPEN_CONNECTIONS = 4_096
+UNKNOWN_TOKENS = 100  # sound tokens that nobody has, from one address at once: each costs a look at the registry
+UNKNOWN_TOKENS_PER_SECOND = 10  # and after that; who is known pays for nothing
 PIPELINED_COMMANDS = 10_000  # questions to Redis without an answer, of one node; a storm of departures has one each
 BATCH_BYTES = 256 * KIB  # a batch on a lane between two nodes leaves when the next entry does not fit
 LANE_WINDOW_BYTES = 6 * MIB  # under way to one node from all others; Redis cuts it at 8 MiB held for 60 s

@@ -11,6 +11,7 @@ from relay.registry import Change
 from relay.rules import tokens
 from relay.rules.access import Identity
 from relay.rules.tokens import Secrets
+from relay.web.strangers import UNKNOWN, Source, Strangers, nowhere
 
 COOKIE = "relay_session"
 BEARER = "bearer "
@@ -58,25 +59,30 @@ class Authenticator:
         secrets: Secrets,
         clock: Callable[[], int],
         watch: RegistryWatch | None = None,
+        limited: Callable[[str], None] = lambda limit: None,
     ) -> None:
         self._credentials = credentials
         self._secrets = secrets
         self._clock = clock
         self._watch = watch
+        self._strangers = Strangers(limited)
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
         self._changes = 0  # what was looked up before a change is not remembered after it
 
-    async def identity(self, headers: Mapping[str, str], cookies: Mapping[str, str]) -> Identity:
-        """Who sent a request, by its bearer token or else its cookie; raises `BadToken`."""
+    async def identity(
+        self, headers: Mapping[str, str], cookies: Mapping[str, str], source: Source = nowhere
+    ) -> Identity:
+        """Who sent a request, by its bearer token or else its cookie; raises `BadToken`, and `LimitReached` when
+        `source` tries too many tokens that nobody has."""
         bearer = bearer_token(headers)
         if bearer is not None:
-            return await self.by_token(bearer)
+            return await self.by_claim(self.claim(bearer), source)
         cookie = cookies.get(COOKIE)
         if cookie is None:
             raise BadToken("sign in, or send Authorization: Bearer TOKEN")
         if tokens.parse(cookie).kind != "web":
             raise BadToken("this cookie holds no browser sign-in")
-        return await self.by_token(cookie)
+        return await self.by_claim(self.claim(cookie), source)
 
     async def anew(self, headers: Mapping[str, str], cookies: Mapping[str, str], before: Identity) -> Identity | None:
         """Who sent a request that was just refused, if another node gave them something in this moment; None if not.
@@ -101,9 +107,9 @@ class Authenticator:
             raise BadToken("this token says nothing about who you are")
         return " ".join(self._secrets.hashes(token))
 
-    async def by_claim(self, claim: str) -> Identity:
-        """Who made the claim, as of now; raises `BadToken` if the credential ended since."""
-        return await self._find(claim.split(" "))
+    async def by_claim(self, claim: str, source: Source = nowhere) -> Identity:
+        """Who made the claim, as of now; raises `BadToken` if the credential ended since, and `LimitReached`."""
+        return await self._find(claim.split(" "), source)
 
     def changed(self, changes: Collection[Change]) -> None:
         """Drops what is remembered of credentials, people and workspaces whose access changed. Changes of machines,
@@ -113,6 +119,7 @@ class Authenticator:
         if not subjects:
             return
         self._changes += 1
+        self._strangers.forget()
         for key, (identity, _until) in list(self._remembered.items()):
             if not subjects.isdisjoint((identity.credential, identity.id, *identity.roles)):
                 del self._remembered[key]
@@ -120,9 +127,10 @@ class Authenticator:
     def clear(self) -> None:
         """Drops everything remembered, because changes may have been missed."""
         self._changes += 1
+        self._strangers.forget()
         self._remembered.clear()
 
-    async def _find(self, hashes: list[str]) -> Identity:
+    async def _find(self, hashes: list[str], source: Source) -> Identity:
         key, now_ms = hashes[0], self._clock()
         found = self._remembered.get(key)
         if found is not None and now_ms < found.until_ms:
@@ -130,6 +138,7 @@ class Authenticator:
             return _current(found.identity, now_ms)
         if self._watch is not None and self._watch.away() and (stand_in := self._stand_in(key, now_ms)):
             return stand_in  # at once: nobody waits for a timeout that somebody else has waited for already
+        self._strangers.turn_away(key, source, now_ms)
         changes = self._changes
         try:
             identity = await self._credentials.find(hashes, now_ms)
@@ -140,7 +149,8 @@ class Authenticator:
             return stand_in
         if identity is None:
             self._remembered.pop(key, None)
-            raise BadToken("this token is unknown, ended or expired")
+            self._strangers.tried(key, source, now_ms, for_certain=changes == self._changes)
+            raise BadToken(UNKNOWN)
         # A change that landed during the look-up may not be in its answer.
         if changes == self._changes:
             self._remembered[key] = Remembered(identity, now_ms + REMEMBERED_MS)
@@ -159,7 +169,7 @@ class Authenticator:
 
 def _current(identity: Identity, now_ms: int) -> Identity:
     if identity.expires_ms is not None and identity.expires_ms <= now_ms:
-        raise BadToken("this token is unknown, ended or expired")
+        raise BadToken(UNKNOWN)
     return identity
 
 

@@ -19,6 +19,7 @@ from relay.rules import messages as m
 from relay.rules.access import Action, Identity
 from relay.rules.limits import PENDING_PER_BROWSER
 from relay.rules.machine import Registered, iso
+from relay.web.addresses import Addresses
 from relay.web.auth import COOKIE, bearer_token
 from relay.web.origin import check_listed
 from relay.web.sockets import Doors
@@ -42,10 +43,14 @@ async def browser_conversation(doors: Doors, websocket: WebSocket, socket: Carri
 async def _who(doors: Doors, websocket: WebSocket) -> tuple[Identity, str]:
     """Who is at the door, by bearer token, ticket, or cookie with an exact Origin; and what finds them again."""
     parts = doors.parts
+
+    def source() -> str:
+        return Addresses(parts.settings.trusted_proxies).client(websocket.scope)
+
     bearer = bearer_token(websocket.headers)
     if bearer is not None:
         claim = parts.authenticator.claim(bearer)
-        return await parts.authenticator.by_claim(claim), claim
+        return await parts.authenticator.by_claim(claim, source), claim
     tickets = [word for word in websocket.scope.get("subprotocols", []) if word != PROTOCOL]
     if tickets:
         redeemed = await parts.tickets.redeem(tickets[0])
@@ -56,7 +61,7 @@ async def _who(doors: Doors, websocket: WebSocket) -> tuple[Identity, str]:
     if cookie is None:
         raise BadToken("sign in first")
     check_listed(websocket.headers, parts.settings.allowed_origins)
-    return await parts.authenticator.identity({}, {COOKIE: cookie}), parts.authenticator.claim(cookie)
+    return await parts.authenticator.identity({}, {COOKIE: cookie}, source), parts.authenticator.claim(cookie)
 
 
 class BrowserConversation:

@@ -98,7 +98,7 @@ class Call:
         found: list[type[RelayError]] = [*self.errors, errors.UnknownHost, RelayError]
         found += [errors.Unavailable, errors.RegistryUnavailable]
         if self.asker != "anybody":
-            found.append(errors.BadToken)
+            found += [errors.BadToken, errors.LimitReached]
         if self.asker == "person" or self.method in WRITES:
             found.append(errors.Forbidden)
         if self.body or self.query:

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from relay.errors import Forbidden, MethodNotAllowed, NotFound, RelayError, Unavailable
 from relay.rules.access import Identity
+from relay.web.addresses import Addresses
 from relay.web.auth import COOKIE, bearer_token
 from relay.web.bodies import read_body, read_query
 from relay.web.call import WRITES, Ask, Call, nothing
@@ -78,7 +79,10 @@ class Endpoint:
     async def _who(self, call: Call, request: Request) -> Identity | None:
         if call.asker == "anybody":
             return None
-        identity = await self._parts.authenticator.identity(request.headers, request.cookies)
+        addresses = Addresses(self._parts.settings.trusted_proxies)
+        identity = await self._parts.authenticator.identity(
+            request.headers, request.cookies, lambda: addresses.client(request.scope)
+        )
         if call.asker == "person" and identity.person is None:
             raise Forbidden("this is for people, not for workspace keys")
         return identity

@@ -126,7 +126,7 @@ async def _end_former(ask: Ask) -> None:
     if former is None:
         return
     try:
-        who = await parts.authenticator.identity({}, {COOKIE: former})
+        who = await parts.authenticator.identity({}, {COOKIE: former}, lambda: ask.address)
     except errors.BadToken:
         return
     if who.person is not None:
@@ -143,7 +143,7 @@ async def _secret(ask: Ask, secret: str) -> list[str]:
 async def _who(ask: Ask) -> Person | None:
     """The person signed in already; nobody without credentials, or with ones that ended."""
     try:
-        who = await ask.parts.authenticator.identity(ask.request.headers, ask.request.cookies)
+        who = await ask.parts.authenticator.identity(ask.request.headers, ask.request.cookies, lambda: ask.address)
     except errors.BadToken:
         return None
     if who.person is None:

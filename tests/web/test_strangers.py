@@ -1,0 +1,121 @@
+"""Shows that tokens which nobody has cost the registry one look each, and only so many from one address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from relay.errors import BadToken, LimitReached
+from relay.registry import Change
+from relay.rules import tokens
+from relay.rules.access import Identity
+from relay.rules.limits import UNKNOWN_TOKENS, UNKNOWN_TOKENS_PER_SECOND
+from relay.rules.tokens import Secrets
+from relay.web import strangers
+from relay.web.auth import Authenticator
+from tests.web.site import SECRET, Site
+
+JANE = Identity("person", "jane", "Jane", "sign-in-1", {"acme": "member"}, {"acme": "acme"})
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+def token(number: int) -> str:
+    """A sound one."""
+    return tokens.make("pat", number.to_bytes(tokens.RANDOM_BYTES))
+
+
+class Door:
+    """An authenticator whose registry counts how often it is asked, and whose clock is in one's hand."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()  # hashes of tokens that somebody has
+        self.asked = 0
+        self.now_ms = 1_000_000
+        self.limits: list[str] = []
+        self.secrets = Secrets.parse(SECRET)
+        self.authenticator = Authenticator(self, self.secrets, lambda: self.now_ms, None, self.limits.append)
+
+    async def find(self, hashes: Sequence[str], now_ms: int) -> Identity | None:
+        """The registry."""
+        self.asked += 1
+        return None if self.known.isdisjoint(hashes) else JANE
+
+    def give(self, number: int) -> None:
+        """Somebody has this token now, and the registry says that something changed."""
+        self.known |= set(self.secrets.hashes(token(number)))
+        self.authenticator.changed([Change(number=1, kind="credential", workspace=None, subject="new", detail={})])
+
+    async def tries(self, number: int, address: str = HERE) -> str:
+        """What somebody is told who comes with this token."""
+        try:
+            found = await self.authenticator.identity({"authorization": f"Bearer {token(number)}"}, {}, lambda: address)
+        except (BadToken, LimitReached) as error:
+            return error.code
+        return found.name
+
+
+@pytest.fixture
+def door() -> Door:
+    """A fresh one."""
+    return Door()
+
+
+async def test_a_token_that_nobody_has_is_looked_up_once_a_minute(door: Door) -> None:
+    assert {await door.tries(1) for _ in range(500)} == {BadToken.code}
+    assert door.asked == 1
+    door.now_ms += strangers.REMEMBERED_MS
+    assert await door.tries(1) == BadToken.code
+    assert door.asked == 2
+    assert door.limits == []
+
+
+async def test_a_token_that_is_made_after_all_works_with_the_next_change_that_is_read(door: Door) -> None:
+    assert await door.tries(1) == BadToken.code
+    door.give(1)
+    assert await door.tries(1) == JANE.name
+
+
+async def test_an_address_that_goes_on_trying_is_told_to_wait_and_the_registry_is_left_alone(door: Door) -> None:
+    for number in range(UNKNOWN_TOKENS):
+        assert await door.tries(number) == BadToken.code
+    assert await door.tries(UNKNOWN_TOKENS) == LimitReached.code
+    assert door.asked == UNKNOWN_TOKENS
+    assert door.limits == ["UNKNOWN_TOKENS"]
+    assert await door.tries(UNKNOWN_TOKENS, THERE) == BadToken.code
+    door.now_ms += 1_000
+    told = [await door.tries(1_000 + number) for number in range(2 * UNKNOWN_TOKENS_PER_SECOND)]
+    assert told == [BadToken.code] * UNKNOWN_TOKENS_PER_SECOND + [LimitReached.code] * UNKNOWN_TOKENS_PER_SECOND
+
+
+async def test_who_is_known_pays_nothing_and_may_come_from_an_address_that_has_to_wait(door: Door) -> None:
+    door.give(0)
+    assert await door.tries(0) == JANE.name
+    for number in range(1, UNKNOWN_TOKENS + 2):
+        await door.tries(number)
+    assert await door.tries(0) == JANE.name
+
+
+async def test_what_is_remembered_is_bounded(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "REMEMBERED", 3)
+    for number in range(5):
+        await door.tries(number, f"192.0.2.{number}")
+    kept = door.authenticator._strangers
+    assert len(kept._tokens) == len(kept._levels) == 3
+
+
+async def test_an_address_that_has_to_wait_is_answered_429(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "UNKNOWN_TOKENS", 2)
+    monkeypatch.setattr(strangers, "UNKNOWN_TOKENS_PER_SECOND", 0.001)
+    answers = []
+    for number in (0, 1, 2, 0):
+        async with site.client(token(number), peer=HERE) as client:
+            answers.append(await client.get("/api/workspaces"))
+    assert [answer.json()["code"] for answer in answers] == [
+        BadToken.code,
+        BadToken.code,
+        LimitReached.code,
+        BadToken.code,
+    ]
+    waits = answers[2]
+    assert (waits.status_code, waits.json()["limit"], waits.headers["retry-after"]) == (429, "UNKNOWN_TOKENS", "1")
