@@ -40,7 +40,7 @@ from relay.node.reactions import Reactions
 from relay.node.router import Router
 from relay.node.sessions import Shown
 from relay.node.socket import FAREWELL_SECONDS
-from relay.observing import observe
+from relay.observing import followed, observe
 from relay.registry import Change, Registry, migrate
 from relay.rules import timing
 from relay.rules.presence import Record
@@ -315,7 +315,8 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
                 node = Node(settings, registry, redis, pipeline, charter.id)
                 await node.tail.begin()  # before anybody comes: a hello is checked against revocations up to the cursor
                 await node.membership.enter()
-                yield node
+                async with followed(node):
+                    yield node
             finally:
                 await pipeline.aclose()
         finally:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
 
 from relay.node.drift import Drift
 from relay.node.gauges import watch_cluster, watch_life, watch_peers, watch_work
@@ -14,6 +20,7 @@ from relay.rules import metrics
 from relay.store import Memory, Pipeline
 from relay.store.places import Places
 from relay.store.reports import Reports
+from relay.traces import open_traces
 from relay.vitals import watch_process
 
 if TYPE_CHECKING:
@@ -47,3 +54,15 @@ def observe(node: Node, registry: Registry, redis: Memory, pipeline: Pipeline) -
     who = Self(node.boot, node.settings.advertise_url, int(began * 1000))
     watched = Watched(node.hub, traffic, samples, node.bus, node.readiness, lambda: drift.total)
     return Observers(samples, drift, Reporting(who, watched, Reports(redis, node.keys)))
+
+
+@asynccontextmanager
+async def followed(node: Node) -> AsyncIterator[None]:
+    """While it is open every line of the log names the node, and requests are traced if variables ask for it. Raises
+    `Misconfigured`."""
+    structlog.contextvars.bind_contextvars(node=node.boot)  # tasks and connections take it over when they begin
+    traces = node.router.requests.traces = open_traces(os.environ)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(traces.close)  # which sends the last ones

@@ -112,6 +112,7 @@ class RequestHop(Hop, tag="request", kw_only=True):
     operation: str
     operator: Operator
     body: dict[str, Any]
+    trace: str = ""  # which request this is a step of, as in the header `traceparent`
 
 
 class TakenHop(Hop, tag="taken", kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
+from uuid import uuid4
 
 from relay.errors import Forbidden, MachineRevoked, NotFound, RelayError, Unavailable
 from relay.node.outcomes import Outcomes, outcome
@@ -49,6 +50,11 @@ class Agent:
     def send(self, message: m.Message) -> None:
         """Queue a control message for the agent."""
         self.socket.send_text(m.encode(message))
+
+
+def connection_of(agent: Agent) -> str:
+    """The id of an agent's connection, for logs; empty before it is admitted."""
+    return agent.fence.connection if agent.fence is not None else ""
 
 
 class Audience:
@@ -223,12 +229,13 @@ def _unanswered(reason: Reason) -> RelayError:
 class Browser:
     """One browser connection: who it is, and its attachments, admitted or still asking."""
 
-    __slots__ = ("asking", "attachments", "client", "credential", "feeds", "identity", "label", "outcomes", "pending",
-                 "socket")  # fmt: skip
+    __slots__ = ("asking", "attachments", "client", "connection", "credential", "feeds", "identity", "label",
+                 "outcomes", "pending", "socket")  # fmt: skip
 
     def __init__(self, socket: Socket, identity: Identity, claim: str, outcomes: Outcomes | None = None) -> None:
         self.socket = socket
         self.identity = identity
+        self.connection = str(uuid4())  # for logs
         self.credential = claim  # finds the identity again, without being a secret
         self.client = ""
         self.label = ""

@@ -5,18 +5,30 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
+
+import structlog
 
 from relay.errors import RelayError, TimedOut, Unavailable, from_body
 from relay.node import hops
 from relay.node.calls import Calls
-from relay.node.hub import Agent, Hub
+from relay.node.hub import Agent, Hub, connection_of
 from relay.node.lanes import Lanes
 from relay.rules import messages as m
 from relay.rules.timing import REQUEST_SECONDS
+from relay.traces import Span, Traces
 
 Operation = Literal["open", "end", "sessions"]
 Reply = Callable[[m.Answer], None]
+
+
+class Question(NamedTuple):
+    """What somebody asks of a machine."""
+
+    machine: str
+    operation: str
+    operator: m.Operator
+    body: dict[str, Any]
 
 
 class Requests:
@@ -27,6 +39,7 @@ class Requests:
         self._lanes = lanes
         self._calls = calls
         self._refs = itertools.count(1)
+        self.traces = Traces()  # set once, where somebody records them
 
     async def ask(
         self,
@@ -38,48 +51,55 @@ class Requests:
     ) -> dict[str, Any]:
         """The machine's answer. Raises what `home_of` raises, `Unavailable` within a second if its node does not take
         the request, `TimedOut` after 30 s, or the machine's own error."""
-        clock, outcomes = asyncio.get_running_loop().time, self._hub.outcomes
-        began = clock()
+        began = asyncio.get_running_loop().time()
+        question = Question(machine, operation, operator, body)
+        span = self.traces.begin(f"request {operation}", machine=machine, operation=operation)
         try:
-            result = await self._ask(machine, operation, operator, body, home_of)
-        except Exception as error:
-            outcomes.requested(operation, clock() - began, error)
+            result = await self._ask(question, span.carried, home_of)
+        except BaseException as error:
+            self._ended(question, span, began, error)
             raise
-        outcomes.requested(operation, clock() - began, None)
+        self._ended(question, span, began, None)
         return result
 
-    async def _ask(
-        self,
-        machine: str,
-        operation: Operation,
-        operator: m.Operator,
-        body: dict[str, Any],
-        home_of: Callable[[], Awaitable[str]],
-    ) -> dict[str, Any]:
-        agent = self._hub.agents.get(machine)
+    def _ended(self, question: Question, span: Span, began: float, error: BaseException | None) -> None:
+        """Tell how a request of this node went; one whose asker has left went nowhere."""
+        seconds = asyncio.get_running_loop().time() - began
+        span.end(code_of(error))
+        if error is None or isinstance(error, Exception):
+            self._hub.outcomes.requested(question.operation, seconds, error)
+            structlog.get_logger().info(
+                "a request is answered",
+                trace=span.trace,
+                operation=question.operation,
+                machine=question.machine,
+                outcome=code_of(error) or "done",
+                seconds=round(seconds, 4),
+            )
+
+    async def _ask(self, question: Question, carried: str, home_of: Callable[[], Awaitable[str]]) -> dict[str, Any]:
+        agent = self._hub.agents.get(question.machine)
         if agent is None:
             home = await home_of()
-            agent = self._hub.agents.get(machine)
+            agent = self._hub.agents.get(question.machine)
             if agent is None:
-                return await self._ask_there(home, machine, operation, operator, body)
+                return await self._ask_there(home, question, carried)
         answered: asyncio.Future[m.Answer] = asyncio.get_running_loop().create_future()
-        ref = self._pass_on(agent, operation, operator, body, lambda answer: _settle(answered, answer))
+        ref, span = self._pass_on(agent, question, carried, lambda answer: _settle(answered, answer))
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 answer = await answered
         except TimeoutError:
             raise TimedOut("the machine does not answer") from None
         finally:
-            agent.requests.pop(ref, None)
+            self._forget(agent, ref, span)
         if answer.error is not None:
             raise from_body(answer.error)
         return answer.result or {}
 
-    async def _ask_there(
-        self, home: str, machine: str, operation: Operation, operator: m.Operator, body: dict[str, Any]
-    ) -> dict[str, Any]:
+    async def _ask_there(self, home: str, question: Question, carried: str) -> dict[str, Any]:
         call = self._calls.begin(home)
-        hop = hops.RequestHop(call=call, machine=machine, operation=operation, operator=operator, body=body)
+        hop = hops.RequestHop(call=call, trace=carried, **question._asdict())
         self._lanes.send_hop(home, hop)
         return await self._calls.outcome(call)
 
@@ -96,14 +116,30 @@ class Requests:
             done = hops.AnswerHop(call=hop.call, result=answer.result, error=answer.error)
             self._lanes.send_hop(sender, done)
 
-        ref = self._pass_on(agent, hop.operation, hop.operator, hop.body, reply)
-        asyncio.get_running_loop().call_later(REQUEST_SECONDS, agent.requests.pop, ref, None)
+        question = Question(hop.machine, hop.operation, hop.operator, hop.body)
+        ref, span = self._pass_on(agent, question, hop.trace, reply)
+        asyncio.get_running_loop().call_later(REQUEST_SECONDS, self._forget, agent, ref, span)
 
-    def _pass_on(self, agent: Agent, operation: Any, operator: m.Operator, body: dict[str, Any], reply: Reply) -> int:
-        ref = next(self._refs)
-        agent.requests[ref] = reply
-        agent.send(m.Request(ref=ref, operation=operation, operator=operator, body=body))
-        return ref
+    def _pass_on(self, agent: Agent, question: Question, carried: str, reply: Reply) -> tuple[int, Span]:
+        """Ask an agent of this node, as a step of a request that began here or elsewhere."""
+        ref, operation = next(self._refs), question.operation
+        ids = {"machine": agent.machine, "workspace": agent.workspace, "connection": connection_of(agent)}
+        span = self.traces.begin(f"machine {operation}", carried, operation=operation, **ids)
+        structlog.get_logger().info("a machine is asked", trace=span.trace, operation=operation, **ids)
+
+        def answered(answer: m.Answer) -> None:
+            span.end("" if answer.error is None else str(answer.error.get("code", "internal")))
+            reply(answer)
+
+        agent.requests[ref] = answered
+        agent.send(m.Request(ref=ref, operation=cast(Operation, operation), operator=question.operator,
+                             body=question.body))  # fmt: skip
+        return ref, span
+
+    def _forget(self, agent: Agent, ref: int, span: Span) -> None:
+        """Nobody waits for the answer any more."""
+        if agent.requests.pop(ref, None) is not None:
+            span.end(TimedOut.code)
 
     def answered(self, agent: Agent, answer: m.Answer) -> None:
         """The agent answers; nobody waits for an answer that comes late."""
@@ -117,6 +153,13 @@ class Requests:
         for ref, reply in list(agent.requests.items()):
             reply(m.Answer(ref=ref, error=lost.body()))
         agent.requests.clear()
+
+
+def code_of(error: BaseException | None) -> str:
+    """The word for what went wrong; empty if nothing did."""
+    if error is None:
+        return ""
+    return error.code if isinstance(error, RelayError) else "internal"
 
 
 def _settle(future: asyncio.Future[m.Answer], answer: m.Answer) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from starlette.websockets import WebSocket
 
 from relay.errors import Close, Invalid, LimitReached, MachineRevoked, NotFound, RelayError, Replaced, Unavailable
-from relay.node.hub import Agent
+from relay.node.hub import Agent, connection_of
 from relay.node.infos import info_of
 from relay.node.socket import Carrier
 from relay.registry import SYSTEM
@@ -160,7 +160,7 @@ class AgentConversation:
             doors.infos.changed(agent)
         if shadowed is not None and row is not None:
             self._socket.spawn(self._tell_both(agent, row.name, shadowed))
-        doors.log.info("an agent joined", machine=agent.machine, workspace=agent.workspace, generation=agent.generation)
+        doors.log.info("an agent joined", generation=agent.generation, **_ids(agent))
         if row is not None and row.hostname != agent.hello.hostname:
             self._rehost_soon(agent)
 
@@ -260,7 +260,9 @@ class AgentConversation:
         agent, doors, token = self._agent, self._doors, self._token
         doors.hellos.end(self)
         doors.left("agent", code)
-        doors.log.info("an agent left", machine=token.machine, workspace=token.workspace, code=code, reason=reason)
+        connection = self._announcing if agent is None or agent.fence is None else agent.fence.connection
+        known = {"machine": token.machine, "workspace": token.workspace, "connection": connection}
+        doors.log.info("an agent left", code=code, reason=reason, **known)
         if self._state != "admitted" and self._socket.closing is not None:
             doors.meters.refused("agent", self._socket.closing.reason)
         if agent is None:
@@ -288,6 +290,11 @@ class AgentConversation:
         elif seen_to_drop and not self._doors.membership.draining:
             age_ms = int((self._loop.time() - agent.heard) * 1000)
             await presence.drop(agent.workspace, agent.machine, fence, age_ms)
+
+
+def _ids(agent: Agent) -> dict[str, str]:
+    """What joins the lines of a log about one connection of a machine."""
+    return {"machine": agent.machine, "workspace": agent.workspace, "connection": connection_of(agent)}
 
 
 def _first_info(agent: Agent) -> Info:

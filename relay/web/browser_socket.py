@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 from starlette.websockets import WebSocket
+from structlog.contextvars import bound_contextvars
 
 from relay import PROTOCOL
 from relay.errors import BadToken, Forbidden, Invalid, LimitReached, Offline, RelayError
@@ -116,7 +117,7 @@ class BrowserConversation:
                 node=doors.boot,
             )
         )
-        doors.log.info("a browser joined", user=identity.id)
+        doors.log.info("a browser joined", user=identity.id, connection=browser.connection)
 
     def _act(self, message: m.FromBrowser) -> None:
         browser, doors = self._browser, self._doors
@@ -199,7 +200,8 @@ class BrowserConversation:
         for name in ("type", "ref", "machine"):
             body.pop(name, None)
         try:
-            result = await self._doors.router.ask(row.workspace, row.id, operation, self._browser.operator, body)
+            with bound_contextvars(**self._ids(row)):
+                result = await self._doors.router.ask(row.workspace, row.id, operation, self._browser.operator, body)
         except Offline as error:
             raise offline(row, error) from None
         self._browser.send(m.Result(ref=ask.ref, result=result))
@@ -230,6 +232,13 @@ class BrowserConversation:
             await self._doors.router.attach(self._browser, row.workspace, ask, check)
         except Offline as error:
             raise offline(row, error) from None
+        self._doors.log.info("a session is attached", machine=row.id, session=ask.session, mode=ask.mode,
+                             **self._ids(row))  # fmt: skip
+
+    def _ids(self, row: Registered) -> dict[str, str]:
+        """What joins the lines of a log about what one person does."""
+        browser = self._browser
+        return {"connection": browser.connection, "user": browser.identity.id, "workspace": row.workspace}
 
     # --- the end -----------------------------------------------------------------------------------------------
 
@@ -237,7 +246,8 @@ class BrowserConversation:
         """Let go of everything that this socket held."""
         self._doors.hellos.end(self)
         self._doors.left("browser", code)
-        self._doors.log.info("a browser left", user=self._browser.identity.id, code=code, reason=reason)
+        known = {"user": self._browser.identity.id, "connection": self._browser.connection}
+        self._doors.log.info("a browser left", code=code, reason=reason, **known)
         self._doors.feeds.browser_left(self._browser)
         self._doors.router.browser_left(self._browser)
 

@@ -1,0 +1,122 @@
+"""Follows one request through the cluster: its id is in every log line about it, and in OpenTelemetry if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from relay import VERSION
+from relay.errors import Misconfigured
+
+# W3C Trace Context: version, trace, span, flags. Where nobody records traces, the ids are ours and the flags say so.
+_VERSION, _NOT_RECORDED = "00", "00"
+_PARTS = 4
+_TRACE_CHARACTERS, _SPAN_CHARACTERS = 32, 16
+
+# The standard's own variables; any of them that names a receiver turns traces on.
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+class Span:
+    """One step of a request, on one node."""
+
+    __slots__ = ("carried",)
+
+    def __init__(self, carried: str) -> None:
+        self.carried = carried  # what the next step is told, as in the header `traceparent`
+
+    @property
+    def trace(self) -> str:
+        """The id that all steps of the request share."""
+        return self.carried.split("-")[1]
+
+    def end(self, error: str = "") -> None:
+        """The step is over; with the code of an error if it failed. Twice is as good as once."""
+
+
+class Traces:
+    """Gives requests their ids, and records nothing."""
+
+    def begin(self, name: str, carried: str = "", **told: str) -> Span:
+        """A step of the request that `carried` names, or the first of a new one."""
+        trace = trace_of(carried) or uuid4().hex
+        return Span(f"{_VERSION}-{trace}-{uuid4().hex[:_SPAN_CHARACTERS]}-{_NOT_RECORDED}")
+
+    def close(self) -> None:
+        """Send what has not been sent."""
+
+
+class RecordedSpan(Span):
+    """A step that OpenTelemetry records."""
+
+    __slots__ = ("_span",)
+
+    def __init__(self, carried: str, span: Any) -> None:
+        super().__init__(carried)
+        self._span = span
+
+    def end(self, error: str = "") -> None:
+        """See `Span`."""
+        if not self._span.is_recording():
+            return  # it has ended, or nobody keeps it
+        if error:
+            from opentelemetry.trace import StatusCode
+
+            self._span.set_status(StatusCode.ERROR, error)
+            self._span.set_attribute("error.type", error)
+        self._span.end()
+
+
+class RecordedTraces(Traces):
+    """Records each step with a provider of OpenTelemetry's SDK."""
+
+    def __init__(self, provider: Any) -> None:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._provider = provider
+        self._tracer = provider.get_tracer("relay", VERSION)
+        self._propagator = TraceContextTextMapPropagator()
+
+    def begin(self, name: str, carried: str = "", **told: str) -> Span:
+        """See `Traces`."""
+        from opentelemetry.trace import SpanKind, set_span_in_context
+
+        context = self._propagator.extract({"traceparent": carried}) if trace_of(carried) else None
+        attributes = {f"relay.{key}": value for key, value in told.items()}
+        span = self._tracer.start_span(name, context, SpanKind.SERVER, attributes)
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier, set_span_in_context(span))
+        return RecordedSpan(carrier["traceparent"], span)
+
+    def close(self) -> None:
+        """See `Traces`; may take as long as the exporter waits for its receiver."""
+        self._provider.shutdown()
+
+
+def trace_of(carried: str) -> str:
+    """The trace in what another node told; empty for anything that is none."""
+    parts = carried.split("-")
+    if len(parts) != _PARTS or len(parts[1]) != _TRACE_CHARACTERS or len(parts[2]) != _SPAN_CHARACTERS:
+        return ""
+    return parts[1] if all(each in "0123456789abcdef" for each in parts[1]) else ""
+
+
+def open_traces(environ: Mapping[str, str]) -> Traces:
+    """Traces as the standard's variables ask for them: recorded if they name a receiver. Raises `Misconfigured` if what
+    that takes is not installed."""
+    wanted = any(environ.get(name) for name in ENDPOINTS)
+    off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    if off or not wanted:
+        return Traces()
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise Misconfigured("OTEL_* variables ask for traces: install relay-cluster[traces]") from None
+    named = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": "relay"}
+    provider = TracerProvider(resource=Resource.create({**named, "service.version": VERSION}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))  # bounded, in a thread of its own
+    return RecordedTraces(provider)

@@ -1,0 +1,164 @@
+"""Follows one request from a browser's node through another one to the machine and back."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from uuid import uuid4
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.testing import capture_logs
+
+from relay.errors import Misconfigured, RelayError
+from relay.node import hops
+from relay.node.hub import Agent
+from relay.rules import messages as m
+from relay.traces import RecordedTraces, Traces, open_traces, trace_of
+from tests.node.two_nodes import Between, Node, peer
+
+SESSION = str(uuid4())
+JANE = m.Operator(user="Jane", client="laptop")
+RECEIVER = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+
+class Recorded:
+    """Two nodes whose traces are kept in memory."""
+
+    def __init__(self, between: Between) -> None:
+        self.kept = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self.kept))
+        for node in (between.near, between.far):
+            node.router.requests.traces = RecordedTraces(provider)
+
+    def spans(self) -> dict[str, ReadableSpan]:
+        """What has ended, by name."""
+        return {span.name: span for span in self.kept.get_finished_spans()}
+
+
+async def ask(node: Node, home: Node, agent: Agent, answer: m.Answer | None) -> dict[str, object]:
+    """Ask a machine for its sessions through a node; it answers so, or its connection is lost."""
+    asked = asyncio.create_task(node.router.ask(agent.workspace, agent.machine, "sessions", JANE, {}))
+    await peer(agent).until(lambda: peer(agent).heard("request"))
+    (request,) = peer(agent).heard("request")
+    if answer is None:
+        home.router.agent_left(agent)
+    else:
+        answer.ref = request["ref"]
+        home.router.requests.answered(agent, answer)
+    return await asked
+
+
+async def test_a_request_across_two_nodes_is_one_trace() -> None:
+    between = Between()
+    recorded = Recorded(between)
+    agent = between.far.agent(SESSION)
+    assert await ask(between.near, between.far, agent, m.Answer(ref=0, result={"sessions": []})) == {"sessions": []}
+    spans = recorded.spans()
+    first, second = spans["request sessions"], spans["machine sessions"]
+    assert first.context.trace_id == second.context.trace_id
+    assert first.parent is None
+    assert second.parent is not None
+    assert second.parent.span_id == first.context.span_id
+    assert second.attributes is not None
+    assert second.attributes["relay.machine"] == agent.machine
+    assert second.attributes["relay.connection"] == "connection"
+    assert first.status.is_ok
+    assert second.status.is_ok
+
+
+async def test_a_machine_that_is_lost_meanwhile_fails_both_steps() -> None:
+    between = Between()
+    recorded = Recorded(between)
+    agent = between.far.agent(SESSION)
+    with pytest.raises(RelayError, match="lost before it answered"):
+        await ask(between.near, between.far, agent, None)
+    assert [span.attributes["error.type"] for span in recorded.spans().values() if span.attributes] == [
+        "unavailable",
+        "unavailable",
+    ]
+
+
+async def test_a_machine_on_the_same_node_is_a_step_of_its_own() -> None:
+    between = Between()
+    recorded = Recorded(between)
+    agent = between.far.agent(SESSION)
+    await ask(between.far, between.far, agent, m.Answer(ref=0, result={}))
+    spans = recorded.spans()
+    parent = spans["machine sessions"].parent
+    assert parent is not None
+    assert parent.span_id == spans["request sessions"].context.span_id
+
+
+async def test_without_traces_the_logs_of_both_nodes_share_an_id_all_the_same() -> None:
+    between = Between()
+    agent = between.far.agent(SESSION)
+    with capture_logs() as lines:
+        await ask(between.near, between.far, agent, m.Answer(ref=0, result={}))
+    asked = next(line for line in lines if line["event"] == "a machine is asked")
+    done = next(line for line in lines if line["event"] == "a request is answered")
+    assert len(done["trace"]) == 32
+    assert done["trace"] == asked["trace"]
+    assert (asked["connection"], asked["machine"], asked["workspace"]) == ("connection", agent.machine, "workspace")
+    assert (done["outcome"], done["operation"]) == ("done", "sessions")
+
+
+async def test_a_node_that_tells_no_trace_is_answered_as_ever() -> None:
+    between = Between()
+    agent = between.far.agent(SESSION)
+    hop = hops.RequestHop(call=1, machine=agent.machine, operation="sessions", operator=JANE, body={})
+    assert b"trace" not in hops.encode(hop)
+    between.far.router.requests.asked(between.near.boot, hop)
+    assert peer(agent).heard("request")
+
+
+@pytest.mark.parametrize(
+    "carried",
+    ["", "00", "00-short-0123456789abcdef-00", f"00-{'z' * 32}-0123456789abcdef-00", f"00-{'a' * 32}-short-01"],
+)
+def test_what_is_no_trace_begins_a_new_one(carried: str) -> None:
+    assert trace_of(carried) == ""
+    assert len(Traces().begin("x", carried).trace) == 32
+
+
+def test_the_steps_of_a_request_share_its_trace_and_no_span() -> None:
+    traces = Traces()
+    first = traces.begin("a")
+    second = traces.begin("b", first.carried)
+    assert second.trace == first.trace
+    assert second.carried != first.carried
+    second.end("unavailable")
+    traces.close()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {**RECEIVER, "OTEL_SDK_DISABLED": "true"}, {**RECEIVER, "OTEL_TRACES_EXPORTER": "none"}],
+)
+def test_traces_are_off_unless_a_receiver_is_named(environ: dict[str, str]) -> None:
+    assert type(open_traces(environ)) is Traces
+
+
+def test_a_receiver_turns_traces_on() -> None:
+    traces = open_traces(RECEIVER)
+    assert isinstance(traces, RecordedTraces)
+    traces.close()
+
+
+def test_traces_that_are_asked_for_and_not_installed_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(Misconfigured, match=r"relay-cluster\[traces\]"):
+        open_traces(RECEIVER)
+
+
+def test_a_step_that_ended_twice_is_told_once() -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    span = RecordedTraces(provider).begin("machine open", operation="open")
+    span.end("timed-out")
+    span.end()
+    assert [each.name for each in kept.get_finished_spans()] == ["machine open"]
