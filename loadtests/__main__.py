@@ -11,7 +11,10 @@ from typing import Protocol
 import loadtests.bench.command
 import loadtests.chaos.command
 import loadtests.comeback.command
+import loadtests.model.command
 import loadtests.picker
+import loadtests.presence.command
+import loadtests.report.command
 from loadtests.engine.command import Command
 from loadtests.scenarios.churn import Churn
 from loadtests.scenarios.deploy import Deploy
@@ -42,8 +45,11 @@ SCENARIOS: Mapping[str, Runnable] = {
     "deploy": Command(Deploy()),
     "fanout": Command(Fanout()),
     "fleet": Command(Fleet()),
+    "model": loadtests.model.command,
     "picker": loadtests.picker,
+    "presence": loadtests.presence.command,
     "production": Command(Production()),
+    "report": loadtests.report.command,
     "slow": Command(Slow()),
     "soak": Command(Soak()),
     "storm": Command(Storm()),
