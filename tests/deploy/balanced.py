@@ -51,11 +51,11 @@ class Balanced(Cluster):
 
 @contextlib.contextmanager
 def balanced_cluster(valkey: Valkey, settings: Mapping[str, str] | None = None) -> Iterator[Balanced]:
-    """Two nodes, a sweeper and the three proxies, in a temporary folder. Nodes say that HAProxy's address is theirs."""
+    """Two nodes and the three proxies, in a temporary folder. Nodes say that HAProxy's address is theirs."""
     folder = Path(tempfile.mkdtemp(prefix="balanced-", dir="/tmp"))
     cluster = Balanced(valkey, folder)
     try:
-        cluster.start(sweepers=1, settings={"RELAY_PUBLIC_URL": cluster.origins[0]})
+        cluster.start(sweepers=0, settings={"RELAY_PUBLIC_URL": cluster.origins[0]})
         nodes = [url.removeprefix("http://") for url in cluster.urls]
         with running_proxies(folder, cluster.ports, nodes) as cluster.proxies:
             yield cluster

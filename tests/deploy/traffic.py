@@ -47,7 +47,7 @@ class Traffic:
 
     async def _ask(self, http: aiohttp.ClientSession, method: str, path: str) -> None:
         try:
-            async with http.request(method, self._proxy.url + path) as answer:
+            async with asyncio.timeout(ANSWER_SECONDS), http.request(method, self._proxy.url + path) as answer:
                 await answer.read()
             if not answer.ok:
                 self.troubles.append(f"{method} {path}: {answer.status}")
@@ -68,7 +68,9 @@ class Traffic:
 
     async def _visit(self, http: aiohttp.ClientSession) -> None:
         url = self._proxy.url + "/ws/browser"
-        async with http.ws_connect(url, protocols=["relay.v1"]) as socket:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            opened = await http.ws_connect(url, protocols=["relay.v1"])
+        async with opened as socket:
             await socket.send_str(json.dumps({"type": "hello", "client": secrets.token_urlsafe(12), "label": "test"}))
             async for _message in socket:
                 pass  # until it is closed
@@ -84,7 +86,7 @@ def visitor(proxy: Proxy, token: str = "none", address: str | None = None) -> ai
     3.13 a socket with TLS must not be read by one thread while another writes."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=proxy.tls, local_addr=(address, 0) if address else None),
-        timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=None),  # it would end sockets too
         headers={"authorization": f"Bearer {token}"},
     )
 
