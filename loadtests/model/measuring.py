@@ -1,0 +1,202 @@
+"""Measures what the benchmark has no row for: idle servers, who pays for frames between nodes, bytes of machines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from redis.asyncio import Redis
+
+from loadtests.bench import affinity, guests, host, population, usage
+from loadtests.bench.beats import BEAT
+from loadtests.bench.engine import running_engine
+from loadtests.bench.fanout import WARM_SECONDS
+from loadtests.bench.relaying import Relay
+from loadtests.bench.storm import Storm
+from loadtests.bench.traffic import Traffic
+from loadtests.model.points import Point
+from relay.client.api import api
+from relay.store import Keys, connect
+
+IDLE_SECONDS = 6.0
+CROSSING_SECONDS = 4.0
+PUBLISHERS, RECEIVERS = 50, 4
+AGENTS, BROWSERS = (
+    3_000,
+    1_500,
+)  # fewer than the benchmark's and both at one node, so that its slope is checked elsewhere
+IN_REDIS = 100_000
+LISTS = 10
+TRIES = 3  # of what is small; the least counts, for whatever else runs only ever adds
+FRAME_BYTES = 256
+ALONE, ALONE_SECONDS = 2_000, 0.002
+SETTLE_SECONDS = 2.0
+KIB, MICROSECONDS = 1024, 1e6
+
+
+async def measure() -> dict[str, Any]:
+    """Everything, as `costs.json`; raises what the benchmark's parts raise."""
+    cores = affinity.choose()
+    affinity.pin(cores.generator)
+    guests.allow_open_files()
+    about = {"host": {**host.describe(), "millionAdditionsPerCpuSecond": round(host.speed(), 1)}}
+    costs: dict[str, dict[str, Any]] = {}
+    costs |= await _two_nodes(cores.servers)
+    one, point = await _one_node(cores.servers)
+    costs |= one
+    held, woken = await _in_redis(cores.servers)
+    costs["machine-redis-bytes"] = _cost(held, "bytes", "Redis's used_memory by machine")
+    costs["publish-alone"] = _cost(woken, "µs", "of Redis, for a publish that finds it asleep and goes to one listener")
+    return {**about, "versions": Relay().versions, "costs": costs, "points": [point._asdict()]}
+
+
+async def _two_nodes(core: int | None) -> dict[str, dict[str, Any]]:
+    """Two nodes at rest, then frames that all go from one to the other."""
+    relay = Relay()
+    try:
+        await relay.start(2, core)
+        await usage.at_rest(relay.pids)
+        pids = relay.servers.pids
+        tries = [await _idle(pids) for _ in range(TRIES)]
+        idle = {name: min(one[name] for one in tries) for name in pids}
+        held = {name: usage.resident_kib(pid) * KIB for name, pid in pids.items()}
+        split = _crossed(await relay.topics(PUBLISHERS, RECEIVERS, 2), pids)
+    finally:
+        await relay.stop()
+    return {
+        "node-idle": _cost((idle["node-1"] + idle["node-2"]) / 2, "µs a second", "a node of two that nobody uses"),
+        "redis-idle": _cost(idle["engine"], "µs a second", "Redis under them, a sweeper included"),
+        "node-bytes": _cost(max(held["node-1"], held["node-2"]), "bytes", "of such a node, unshared"),
+        "redis-bytes": _cost(held["engine"], "bytes", "of such a Redis"),
+        **split,
+    }
+
+
+async def _idle(pids: Mapping[str, int]) -> dict[str, float]:
+    before = _used(pids)
+    await asyncio.sleep(IDLE_SECONDS)
+    return {name: (used - before[name]) / IDLE_SECONDS * MICROSECONDS for name, used in _used(pids).items()}
+
+
+def _crossed(topics: Any, pids: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """How the time for frames between two nodes is shared out, with what each does for frames that stay at home too."""
+    traffic = Traffic(topics, in_flight=1)
+    try:
+        traffic.drive(WARM_SECONDS)
+        before, delivered = _used(pids), traffic.delivered
+        traffic.drive(CROSSING_SECONDS)
+        used, delivered = _used(pids), traffic.delivered - delivered
+        wrong = traffic.drain()
+    finally:
+        traffic.close()
+    assert wrong is None, wrong
+    frames = delivered / RECEIVERS
+    names = {"sender": "node-1", "redis": "engine", "receiver": "node-2"}
+    return {
+        f"crossing-{part}": _cost(
+            (used[name] - before[name]) / frames * MICROSECONDS, "µs a frame", f"of {name}, 50 × 4, all of it"
+        )
+        for part, name in names.items()
+    }
+
+
+async def _one_node(core: int | None) -> tuple[dict[str, dict[str, Any]], Point]:
+    """Machines and people on one node; what they hold there and in the kernel, and what a list of them takes."""
+    relay = Relay()
+    try:
+        await relay.start(1, core)
+        await usage.at_rest(relay.pids)
+        node = relay.servers.pids["node-1"]
+        coming = [*await guests.agents(relay, AGENTS), *guests.browsers(relay, BROWSERS)]
+        slab = _slab_bytes()
+        with Storm() as storm:
+            storm.dial(coming)
+            storm.hold(SETTLE_SECONDS)
+            assert not storm.failures, storm.failures
+            kernel = (_slab_bytes() - slab) / (2 * len(coming))
+            held = usage.resident_kib(node) * KIB
+            tries = []
+            for _ in range(TRIES):
+                storm.hold(SETTLE_SECONDS)  # whoever answers no pings is hung up on
+                lists = await _listed(relay, node)
+                storm.hold(SETTLE_SECONDS)
+                tries.append((lists, _woken(storm, node)))
+            listed, woken = (min(found) for found in zip(*tries, strict=True))
+    finally:
+        await relay.stop()
+    point = Point(
+        "node-memory",
+        f"{AGENTS:,} agents and {BROWSERS:,} browsers at one node: its memory",
+        {"agents": AGENTS, "browsers": BROWSERS},
+        "bytes",
+        float(held),
+    )
+    costs = {
+        "socket-bytes": _cost(kernel, "bytes", "of the kernel's own memory by socket, half of what two ends took"),
+        "beat-alone": _cost(woken, "µs", "of a beat that finds the loop asleep, the node's own ticks included"),
+        "listed": _cost(listed, "µs", "by machine in a list over REST of an unchanged fleet"),
+    }
+    return costs, point
+
+
+def _woken(storm: Storm, node: int) -> float:
+    """Let machines beat one after the other, so far apart that each wakes the loop; µs for each."""
+    before = usage.cpu_seconds([node])
+    for number in range(ALONE):
+        storm.welcomed[number].send(BEAT)  # agents came first
+        time.sleep(ALONE_SECONDS)
+    return (usage.cpu_seconds([node]) - before) / ALONE * MICROSECONDS
+
+
+async def _listed(relay: Relay, node: int) -> float:
+    """Ask for lists; µs for each machine in them."""
+    before, listed = usage.cpu_seconds([node]), 0
+    async with api(relay.servers.urls, relay.servers.token) as caller:
+        for _ in range(LISTS):
+            answer = await caller.get("/api/machines", workspace=relay.servers.workspace, limit=10_000)
+            listed += len(answer["machines"])
+    return (usage.cpu_seconds([node]) - before) / listed * MICROSECONDS
+
+
+async def _in_redis(core: int | None) -> tuple[float, float]:
+    """Bytes of a machine, and µs of a publish that comes alone."""
+    async with running_engine(core) as engine:
+        redis, keys = connect(engine.url), Keys()
+        listener = connect(engine.url).pubsub()
+        try:
+            before = (await redis.info("memory"))["used_memory"]
+            await population.write(redis, keys, population.invent(keys, IN_REDIS, Random(3)), [90_000])
+            held = float((await redis.info("memory"))["used_memory"] - before) / IN_REDIS
+            await listener.subscribe("alone")
+            return held, min([await _published(redis, engine.pid) for _ in range(TRIES)])
+        finally:
+            await listener.aclose()  # type: ignore[no-untyped-call]
+            await redis.aclose()
+
+
+async def _published(redis: Redis, engine: int) -> float:
+    """The same of Redis and what is published."""
+    before = usage.cpu_seconds([engine])
+    for _ in range(ALONE):
+        await redis.publish("alone", b"x" * FRAME_BYTES)
+        await asyncio.sleep(ALONE_SECONDS)
+    return (usage.cpu_seconds([engine]) - before) / ALONE * MICROSECONDS
+
+
+def _used(pids: Mapping[str, int]) -> dict[str, float]:
+    return {name: usage.cpu_seconds([pid]) for name, pid in pids.items()}
+
+
+def _slab_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("Slab:"):
+            return int(line.split()[1]) * KIB
+    raise AssertionError("/proc/meminfo has no line about Slab")
+
+
+def _cost(value: float, unit: str, what: str) -> dict[str, Any]:
+    return {"value": round(value, 3), "unit": unit, "what": what}
