@@ -1,9 +1,9 @@
-"""Stands between browsers and a node, and loses, repeats or swaps one frame: what a load test has to notice."""
+"""Stands between browsers and a node, and loses, repeats, swaps or changes frames: what a load test has to notice."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,17 +13,15 @@ from relay.rules.frames import Kind
 from tests.support.ports import free_ports
 
 Trick = Literal["lose", "repeat", "swap", "change"]
-CHOSEN = 10  # the frame of its kind that is meddled with: by then everybody is attached
 READ_BYTES = 65_536
 HEAD_END = b"\r\n\r\n"
 
 
 class Meddler:
-    """One trick with one frame of this kind, whichever connection it is on."""
+    """Does these tricks, each with the frame of this kind that its number says, whichever connection that is on."""
 
-    def __init__(self, trick: Trick, kind: Kind) -> None:
-        self.done = False
-        self._trick = trick
+    def __init__(self, tricks: Mapping[int, Trick], kind: Kind) -> None:
+        self.left = dict(tricks)
         self._kind = kind
         self._seen = 0
         self._held: dict[int, bytes] = {}  # by connection: a frame that waits for the one behind it
@@ -36,10 +34,9 @@ class Meddler:
         if held is not None:
             return message + held
         self._seen += 1
-        if self._seen != CHOSEN:
-            return message
-        self.done = True
-        match self._trick:
+        match self.left.pop(self._seen, None):
+            case None:
+                return message
             case "lose":
                 return b""
             case "repeat":

@@ -15,7 +15,7 @@ from loadtests.engine.run import Run, Traffic
 from loadtests.report import summary
 from loadtests.report.summary import Summary
 from relay.rules.frames import Kind
-from tests.dev.meddler import Meddler, Trick, meddling
+from tests.dev.meddler import Meddler, meddling
 from tests.support.cluster import Cluster, Team
 
 PAUSE_SECONDS = 1.0
@@ -62,7 +62,7 @@ def relay(shared_cluster: Cluster, tmp_path: Path) -> Relay:
 
 async def test_a_fan_out_delivers_every_frame_to_everybody_and_draws_a_page(relay: Relay) -> None:
     page = relay.folder / "report.html"
-    size = ("--sessions", "2", "--watchers", "3", "--rate", "20", "--seconds", "1")
+    size = ("--sessions", "2", "--watchers", "3", "--rate", "40", "--seconds", "0.5")
     code, found = await relay.loaded("fanout", *size, "--report", str(page), "--threshold", "delivery.p99 < 60s")
     assert (code, found.verdict) == (0, "held")
     assert found.totals.frames == found.latencies["delivery"].count > 0
@@ -74,7 +74,7 @@ async def test_a_fan_out_delivers_every_frame_to_everybody_and_draws_a_page(rela
 
 
 async def test_terminals_carry_as_much_back_as_is_typed(relay: Relay) -> None:
-    size = ("--terminals", "2", "--each", "20000", "--seconds", "1")
+    size = ("--terminals", "2", "--each", "40000", "--seconds", "0.5")
     code, found = await relay.loaded("terminals", *size)
     assert code in (0, 1)  # a second at random may bring less than nine tenths of what was asked for, and nothing else
     assert found.latencies["echo"].count == found.latencies["input"].count == found.totals.frames / 2 > 0
@@ -83,7 +83,9 @@ async def test_terminals_carry_as_much_back_as_is_typed(relay: Relay) -> None:
 
 
 async def test_machines_come_beat_and_go(relay: Relay) -> None:
-    code, found = await relay.loaded("fleet", "--machines", "10", "--beat", "0.2", "--followers", "1", "--seconds", "1")
+    code, found = await relay.loaded(
+        "fleet", "--machines", "10", "--beat", "0.2", "--followers", "1", "--seconds", "0.5"
+    )
     assert code == 0
     assert found.totals.connects == 10 + 1
     assert found.latencies["beat"].count >= 10
@@ -151,43 +153,31 @@ async def test_a_node_that_is_restarted_under_load_loses_nothing_and_nobody_is_s
     assert found.latencies["resume"].count > 0
 
 
-@pytest.mark.parametrize(
-    ("trick", "lost", "repeated", "swapped"), [("lose", 1, 0, 0), ("repeat", 0, 1, 0), ("swap", 0, 0, 1)]
-)
-async def test_one_frame_of_output_that_is_lost_repeated_or_swapped_makes_a_run_void(
-    relay: Relay, trick: Trick, lost: int, repeated: int, swapped: int
-) -> None:
-    meddler = Meddler(trick, Kind.OUTPUT)
+async def test_every_frame_of_output_that_is_lost_repeated_swapped_or_changed_is_counted(relay: Relay) -> None:
+    meddler = Meddler({5: "lose", 7: "repeat", 9: "swap", 12: "change"}, Kind.OUTPUT)
     async with meddling(relay.cluster.urls[0], meddler) as url:
-        size = ("--sessions", "1", "--watchers", "1", "--rate", "40", "--seconds", "1")
+        size = ("--sessions", "1", "--watchers", "1", "--rate", "60", "--seconds", "0.7")
         code, found = await relay.loaded("fanout", *size, url=url)
-    assert meddler.done
+    assert not meddler.left
     assert (code, found.verdict) == (1, "void")
-    assert (found.totals.lost, found.totals.duplicated, found.totals.reordered) == (lost, repeated, swapped)
-
-
-async def test_one_frame_that_arrives_changed_makes_a_run_void(relay: Relay) -> None:
-    meddler = Meddler("change", Kind.OUTPUT)
-    async with meddling(relay.cluster.urls[0], meddler) as url:
-        size = ("--sessions", "1", "--watchers", "1", "--rate", "40", "--seconds", "1")
-        code, found = await relay.loaded("fanout", *size, url=url)
-    assert code == 1
+    assert (found.totals.lost, found.totals.duplicated, found.totals.reordered) == (1, 1, 1)
     assert found.violations == ["1 frames arrived changed"]
 
 
-@pytest.mark.parametrize("trick", ["lose", "repeat", "swap"])
-async def test_one_input_that_is_lost_repeated_or_swapped_makes_a_run_void(
-    relay: Relay, trick: Trick, monkeypatch: pytest.MonkeyPatch
+async def test_every_input_that_is_lost_repeated_or_swapped_is_counted(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loadtests.engine.run, "SETTLE_SECONDS", 0.3)  # what waits behind a lost input never comes
-    meddler = Meddler(trick, Kind.INPUT)
+    meddler = Meddler({5: "repeat", 12: "swap", 20: "lose"}, Kind.INPUT)
     async with meddling(relay.cluster.urls[0], meddler) as url:
-        size = ("--terminals", "1", "--each", "4000", "--bytes", "100", "--seconds", "1")
+        size = ("--terminals", "1", "--each", "6000", "--bytes", "100", "--seconds", "0.7")
         code, found = await relay.loaded("terminals", *size, url=url)
-    assert meddler.done
-    assert code == 1
-    total = {"lose": found.totals.lost, "repeat": found.totals.duplicated, "swap": found.totals.reordered}
-    assert total[trick] >= 1
+    assert not meddler.left
+    assert (code, found.verdict) == (1, "void")
+    assert found.totals.duplicated == 1
+    assert found.totals.reordered == 1
+    assert found.totals.lost > 1  # the machine takes nothing behind a hole; a real browser would have typed it again
+    assert any("had not been applied" in violation for violation in found.violations)
 
 
 async def test_a_threshold_that_is_exceeded_ends_with_99(relay: Relay) -> None:
@@ -219,15 +209,18 @@ async def test_a_node_that_pauses_for_a_second_shows_although_only_one_question_
     assert ping.p90 > PAUSE_SECONDS * 500  # of all who waited; only one was asked late
 
 
-@pytest.mark.parametrize("scenario", ["fanout", "production"])
-async def test_nobody_loads_a_relay_on_another_host_by_accident(
-    scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = SCENARIOS[scenario]
-    given = command.arguments(["--url", "https://relay.example.com", "--token-file", str(tmp_path / "t"), "--quiet"])
-    with pytest.raises(SystemExit) as ended:
-        await command.run(given)
-    assert ended.value.code == 64
-    assert capsys.readouterr().err == (
-        "relay: https://relay.example.com is not on this machine: say --i-own-this if you may load it\n"
-    )
+@pytest.mark.xdist_group("dev")
+async def test_a_cluster_of_its_own_is_watched_and_loses_a_node(tmp_path: Path) -> None:
+    file = tmp_path / "summary.json"
+    size = ("--nodes", "2", "--machines", "6", "--terminals", "2", "--followers", "1", "--seconds", "1")
+    command = SCENARIOS["storm"]
+    code = await command.run(command.arguments([*FEW, "--summary", str(file), *size]))
+    found = summary.read(file)
+    assert code == 0, found.violations
+    watched = {server.name: server for server in found.servers}
+    assert {"node-1", "node-2", "engine", "sweeper"} <= watched.keys()
+    assert all(server.cpu_seconds is not None and server.rss_max_bytes for server in watched.values())
+    assert watched["node-1"].loop_lag_p99_ms is not None
+    assert found.generators[0].cpu_seconds
+    assert found.target.own
+    assert found.details["backSeconds"] is not None
