@@ -24,9 +24,11 @@ def keeper(team: Team) -> Iterator[tuple[Part, str]]:
     first = team.cluster.nodes[0]
     own = {"RELAY_PORT": str(port), "RELAY_PUBLIC_URL": url, "RELAY_METRICS_PORT": "0"}
     part = first.another("keeper", ["tests.support.garbage_node"], own)
-    team.cluster.wait_ready(url)
-    yield part, url
-    part.stop()  # with its lease: nobody is to wait for a node that is gone
+    try:
+        team.cluster.wait_ready(url)
+        yield part, url
+    finally:
+        part.stop()  # with its lease: nobody is to wait for a node that is gone
 
 
 def garbage(keeper: Part, times: int) -> dict[str, int]:

@@ -60,11 +60,14 @@ def counted(shared_cluster: Cluster) -> Iterator[tuple[Part, str, str]]:
     """One more node, which says what it holds; its URL, and where its metrics are."""
     port, metrics = free_ports(2)
     url = f"http://127.0.0.1:{port}"
-    own = {"RELAY_PORT": str(port), "RELAY_PUBLIC_URL": url, "RELAY_METRICS_PORT": str(metrics)}
+    own = {"RELAY_PORT": str(port), "RELAY_METRICS_PORT": str(metrics)}
+    own |= {"RELAY_PUBLIC_URL": url, "RELAY_ALLOWED_ORIGINS": url}
     part = shared_cluster.nodes[0].another("counted", ["tests.support.counted_node"], own)
-    shared_cluster.wait_ready(url)
-    yield part, url, f"http://127.0.0.1:{metrics}"
-    part.stop()
+    try:
+        shared_cluster.wait_ready(url)
+        yield part, url, f"http://127.0.0.1:{metrics}"
+    finally:
+        part.stop()
 
 
 @pytest.fixture

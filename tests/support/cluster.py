@@ -53,8 +53,10 @@ class Part:
             )
 
     def another(self, name: str, arguments: list[str], environment: Mapping[str, str]) -> Part:
-        """One more process like this one, but for these settings."""
-        return Part(name, self.log.parent, arguments, self._environment | dict(environment))
+        """One more process like this one, but for these settings; its public URL is one more origin."""
+        own = self._environment | dict(environment)
+        own["RELAY_ALLOWED_ORIGINS"] += "," + own["RELAY_PUBLIC_URL"]
+        return Part(name, self.log.parent, arguments, own)
 
     def output(self) -> str:
         """Everything it has said so far."""
@@ -219,6 +221,7 @@ class Cluster:
             "RELAY_REDIS_URL": self.redis_url(part),
             "RELAY_DATABASE_URL": self.database_url,
             "RELAY_SECRET": SECRET,
+            "RELAY_PUBLIC_URL": self.urls[0],
             "RELAY_ALLOWED_ORIGINS": ",".join(self.urls),
             "RELAY_DRAIN_SECONDS": "0.5",
             "RELAY_LOG_FORMAT": "text",
