@@ -48,6 +48,7 @@ COMMANDS: dict[str, Entry] = {
     "top": Entry("Watch the nodes and sweepers of the cluster.", "relay.cli.top"),
     "sweeper": Entry("Run the sweeper, which announces machines that fell silent.", "relay.cli.sweeper"),
     "config": Entry("Check and show the settings of nodes.", "relay.cli.config"),
+    "support": Entry("Collect what is known of a cluster, without secrets.", "relay.cli.support"),
     "admin": Entry("Set up a cluster, back its registry up, move it.", "relay.cli.admin"),
 }
 
