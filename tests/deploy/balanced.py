@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.deploy.proxies import NAMES, Proxy, running_proxies
+from tests.deploy.proxies import NAMES, Ground, Proxy, running_proxies
 from tests.support.cluster import Agent, Cluster, Team
 from tests.support.ports import free_ports
 from tests.support.valkey import Valkey
@@ -22,7 +22,7 @@ class Balanced(Cluster):
 
     def __init__(self, valkey: Valkey, folder: Path) -> None:
         super().__init__(valkey, f"sqlite+aiosqlite:///{folder}/relay.db", folder)
-        self.ports = free_ports(2 * len(NAMES))
+        self.ports = free_ports(2 * len(NAMES) + 2)  # the last two are for a proxy of one test's own
         self.origins = [f"https://127.0.0.1:{port}" for port in self.ports[1::2]]
         self.proxies: dict[str, Proxy] = {}
 
@@ -32,6 +32,23 @@ class Balanced(Cluster):
             "RELAY_TRUSTED_PROXIES": "127.0.0.1",
             "RELAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
         }
+
+    @contextlib.contextmanager
+    def another(self, name: str, changes: Mapping[str, str]) -> Iterator[Proxy]:
+        """One more proxy of this name, with these changes to what is committed."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+        http, https = self.ports[-2:]
+        proxy = Proxy(name, Ground(folder, self.proxies[name].authority, http, https, self.addresses), changes)
+        try:
+            proxy.wait_ready()
+            yield proxy
+        finally:
+            proxy.stop()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the nodes listen, as configurations write it."""
+        return [url.removeprefix("http://") for url in self.urls]
 
     def agent_through(self, proxy: Proxy, team: Team, name: str) -> Agent:
         """A machine whose agent knows the proxy's address only, connected."""
@@ -56,8 +73,7 @@ def balanced_cluster(valkey: Valkey, settings: Mapping[str, str] | None = None) 
     cluster = Balanced(valkey, folder)
     try:
         cluster.start(sweepers=0, settings={"RELAY_PUBLIC_URL": cluster.origins[0]})
-        nodes = [url.removeprefix("http://") for url in cluster.urls]
-        with running_proxies(folder, cluster.ports, nodes) as cluster.proxies:
+        with running_proxies(folder, cluster.ports, cluster.addresses) as cluster.proxies:
             yield cluster
     finally:
         cluster.stop()

@@ -68,12 +68,12 @@ def source(name: str) -> Path:
     return CONFIGURATIONS / {"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "caddy": "Caddyfile"}[name]
 
 
-def rendered(name: str, ground: Ground) -> Path:
-    """The committed configuration with the test's ports and paths in place of production's, each of which is there
-    exactly once."""
+def rendered(name: str, ground: Ground, changes: Mapping[str, str]) -> Path:
+    """The committed configuration with the test's ports and paths in place of production's, and these changes; what is
+    changed is there exactly once."""
     file = source(name)
     text = file.read_text()
-    for old, new in _changes(name, ground).items():
+    for old, new in (*_places(name, ground).items(), *changes.items()):
         assert text.count(old) == 1, f"{file.name} has {old!r} {text.count(old)} times"
         text = text.replace(old, new)
     written = ground.folder / file.name
@@ -81,7 +81,7 @@ def rendered(name: str, ground: Ground) -> Path:
     return written
 
 
-def _changes(name: str, ground: Ground) -> Mapping[str, str]:
+def _places(name: str, ground: Ground) -> Mapping[str, str]:
     folder, pem = ground.folder, ground.pem
     first, second, _third = NODES
     here = dict(zip((first, second), ground.nodes, strict=True))
@@ -130,9 +130,9 @@ def _command(name: str, configuration: Path) -> list[str]:
 
 
 class Proxy:
-    """One proxy that runs before two nodes."""
+    """One proxy that runs before two nodes, with `changes` to what is committed."""
 
-    def __init__(self, name: str, ground: Ground) -> None:
+    def __init__(self, name: str, ground: Ground, changes: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.url = f"https://127.0.0.1:{ground.https}"
         self.plain_url = f"http://127.0.0.1:{ground.http}"
@@ -142,7 +142,7 @@ class Proxy:
         folders = {name: str(ground.folder) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                _command(name, rendered(name, ground)),
+                _command(name, rendered(name, ground, changes or {})),
                 env=os.environ | folders,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

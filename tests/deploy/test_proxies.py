@@ -13,12 +13,13 @@ from relay.client.connection import Options, connected
 from relay.rules.timing import PING_SECONDS, PONG_SECONDS, REQUEST_SECONDS, REVOKE_WAIT_SECONDS
 from tests.deploy.balanced import Balanced
 from tests.deploy.proxies import NAMES, Proxy, source
-from tests.deploy.traffic import AGAIN_SECONDS, Traffic, steady, visitor
+from tests.deploy.traffic import AGAIN_SECONDS, ANSWER_SECONDS, Traffic, steady, visitor
 from tests.support.bare import BareMachine
 from tests.support.cluster import START_SECONDS
 from tests.support.screen import WAIT_SECONDS, open_shell, watching
 
 pytestmark = pytest.mark.xdist_group("deploy")
+PATIENCE = {"haproxy": ["timeout tunnel"], "nginx": ["proxy_read_timeout", "proxy_send_timeout"]}
 PINGS = 5  # that a proxy must outlast
 ENOUGH = 5  # requests through each proxy before and after something happens
 STRANGERS = 100  # sign-ins by code that one address begins in vain; a relay allows 20 at once
@@ -109,17 +110,31 @@ async def test_a_page_signs_in_over_tls_and_opens_its_socket(balanced: Balanced,
             assert (await socket.receive_json())["type"] == "welcome"
 
 
-@pytest.mark.parametrize(
-    ("name", "directives"),
-    [("haproxy", ["timeout tunnel"]), ("nginx", ["proxy_read_timeout", "proxy_send_timeout"])],
-)
+@pytest.mark.parametrize(("name", "directives"), PATIENCE.items())
 def test_nobody_who_only_reads_is_cut_off(name: str, directives: list[str]) -> None:
     """A socket that is idle is pinged, so a proxy that waits for several pings never ends one that works."""
-    text = source(name).read_text()
     for directive in directives:
-        minutes = re.findall(rf"^\s*{directive} +(\d+)m;?$", text, re.MULTILINE)
-        assert len(minutes) == 1
-        assert int(minutes[0]) * 60 >= PINGS * (PING_SECONDS + PONG_SECONDS)
+        found = re.findall(rf"^\s*{directive} +(\d+)m;?$", source(name).read_text(), re.MULTILINE)
+        assert [int(minutes) * 60 >= PINGS * (PING_SECONDS + PONG_SECONDS) for minutes in found] == [True]
+
+
+@pytest.mark.parametrize(("name", "directives"), PATIENCE.items())
+async def test_what_a_proxy_says_of_idle_sockets_is_what_ends_them(
+    balanced: Balanced, name: str, directives: list[str]
+) -> None:
+    """So that the test above reads the right words: a proxy that is told to wait for a second cuts them after it."""
+    changes = {f"{directive} 5m": f"{directive} 1s" for directive in directives}
+    with balanced.another(name, changes) as proxy:
+        async with (
+            asyncio.timeout(ANSWER_SECONDS),
+            visitor(proxy, balanced.owner_token) as http,
+            http.ws_connect(proxy.url + "/ws/browser", protocols=["relay.v1"]) as socket,
+        ):
+            await socket.send_json({"type": "hello", "client": "somebody-who-reads", "label": "test"})
+            assert (await socket.receive_json())["type"] == "welcome"
+            async for _message in socket:
+                pass
+    assert socket.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
 
 
 def test_caddy_cuts_nobody_off_at_all() -> None:
