@@ -105,7 +105,7 @@ def _thresholds(summary: Summary) -> str:
             [Cell(WORDS[word], f"mark {word}"), Cell(f"<code>{escape(one.text)}</code>"), verdict.seen(summary, one)]
         )
     held = sum(one.held for one in judged)
-    return f"<h2>Thresholds</h2>{table(f'{held} of {len(judged)} held', ['', 'threshold', 'measured'], rows)}"
+    return f"<h2>Thresholds</h2>{table(f'{held} of {len(judged)} held', ['verdict', 'threshold', 'measured'], rows)}"
 
 
 def _latencies(summary: Summary) -> str:
