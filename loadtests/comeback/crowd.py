@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from loadtests.comeback.agent import Seat
 from loadtests.comeback.generator import LINE_BYTES
+from loadtests.engine.machine import Seat
 
 ANSWER_SECONDS = 60.0  # for a process that shares its core with a storm
 END_SECONDS = 10.0

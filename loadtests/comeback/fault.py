@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select
 
 from loadtests.bench import guests
-from loadtests.comeback.agent import Seat
 from loadtests.comeback.costs import costs
 from loadtests.comeback.crowd import Crowd, playing
 from loadtests.comeback.findings import broken, of_agents, spread
 from loadtests.comeback.watch import RECORDS_SECONDS, Watch, boot_of, watching
+from loadtests.engine.machine import Seat
 from loadtests.seeding import Seeded, invent, write_rows
 from loadtests.servers import Asked, Servers, own_servers, say
 from relay.registry.database import Database
@@ -82,7 +82,7 @@ async def storm(asked: Storm) -> dict[str, Any]:
 def _seats(servers: Servers, fleet: Sequence[Seeded]) -> list[Seat]:
     secrets = Secrets.parse(servers.secret)
     return [
-        Seat(m.id, m.instance, m.hostname, sign_machine(secrets, servers.workspace, m.id, m.token_version))
+        Seat(m.id, m.name, m.hostname, m.instance, sign_machine(secrets, servers.workspace, m.id, m.token_version))
         for m in fleet
     ]
 

@@ -10,14 +10,19 @@ import asyncio
 import gc
 import json
 import sys
+import time
+from itertools import islice
 from random import Random
 
 import uvloop
 
-from loadtests.comeback.agent import Agent, Seat, Surroundings
+from loadtests.comeback.agent import Agent
 from loadtests.comeback.journal import Journal
+from loadtests.engine.arrivals import arrivals, pace
+from loadtests.engine.machine import Seat
+from loadtests.engine.peer import World
 
-FIRST_AT_ONCE = 200  # first handshakes under way in this process
+FIRST_PER_SECOND = 1_000.0  # agents of this process that come at first: the storm is to come later
 LINE_BYTES = 64 * 1024 * 1024  # of the first line, in which an agent has about 300 bytes
 
 
@@ -26,16 +31,30 @@ async def play() -> None:
     reader = asyncio.StreamReader(limit=LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     told = json.loads(await reader.readline())
-    around = Surroundings(told["urls"], Random(told["seed"]), Journal(), asyncio.Semaphore(FIRST_AT_ONCE))
-    agents = [Agent(Seat(*seat), around) for seat in told["seats"]]
-    living = [asyncio.create_task(agent.live()) for agent in agents]
+    world = World(told["urls"], Random(told["seed"]))
+    journal = Journal(world.tally)
+    agents = [Agent(Seat(*seat), world, journal) for seat in told["seats"]]
+    living = [asyncio.create_task(_come(agents, world.random))]
     gc.collect()
     gc.freeze()  # a pause of this process would show as one of the relay
     while line := await reader.readline():
-        print(json.dumps(_answer(line.decode().strip(), agents, around.journal)), flush=True)
+        print(json.dumps(_answer(line.decode().strip(), agents, journal)), flush=True)
     for task in living:
         task.cancel()
     await asyncio.gather(*living, return_exceptions=True)
+
+
+async def _come(agents: list[Agent], random: Random) -> None:
+    """Let all of them come, and live until this is cancelled."""
+    coming = iter(agents)
+    lives: list[asyncio.Task[None]] = []
+    dues = islice(arrivals(FIRST_PER_SECOND, time.monotonic(), random), len(agents))
+    try:
+        await pace(dues, float("inf"), lambda due: lives.append(asyncio.create_task(next(coming).live(due))))
+        await asyncio.gather(*lives)
+    finally:
+        for life in lives:
+            life.cancel()
 
 
 def _answer(question: str, agents: list[Agent], journal: Journal) -> object:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
+
+from loadtests.engine.tally import Tally
 
 
 class Journal:
-    """Moments are of the system's monotonic clock, which all processes of a host share."""
+    """Moments are of the system's monotonic clock, which all processes of a host share. What all peers have in common
+    is in the tally of their process."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
         self.mark()
 
     def mark(self) -> None:
@@ -18,9 +21,9 @@ class Journal:
         self.lost: list[tuple[float, str, int]] = []  # when, which machine, close code
         self.moved: list[float] = []  # when a connection ended because its agent had moved
         self.welcomed: list[tuple[float, str, str]] = []  # when, which machine, by which node
-        self.refused: Counter[str] = Counter()  # handshakes, by reason
-        self.turns: list[float] = []  # seconds that busy nodes asked for
-        self.ended: list[str] = []  # agents that will not come back, and why
+        self._tally.refused.clear()
+        self._tally.errors.clear()
+        self._tally.took.clear()
 
     def note_lost(self, machine: str, code: int) -> None:
         """A connection ended for whatever reason but that the agent moved."""
@@ -40,7 +43,7 @@ class Journal:
             "lost": self.lost,
             "moved": self.moved,
             "welcomed": self.welcomed,
-            "refused": dict(self.refused),
-            "turns": self.turns,
-            "ended": self.ended,
+            "refused": dict(self._tally.refused),  # handshakes, by reason
+            "turns": self._tally.took["turn"],  # seconds that busy nodes asked for
+            "ended": list(self._tally.errors.elements()),  # agents that will not come back, and why
         }

@@ -13,8 +13,8 @@ from loadtests.report.progress import State
 from loadtests.report.summary import BYTES, CLOSES, CONNECTIONS, ERRORS, FRAMES, P50, P99, Latency, Series, Totals
 
 SHOWN = ("delivery", "echo", "ping", "beat", "hello")  # the first of them that happened is what the display shows
-LATENCIES = ("connect", "hello", "attach", "resume", "delivery", "echo", "input", "beat", "ping", "late")
-UNCORRECTED = frozenset({"resume"})  # begins when the view was lost, which nobody planned
+LATENCIES = ("connect", "hello", "attach", "resume", "delivery", "echo", "input", "beat", "ping", "turn", "late")
+UNCORRECTED = frozenset({"resume", "turn"})  # begin when a view was lost or a node was busy, which nobody planned
 
 Seconds = Mapping[int, Mapping[int, Second]]
 

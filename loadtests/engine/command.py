@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from loadtests.bench import host
+from loadtests.bench import guests, host
 from loadtests.bench.relaying import Relay
 from loadtests.engine.account import LATENCIES, in_total
 from loadtests.engine.crowd import Crowd, Parts, crowd
@@ -25,6 +25,7 @@ from loadtests.report import summary as report
 from loadtests.report.progress import Progress
 from loadtests.report.summary import Process, Summary
 from loadtests.report.thresholds import Threshold, thresholds
+from relay.errors import Exit, RelayError
 
 TELL_MACHINES = 1_000  # are registered between two words about it; a multiple of those under way
 GENERATORS = 2  # processes that play the peers
@@ -66,13 +67,27 @@ class Command:
         return options
 
     async def run(self, options: argparse.Namespace) -> int:
-        """Run it; 0 if everything held, 99 if a threshold was exceeded, 1 if a frame was lost, repeated or swapped."""
+        """Run it; 0 if everything held, 99 if a threshold was exceeded, 1 if a frame was lost, repeated or swapped.
+        What kept it from being run to its end is one sentence."""
         scenario = self._scenario
         wanted = check(
             Wanted(options.url, options.token_file, options.i_own_this, options.metrics, options.nodes, scenario.told)
         )
         given = self._thresholds(options, wanted)
-        sizes = _sizes(scenario.sizes, options)
+        guests.allow_open_files()
+        try:
+            found = await self._loaded(options, wanted)
+        except RelayError as error:
+            print(f"relay: {error.message}", file=sys.stderr)
+            return int(error.exit)
+        except (ChildProcessError, TimeoutError) as error:
+            print(f"relay: the load was not carried to its end: {error or 'a node did not come back'}", file=sys.stderr)
+            return int(Exit.UNAVAILABLE)
+        return reporting.finish(found, options, given)
+
+    async def _loaded(self, options: argparse.Namespace, wanted: Wanted) -> Summary:
+        """The relay, its peers, and what happens to them."""
+        scenario, sizes = self._scenario, _sizes(self._scenario.sizes, options)
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         async with AsyncExitStack() as stack:
             progress = stack.enter_context(Progress(time.monotonic, quiet=options.quiet))
@@ -92,7 +107,7 @@ class Command:
             "generators": options.generators,
             "seconds": run.seconds,
         }
-        return reporting.finish(found, options, given)
+        return found
 
     def _thresholds(self, options: argparse.Namespace, wanted: Wanted) -> list[Threshold]:
         servers = [f"node-{number + 1}" for number in range(len(wanted.urls) or wanted.nodes)]

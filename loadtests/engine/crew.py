@@ -128,7 +128,7 @@ class Crew:
 
     async def _leave(self, peer: Peer, *, for_good: bool = False) -> None:
         await peer.leave(for_good=for_good)
-        peer.lost()
+        peer.lost(None)
         life = self._lives.pop(peer.name, None)
         if life is not None:
             life.cancel()

@@ -12,7 +12,7 @@ from loadtests.engine.peer import Peer, World
 from loadtests.engine.talk import Talk
 from relay.agent.agent import MOVE_ATTEMPTS
 from relay.client.addresses import usable
-from relay.client.dial import AGENT_PATH, BackOff
+from relay.client.dial import AGENT_PATH, BackOff, Closed
 from relay.errors import Invalid, RelayError
 from relay.rules import frames, ids, timing
 from relay.rules import messages as m
@@ -115,7 +115,7 @@ class Machine(Peer):
         """The node has read the beat before."""
         self.world.tally.took["beat"].append(time.monotonic() - DUE.unpack(payload)[0])
 
-    def lost(self) -> None:
+    def lost(self, end: Closed | None) -> None:
         """Sessions go on without attachments."""
         self._disconnected()
 

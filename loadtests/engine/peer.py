@@ -82,8 +82,8 @@ class Peer(ABC):
         """A frame."""
 
     @abstractmethod
-    def lost(self) -> None:
-        """The line is gone; another one will come."""
+    def lost(self, end: Closed | None) -> None:
+        """The line is gone, by this end if it was not we who left; another one will come, or a new life."""
 
     @abstractmethod
     async def replacement(self) -> Line | None:
@@ -128,7 +128,7 @@ class Peer(ABC):
             moved = await self.replacement()
             if moved is None:
                 if not self.leaving:
-                    self.lost()
+                    self.lost(end)
                 return end
             line = moved
 
@@ -143,6 +143,7 @@ class Peer(ABC):
                 await self._greet(line)
             except Busy as busy:
                 tally.refused[busy.message] += 1
+                tally.took["turn"].append(busy.seconds)
                 turns[node] = busy.seconds
             except OSError as error:
                 tally.refused[os.strerror(error.errno).lower() if error.errno else "no connection"] += 1

@@ -12,7 +12,7 @@ from loadtests.engine.peer import Peer, World
 from loadtests.engine.view import Target, View
 from relay.client.addresses import usable
 from relay.client.connection import BACK_OFF_SECONDS
-from relay.client.dial import BROWSER_PATH
+from relay.client.dial import BROWSER_PATH, Closed
 from relay.rules import frames, ids
 from relay.rules import messages as m
 from relay.rules.machine import Machine
@@ -110,7 +110,7 @@ class Person(Peer):
         self._ask_on()
         return True
 
-    def lost(self) -> None:
+    def lost(self, end: Closed | None) -> None:
         """Nothing is attached any more."""
         self._asked.clear()
         for view in self.views:
