@@ -125,16 +125,21 @@ async def test_what_a_proxy_says_of_idle_sockets_is_what_ends_them(
     """So that the test above reads the right words: a proxy that is told to wait for a second cuts them after it."""
     changes = {f"{directive} 5m": f"{directive} 1s" for directive in directives}
     with balanced.another(name, changes) as proxy:
-        async with (
-            asyncio.timeout(ANSWER_SECONDS),
-            visitor(proxy, balanced.owner_token) as http,
-            http.ws_connect(proxy.url + "/ws/browser", protocols=["relay.v1"]) as socket,
-        ):
+        async with asyncio.timeout(ANSWER_SECONDS), visitor(proxy, balanced.owner_token) as http:
+            while "welcome" not in await reads_until_cut_off(http, proxy):
+                pass  # a busy node takes longer than a second for that, once in a while
+
+
+async def reads_until_cut_off(http: aiohttp.ClientSession, proxy: Proxy) -> list[str]:
+    """What a browser hears that says no more than hello, until its socket is lost without a goodbye."""
+    try:
+        async with http.ws_connect(proxy.url + "/ws/browser", protocols=["relay.v1"]) as socket:
             await socket.send_json({"type": "hello", "client": "somebody-who-reads", "label": "test"})
-            assert (await socket.receive_json())["type"] == "welcome"
-            async for _message in socket:
-                pass
+            heard = [message.json()["type"] async for message in socket if message.type is aiohttp.WSMsgType.TEXT]
+    except aiohttp.ClientError:
+        return []
     assert socket.close_code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
+    return heard
 
 
 def test_caddy_cuts_nobody_off_at_all() -> None:
