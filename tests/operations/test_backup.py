@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from relay.errors import Conflict, MachineRevoked, Misconfigured, Unavailable
+from relay.errors import Conflict, MachineRevoked, Misconfigured, RegistryUnavailable, Unavailable
 from relay.node.changes import Tail
-from relay.registry import Backup, Registry, back_up, restore
+from relay.registry import Backup, Registry, back_up, migrate, restore
 from relay.registry.changes import Change
 from relay.registry.database import Database
 from relay.registry.restoring import NUMBERS_AHEAD, VERSIONS_AHEAD
 from relay.registry.snapshot import one_moment, tallied
 from tests.registry.acme import DAY_MS, START_MS, Acme, make_hash
+from tests.registry.test_outages import _free_bytes as free_bytes
+from tests.registry.test_outages import small_disk as small_disk
 
 pytestmark = pytest.mark.xdist_group("postgresql")  # most go from one database to the other
 LATER_MS = START_MS + DAY_MS
@@ -204,7 +206,6 @@ async def test_a_copy_is_a_registry_of_its_own(url: str, elsewhere: str, story: 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A backup of a registry, from SQLite."""
-    from relay.registry import migrate
 
     async def make() -> Path:
         place = f"sqlite+aiosqlite:///{tmp_path / 'small.db'}"
@@ -270,3 +271,22 @@ def _without(file: Path, table: bytes) -> Path:
     other = file.with_name("other")
     other.write_bytes(b"".join(lines[:at] + lines[at + 2 :]))
     return other
+
+
+async def test_of_a_restore_that_finds_the_disk_full_nothing_is_left(tmp_path: Path, small_disk: Path) -> None:
+    """The registry's own disk, and not the backup's."""
+    large = f"sqlite+aiosqlite:///{tmp_path / 'large.db'}"
+    await migrate(large)
+    registry = await Registry.open(large)
+    await registry.people.create("x" * 500_000, START_MS)
+    await registry.close()
+    await back_up(large, tmp_path / "large", START_MS)
+    place = f"sqlite+aiosqlite:///{small_disk / 'registry.db'}"
+    await migrate(place)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(free_bytes(small_disk) - 200_000))
+    backup = Backup.open(tmp_path / "large")
+    with pytest.raises(RegistryUnavailable, match="full"):
+        await restore(place, backup, (), LATER_MS)
+    ballast.unlink()
+    await restore(place, backup, (), LATER_MS)  # which it would refuse if there were anything
