@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 import loadtests.engine.run
-from loadtests.__main__ import SCENARIOS
+from loadtests.catalogue import runnable
 from loadtests.engine.run import Run, Traffic
 from loadtests.report import summary
 from loadtests.report.summary import Summary
@@ -33,7 +33,7 @@ class Relay(NamedTuple):
     async def loaded(self, scenario: str, *words: str, url: str = "") -> tuple[int, Summary]:
         """Run a scenario against it; the exit code, and the summary that was written."""
         file = self.folder / "summary.json"
-        command = SCENARIOS[scenario]
+        command = runnable(scenario)
         where = ("--url", url or ",".join(self.cluster.urls), "--token-file", str(self.token))
         given = command.arguments([*where, *FEW, "--summary", str(file), *words])
         return await command.run(given), summary.read(file)
@@ -213,7 +213,7 @@ async def test_a_node_that_pauses_for_a_second_shows_although_only_one_question_
 async def test_a_cluster_of_its_own_is_watched_and_loses_a_node(tmp_path: Path) -> None:
     file = tmp_path / "summary.json"
     size = ("--nodes", "2", "--machines", "6", "--terminals", "2", "--followers", "1", "--seconds", "1")
-    command = SCENARIOS["storm"]
+    command = runnable("storm")
     code = await command.run(command.arguments([*FEW, "--summary", str(file), *size]))
     found = summary.read(file)
     assert code == 0, found.violations
