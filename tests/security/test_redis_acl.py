@@ -10,9 +10,13 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
+from tests.security.test_postgresql_rights import prepared
 from tests.support.bare import bare
 from tests.support.cluster import Cluster, running_cluster
+from tests.support.postgres import Postgres, postgres, url_at
 from tests.support.valkey import Valkey, running
+
+__all__ = ["postgres", "prepared"]
 
 PASSWORD = "a-password-of-the-test"
 SCRIPT = Path(__file__).parents[2] / "deploy" / "redis-acl"
@@ -65,10 +69,16 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guarded]:
         yield server
 
 
-def test_the_whole_story_asks_for_nothing_that_the_rule_refuses(guarded: Guarded) -> None:
-    """Nodes, a sweeper, an agent, a command, a ticket, a device sign-in, a kick, a revocation, a drain."""
-    with running_cluster(guarded, sweepers=1) as cluster:
+@pytest.mark.xdist_group("postgresql")
+def test_the_whole_story_asks_for_nothing_that_redis_refuses_and_changes_rows_alone(
+    guarded: Guarded, postgres: Postgres, prepared: str
+) -> None:
+    """Nodes, a sweeper, an agent, a command, a ticket, a device sign-in, a kick, a new name, a revocation, a drain:
+    with no more rights than we hand out, neither in Redis nor in the registry."""
+    with running_cluster(guarded, url_at(postgres.folder, prepared, user="relay_run"), sweepers=1) as cluster:
         tell_the_story(cluster)
+        for part in (*cluster.nodes, *cluster.sweepers):
+            assert "permission denied" not in part.output()
     with guarded.administrator() as redis:
         assert redis.execute_command("ACL LOG") == []
         used = {name.removeprefix("cmdstat_") for name in redis.info("commandstats")}
@@ -78,6 +88,7 @@ def test_the_whole_story_asks_for_nothing_that_the_rule_refuses(guarded: Guarded
 def tell_the_story(cluster: Cluster) -> None:
     """What people do in their first hour."""
     team = cluster.team()
+    team.person("Mo", "member")("POST", "/api/sign-out", {})
     agent = team.agent("builder")
     machine = team.machine("builder")
     done = cluster.cli(team.key, "exec", machine["id"], "--", "echo", "hello", url=cluster.other(agent.node))
@@ -93,8 +104,11 @@ def tell_the_story(cluster: Cluster) -> None:
         connected = agent.output().count("  connected  node=")
         team.owner("POST", f"/api/machines/{machine['id']}/kick", {})
         agent.says("  connected  node=", times=connected + 1)
+        team.owner("PATCH", f"/api/machines/{machine['id']}", {"name": "renamed"})
         team.owner("DELETE", f"/api/machines/{machine['id']}")
         browser.hears("gone", id=machine["id"])
+    entries = team.owner("GET", f"/api/workspaces/{team.workspace}/audit")["entries"]
+    assert "machine.revoked" in {each["action"] for each in entries}
     assert agent.ends() == 0
     assert cluster.nodes[1].stop() == 0
 
