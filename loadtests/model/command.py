@@ -22,9 +22,11 @@ from loadtests.model import table
 from loadtests.model.costs import RESULTS, Missing, read
 from loadtests.model.fleet import Fleet, Impossible
 from loadtests.model.measuring import measure
-from loadtests.model.points import check
+from loadtests.model.points import check, of_run
+from loadtests.model.runs import Uncounted
 from loadtests.model.sizing import size
 from loadtests.model.walls import walls
+from loadtests.report import summary
 
 USAGE = 64
 WORDS = {
@@ -52,6 +54,9 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         )
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--check", action="store_true", help="predicted, measured, error of every measured point")
+    parser.add_argument(
+        "--run", action="append", default=[], type=Path, metavar="FILE", help="with --check: also this summary.json"
+    )
     parser.add_argument("--costs", action="store_true", help="every cost with its source")
     parser.add_argument("--table", nargs="?", const=Path(), type=Path, metavar="FILE", help="the table, or into FILE")
     parser.add_argument("--measure", type=Path, metavar="FILE", help="measure what no benchmark row says: two minutes")
@@ -66,7 +71,7 @@ async def run(options: argparse.Namespace) -> int:
         return 0
     try:
         print(*_answer(options), sep="\n")
-    except (Impossible, Missing, table.Unmarked, OSError) as error:
+    except (Impossible, Missing, Uncounted, table.Unmarked, summary.Unreadable, OSError) as error:
         print(f"relay: {error}", file=sys.stderr)
         return USAGE
     return 0
@@ -79,7 +84,8 @@ def _answer(options: argparse.Namespace) -> list[str]:
             f"{name:<20} {cost.value:>14,.4g} {cost.unit:<14} {cost.source}: {cost.how}" for name, cost in costs.items()
         ]
     if options.check:
-        return table.checks(check(costs, options.results))
+        more = [point for path in options.run for point in of_run(summary.read(path))]
+        return table.checks(check(costs, options.results, more))
     if options.table is not None:
         text = table.table(costs, check(costs, options.results))
         if options.table == Path():

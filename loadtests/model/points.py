@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from loadtests.model.costs import BEAT_EVERY_SECONDS, MODEL, Costs
+from loadtests.model.runs import counted, spent
 from loadtests.model.work import Counts, nodes_used, redis_used
-from loadtests.report.measures import HOLD
-from loadtests.report.summary import CPU, Summary, read
-from relay.rules.timing import PING_SECONDS, SEEN_SECONDS
+from loadtests.report.summary import Summary, read
+from relay.rules.timing import PING_SECONDS
 
 COMEBACK = "comeback.json"
-RUNS = ("model/fanout.json", "model/terminals.json")  # of scenarios whose frames the model knows how to count
+RUNS = ("model/fanout.json", "model/terminals.json")
 
 
 class Point(NamedTuple):
@@ -40,9 +40,9 @@ class Checked(NamedTuple):
         return self.predicted / self.point.measured - 1
 
 
-def check(costs: Costs, folder: Path) -> list[Checked]:
-    """Every measured point that is in the folder."""
-    return [Checked(point, predict(point, costs)) for point in points(folder)]
+def check(costs: Costs, folder: Path, more: Sequence[Point] = ()) -> list[Checked]:
+    """Every measured point that is in the folder, and those that are given."""
+    return [Checked(point, predict(point, costs)) for point in [*points(folder), *more]]
 
 
 def points(folder: Path) -> list[Point]:
@@ -54,7 +54,7 @@ def points(folder: Path) -> list[Point]:
             found += _of_comeback(number, run)
     for name in RUNS:
         if (folder / name).exists():
-            found += _of_frames(read(folder / name))
+            found += of_run(read(folder / name))
     return found
 
 
@@ -89,50 +89,15 @@ def _of_comeback(number: int, run: Mapping[str, Any]) -> list[Point]:
     ]
 
 
-def _of_frames(summary: Summary) -> list[Point]:
-    """Processor time in a run of one of our scenarios, while nobody came and nobody went."""
+def of_run(summary: Summary) -> list[Point]:
+    """Processor time of nodes and of Redis in a run of our scenarios, while nobody came and nobody went; raises
+    `Uncounted`."""
     nodes = [one.name for one in summary.servers if one.name.startswith("node-")]
-    hold = next(phase for phase in summary.phases if phase.name == HOLD)
-    first, last = math.ceil(hold.begin), int(hold.end)
-    seconds, size = last - first, summary.parameters
-    away = 1 - 1 / len(nodes)
-    if summary.scenario == "fanout":
-        said, typed, asked = size["sessions"] * size["rate"] * seconds, 0.0, 1.0
-        views = size["sessions"] * size["watchers"]
-        heard, crossed = said * size["watchers"], said * min(len(nodes) - 1, size["watchers"])
-    else:
-        said = typed = heard = size["terminals"] * size["each"] / size["bytes"] * seconds
-        views, asked, crossed = size["terminals"], 0.0, (said + typed) * away
-    # Each process of the load lets all its people report at once, so a node reads and passes on many at one waking.
-    reports = views * seconds / SEEN_SECONDS if said else 0.0
-    machines = size["sessions"] if summary.scenario == "fanout" else size["terminals"]
-    inputs = {
-        "seconds": seconds, "nodes": len(nodes), "beats": seconds * machines / BEAT_EVERY_SECONDS,
-        "pings": seconds * ((machines + views) / PING_SECONDS + views * asked), "incoming": said + typed + reports,
-        "delivered": heard + typed + reports, "crossed": crossed + reports * away,
-        "together": reports, "crossed_together": reports * away,
-    }  # fmt: skip
-    what = f"{summary.scenario}, {heard / seconds:,.0f} frames/s to people on {len(nodes)} nodes, at a load of"
-    what = f"{what} {summary.host.get('load', 0):.0f}"
+    first, last, counts = counted(summary, len(nodes))
+    load, rate = summary.host.get("load", 0), counts.delivered / (last - first)
+    what = f"{summary.scenario}, {rate:,.0f} frames and reports a second on {len(nodes)} nodes, at a load of {load:.0f}"
+    inputs = {"seconds": last - first, "nodes": len(nodes), **asdict(counts)}
     return [
-        Point(
-            f"{summary.scenario}-nodes",
-            f"{what}: the nodes",
-            inputs,
-            "CPU-seconds",
-            _spent(summary, nodes, first, last),
-        ),
-        Point(
-            f"{summary.scenario}-redis",
-            f"{what}: Redis",
-            inputs,
-            "CPU-seconds",
-            _spent(summary, ["engine"], first, last),
-        ),
+        Point(f"{summary.scenario}-{part}", f"{what}: {who}", inputs, "CPU-seconds", spent(summary, names, first, last))
+        for part, who, names in (("nodes", "the nodes", nodes), ("redis", "Redis", ["engine"]))
     ]
-
-
-def _spent(summary: Summary, processes: Sequence[str], first: int, last: int) -> float:
-    """CPU-seconds of these processes between two seconds of the run."""
-    rows = [summary.series.rows[CPU + name][first:last] for name in processes]
-    return sum(value for row in rows for value in row if value is not None) / 100 * summary.series.interval_seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from loadtests.model.costs import MICROSECONDS, Costs
 
@@ -24,6 +24,10 @@ class Counts:
     together: float = 0.0  # of the incoming, those that come with others and wake nobody for themselves
     crossed_together: float = 0.0  # of the crossed, the same
     scripts: float = 0.0  # of Redis, that find nothing to do
+
+    def times(self, seconds: float) -> Counts:
+        """So many seconds of the same."""
+        return Counts(**{name: count * seconds for name, count in asdict(self).items()})
 
     def node_us(self, costs: Costs) -> float:
         """What nodes compute, if they never sleep."""

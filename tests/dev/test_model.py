@@ -139,6 +139,16 @@ def test_predictions_and_costs_are_shown_with_their_errors_and_sources(capsys: p
     assert "bench.json: handshakes-agents" in capsys.readouterr().out
 
 
+def test_a_run_of_ones_own_is_checked_beside_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_of = RESULTS / "model" / "fanout.json"
+    assert run("--check", "--run", str(run_of)) == 0
+    assert capsys.readouterr().out.count("fanout, ") == 2 * 2
+    other = tmp_path / "other.json"
+    other.write_text(run_of.read_text().replace('"scenario": "fanout"', '"scenario": "churn"'))
+    assert run("--check", "--run", str(other)) == 64
+    assert "the model counts those of fanout, production, terminals" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
