@@ -44,10 +44,18 @@ LONGEST = (
     "redis-failover",
     "registry-faults",
     "browser",
-    "cli",
-    "cluster",
     "postgresql",
+    "cluster",
+    "cli",
     "dev",
+    "relay-dev",
+    "workers",
+    "deploy",
+    "faults-alone",
+    "redis-cluster",
+    "bench",
+    "secrets",
+    "chart",
 )
 
 

@@ -20,7 +20,7 @@ from loadtests.bench.contender import Topic
 from loadtests.bench.rows import Findings, Row
 from loadtests.bench.traffic import Traffic
 
-pytestmark = pytest.mark.xdist_group("dev")
+pytestmark = pytest.mark.xdist_group("bench")
 
 TELLING = Row("lone", "a row", "of something", 100.0, "more")
 

@@ -16,7 +16,7 @@ from loadtests.bench.contender import Contender, NotMeasured, Topic
 from loadtests.bench.payloads import MARK, fault, payload
 from loadtests.compare import CONTENDERS, fetched, nats, socketio
 
-pytestmark = pytest.mark.xdist_group("dev")
+pytestmark = pytest.mark.xdist_group("bench")
 
 PAYLOADS = 100
 RECEIVERS = 4
