@@ -20,7 +20,10 @@ from relay.dev.engine import SOCKET_PATH_BYTES
 from tests.support.ports import free_ports
 from tests.support.processes import alive, descendants, gone
 
-pytestmark = [pytest.mark.xdist_group("relay-dev"), pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")]
+pytestmark = [
+    pytest.mark.xdist_group("relay-dev"),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
 
 LAST_LINE = "Ctrl-C stops everything."
 PROGRAM = [sys.executable, "-m", "relay.cli"]
