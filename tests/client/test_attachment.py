@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from relay.client import events
-from relay.client.attachment import Attachment, Manner, Target, attached
+from relay.client.attachment import RETRY_SECONDS, RETURN_SPREAD_SECONDS, Attachment, Manner, Target, attached
 from relay.client.connection import Connection, Options, connected
 from relay.errors import BadToken, Forbidden, MachineRevoked, NotFound, RelayError
 from relay.rules import frames, limits, messages
@@ -204,6 +204,37 @@ async def test_a_detachment_for_a_gap_attaches_again(reason: str) -> None:
         await world.detach_all(reason)
         shell.frame(Kind.OUTPUT, b"two")
         await screen.until(lambda: screen.shown == b"one two")
+
+
+class Noting(Hasty):
+    """Notes the longest wait that each draw could have been."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn: list[float] = []
+
+    def uniform(self, a: float, b: float) -> float:
+        self.drawn.append(b)
+        return a
+
+
+async def test_a_relay_that_cannot_reach_the_machine_now_is_asked_again_soon_and_then_less_often() -> None:
+    async with small_relay() as world, at_shell(world) as (_, shell, attachment, screen):
+        noting = attachment._random = Noting()
+        world.refusal = {"code": "unavailable", "message": "its node does not answer"}
+        await world.detach_all("machine-gone")
+        await until(world.changed, lambda: len(noting.drawn) >= 5)
+        world.refusal = None
+        shell.frame(Kind.OUTPUT, b"found elsewhere")
+        await screen.until(lambda: screen.saw(events.Resumed))
+        assert noting.drawn[:5] == [RETURN_SPREAD_SECONDS, *RETRY_SECONDS, RETRY_SECONDS[-1]]
+        assert max(RETURN_SPREAD_SECONDS, RETRY_SECONDS[0]) <= 0.25
+        drawn = len(noting.drawn)
+        world.refusal = {"code": "unavailable", "message": "again"}
+        await world.detach_all("machine-gone")
+        await until(world.changed, lambda: len(noting.drawn) >= drawn + 2)
+        world.refusal = None
+        assert noting.drawn[drawn + 1] == RETRY_SECONDS[0]
 
 
 async def test_a_machine_that_went_away_is_waited_for() -> None:
