@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from relay.node.meters import Meters
 from relay.rules import metrics
@@ -29,12 +30,11 @@ class Samples:
 
     async def run(self) -> None:
         """Sample until cancelled."""
-        loop = asyncio.get_running_loop()
         turn = 0
         while True:
-            due = loop.time() + LAG_EVERY_SECONDS
+            began = time.perf_counter()  # the loop's own clock stands still while it is held, and counts milliseconds
             await asyncio.sleep(LAG_EVERY_SECONDS)
-            self.lag(max(0.0, loop.time() - due))
+            self.lag(max(0.0, time.perf_counter() - began - LAG_EVERY_SECONDS))
             turn += 1
             if turn % DELIVERY_EVERY == 0:
                 self.deliver()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -119,7 +120,7 @@ class Database:
         task = asyncio.create_task(transaction if self.sqlite else self._cut(transaction, seconds))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-        began = asyncio.get_running_loop().time()
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.shield(task)
@@ -129,7 +130,7 @@ class Database:
                 self._trust.broken()  # it did not wait for others here, who may be served well
             raise RegistryUnavailable(AWAY) from None
         finally:
-            tally.add(asyncio.get_running_loop().time() - began)
+            tally.add(time.perf_counter() - began)
 
     async def _cut(self, transaction: Coroutine[Any, Any, T], seconds: float) -> T:
         """Ends a transaction that gets no answer, which may take a moment longer. SQLite's transactions are left to end

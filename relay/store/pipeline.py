@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -35,7 +36,8 @@ class Line(asyncio.Protocol):
         self.seconds = Tally(metrics.REDIS_SECONDS)  # of the round trips
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(encoding="utf-8")
-        self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()  # and since when, monotonic seconds
+        # And since when, by the loop's clock, which goes by milliseconds, and by one that shows how long it took.
+        self._asked: deque[tuple[asyncio.Future[Any], float, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None  # while anybody waits; one timer for all of them
         self._out: list[bytes] = []
         self._writer: asyncio.StreamWriter | None = None  # its collection would close the transport
@@ -56,7 +58,7 @@ class Line(asyncio.Protocol):
             raise LostConnection("Connection closed by server.")
         packed = hiredis.pack_command(words)  # first: an answer without its question would be everybody's wrong answer
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._asked.append((future, self._loop.time()))
+        self._asked.append((future, self._loop.time(), time.perf_counter()))
         if self._watch is None:
             self._watch = self._loop.call_later(ANSWER_SECONDS, self._look)
         if not self._out:
@@ -85,8 +87,8 @@ class Line(asyncio.Protocol):
             self.abort()
 
     def _answer(self, answer: Any) -> None:
-        future, asked = self._asked.popleft()
-        self.seconds.add(self._loop.time() - asked)
+        future, _, began = self._asked.popleft()
+        self.seconds.add(time.perf_counter() - began)
         if isinstance(answer, hiredis.ReplyError):
             answer = BaseParser.parse_error(str(answer))  # type: ignore[no-untyped-call]
             if isinstance(answer, ReadOnlyError):
@@ -124,7 +126,7 @@ class Line(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         while self._asked:
-            future, _ = self._asked.popleft()
+            future, _, _ = self._asked.popleft()
             self.seconds.miss()
             if not future.done():
                 future.set_exception(error)
