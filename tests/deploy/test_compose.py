@@ -87,6 +87,19 @@ def test_a_node_has_time_to_drain_before_it_is_killed(compose: dict[str, Any]) -
         assert enough(grace, float(service["environment"]["RELAY_DRAIN_SECONDS"])), name
 
 
+def test_prometheus_looks_where_nodes_and_sweepers_serve_their_metrics(compose: dict[str, Any]) -> None:
+    """Under names that alerts and dashboard know."""
+    port = re.search(r"RELAY_METRICS_PORT=(\d+)", (DEPLOY / "Dockerfile").read_text())
+    assert port is not None
+    nodes, sweepers = yaml.safe_load((DEPLOY / "compose" / "prometheus.yaml").read_text())["scrape_configs"]
+    assert (nodes["job_name"], sweepers["job_name"]) == ("relay-node", "relay-sweeper")
+    assert nodes["static_configs"][0]["targets"] == [f"node-{number}:{port[1]}" for number in (1, 2, 3)]
+    assert sweepers["dns_sd_configs"] == [{"names": ["sweeper"], "type": "A", "port": int(port[1])}]
+    assert f":{port[1]}/livez" in str(compose["services"]["sweeper"]["healthcheck"])
+    for name in ("node-1", "sweeper", "prometheus"):
+        assert "metrics" in compose["services"][name]["networks"]
+
+
 def test_nobody_but_the_balancer_is_believed_about_addresses(compose: dict[str, Any]) -> None:
     subnet = compose["networks"]["front"]["ipam"]["config"][0]["subnet"]
     inside = {name for name, service in compose["services"].items() if "front" in service.get("networks", [])}
