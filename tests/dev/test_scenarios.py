@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -207,6 +209,19 @@ async def test_a_node_that_pauses_for_a_second_shows_although_only_one_question_
     assert ping.count > 50
     assert ping.p90 is not None
     assert ping.p90 > PAUSE_SECONDS * 500  # of all who waited; only one was asked late
+
+
+async def test_a_load_whose_process_dies_is_no_run_at_all(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def carried(run: Run, traffic: Traffic, seconds: float) -> None:
+        os.kill(run.crowd.pids[0], signal.SIGKILL)
+
+    monkeypatch.setattr(Run, "carry", carried)
+    command = runnable("fanout")
+    where = ("--url", ",".join(relay.cluster.urls), "--token-file", str(relay.token))
+    assert await command.run(command.arguments([*where, *FEW, "--sessions", "1", "--watchers", "1"])) == 75
+    assert capsys.readouterr().err == "relay: the load was not carried to its end: a process of the load has ended\n"
 
 
 @pytest.mark.xdist_group("dev")
