@@ -141,8 +141,9 @@ class Directory:
         ids = list(view.rows) if machines is None else machines
         looked = span(asyncio.get_running_loop().time())
         readout = await self._presence.read(workspace, ids)
-        if view.version >= 0 and view.settled and not readout.settled:
-            await self._look_who_was_offline(view)
+        if view.version >= 0 and not readout.settled:
+            vanished = [id for id in ids if id in view.records and id not in readout.records]
+            await self._look_who_was_offline(view, vanished)
         if machines is None:
             view.records = readout.records
             view.version, view.settled_then, view.looked = readout.version, readout.settled, looked
@@ -154,20 +155,22 @@ class Directory:
         view.settled = readout.settled
         view.read_ms, view.read_at = readout.now_ms, asyncio.get_running_loop().time()
 
-    async def _look_who_was_offline(self, view: View) -> None:
-        """Redis may have lost its memory, and then only the registry knows who was offline before: sweepers told it,
-        which is no change that rows are read again for. So is who came back. Without the registry nobody is taken for
-        offline who was there."""
-        there = {id for id, record in view.records.items() if record.reason is None}
-        asked = [row.id for row in view.rows.values() if row.last_seen_ms is not None]
-        asked = [id for id in asked if view.rows[id].offline_reason is None or id in there]
+    async def _look_who_was_offline(self, view: View, vanished: Sequence[str]) -> None:
+        """Redis may have lost its memory, and then only the registry knows who was offline before: that somebody came,
+        and what sweepers told it, is no change that rows are read again for. It is asked about all who vanished from
+        Redis while they were there, and when this begins about all who are there by their rows. Without the registry
+        nobody is taken for offline whose row does not say so."""
+        rows_there = (row.id for row in view.rows.values() if not rules.was_offline(row)) if view.settled else ()
+        asked = list(dict.fromkeys([*(id for id in vanished if view.records[id].reason is None), *rows_there]))
         for start in range(0, len(asked), ROWS_AGAIN):
             try:
                 rows = await self._registry.machines.get_many(asked[start : start + ROWS_AGAIN])
             except RegistryUnavailable:
                 return
             known = {id: (row, view.rows.get(id)) for id, row in rows.items()}
-            changed = {id: row for id, (row, old) in known.items() if old and old.offline_reason != row.offline_reason}
+            changed = {
+                id: row for id, (row, old) in known.items() if old and rules.was_offline(old) != rules.was_offline(row)
+            }
             view.put(changed, changed)  # one that a change names meanwhile stays marked, and is read again
 
     def describe(self, identity: Identity, view: View, machine: str) -> Machine | None:

@@ -103,7 +103,7 @@ def _second(seconds: int) -> str:
 
 def state_of(registered: Registered, record: Record | None, now_ms: int, settled: bool) -> State:
     """The band of a machine: from its record, or from what the registry was last told if Redis has none."""
-    return presence.state(record, now_ms, settled, _was_offline(registered))
+    return presence.state(record, now_ms, settled, was_offline(registered))
 
 
 def describe(registered: Registered, record: Record | None, now_ms: int, settled: bool, can: list[str]) -> Machine:
@@ -145,7 +145,7 @@ def timeless(registered: Registered, record: Record | None, state: State, can: l
     )
 
 
-def _was_offline(registered: Registered) -> bool:
+def was_offline(registered: Registered) -> bool:
     """A machine that was never seen counts as offline: a Redis that lost its memory cannot have lost that one."""
     return registered.offline_reason is not None or registered.last_seen_ms is None
 

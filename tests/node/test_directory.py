@@ -111,6 +111,26 @@ async def test_who_came_back_before_redis_lost_its_memory_is_not_shown_as_offlin
     assert found.state == "degraded"
 
 
+@pytest.mark.parametrize("settled", [True, False])
+async def test_who_connected_for_the_first_time_is_not_shown_as_offline_when_redis_lost_its_memory(
+    fleet: Fleet, settled: bool
+) -> None:
+    """Its first hello is no change of access, so rows in memory say that it never was there; and the memory may have
+    been lost before, so that silence has not been trusted since."""
+    fleet.settled = settled
+    now = fleet.rows[number(1)]
+    fleet.rows[number(1)] = msgspec.structs.replace(now, last_seen_ms=None)
+    await fleet.listed()
+    fleet.rows[number(1)] = now
+    fleet.records.clear()
+    fleet.settled = False
+    view = await fleet.directory.lately(ACME)
+    await fleet.directory.refresh(ACME, view)
+    found = fleet.directory.describe(person("owner"), view, number(1))
+    assert found is not None
+    assert found.state == "degraded"
+
+
 async def test_two_who_ask_at_once_share_one_reading(fleet: Fleet) -> None:
     owner = person("owner")
     lists = [fleet.directory.machines(ACME), fleet.directory.lately(ACME), fleet.directory.machines(ACME)]
