@@ -16,6 +16,7 @@ from relay.store.connection import answering, ask
 from relay.store.keys import Keys
 from relay.store.leases import Lease, Leases
 from relay.store.memory import Memory
+from relay.store.slots import Slots
 
 SETTINGS = ("maxmemory", "maxmemory-policy", "client-output-buffer-limit", "cluster-node-timeout")
 
@@ -76,10 +77,11 @@ class Inspection:
 
     async def findings(self) -> list[Finding]:
         """What is to be said of the servers, each thing once."""
+        cluster = not isinstance(self._memory, Redis) and isinstance(self._memory.slots, Slots)
         found: list[Finding] = []
         for server in await self.servers():
             found.append(checkup.redis_version(await server.info("server")))
-            found += checkup.redis_settings(await server.settings(), cluster=not isinstance(self._memory, Redis))
+            found += checkup.redis_settings(await server.settings(), cluster=cluster)
             found.append(checkup.clock(await server.ahead_ms()))
         return list(dict.fromkeys(found))
 

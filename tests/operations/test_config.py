@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from redis import Redis as BlockingRedis
+from redis.exceptions import RedisError
 
 from relay.cli import run
 from relay.cli.config_doc import page
@@ -17,7 +22,8 @@ from relay.store import Keys, Lease, Leases, Marks, connect
 from relay.store.belonging import claim
 from relay.store.connection import ask
 from relay.urls import masked
-from tests.support.valkey import Valkey
+from tests.support.ports import free_ports
+from tests.support.valkey import START_SECONDS, Valkey, server_program
 from tests.support.valkey import _valkey as _valkey
 from tests.support.valkey import valkey as valkey
 
@@ -99,6 +105,48 @@ async def _in_a_thread(*words: str) -> int:
     import asyncio
 
     return await asyncio.to_thread(run, list(words))
+
+
+@pytest.mark.usefixtures("told")
+def test_each_of_several_servers_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Servers that share the keys by configuration, and are no Redis Cluster."""
+    [port] = free_ports(1)
+    program = str(server_program())
+    arguments = [
+        program,
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--maxmemory-policy",
+        "allkeys-lru",
+        "--maxmemory",
+        "100mb",
+    ]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as server:
+        try:
+            answers(port)
+            monkeypatch.setenv("RELAY_REDIS_URL", f"redis+shards://127.0.0.1:{port}")
+            assert run(["config", "check", "--connect"]) == 78
+        finally:
+            server.kill()
+    said = capsys.readouterr().err
+    assert "WRONG  maxmemory-policy is allkeys-lru" in said
+    assert "cluster-node-timeout" not in said
+
+
+def answers(port: int) -> None:
+    """Wait until a server does."""
+    give_up = time.monotonic() + START_SECONDS
+    with BlockingRedis(port=port) as client:
+        while True:
+            with contextlib.suppress(RedisError):
+                client.ping()
+                return
+            assert time.monotonic() < give_up, "Valkey does not answer"
+            time.sleep(0.02)
 
 
 def test_a_redis_and_a_registry_that_are_not_there_are_found(
