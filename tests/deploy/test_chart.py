@@ -14,6 +14,7 @@ import yaml
 
 from relay import VERSION
 from relay.rules.timing import PING_SECONDS, PONG_SECONDS
+from relay.settings import load
 from tests.deploy.grace import VARIABLES, enough
 
 pytestmark = pytest.mark.xdist_group("chart")  # it takes a second to load
@@ -142,6 +143,17 @@ def test_nodes_are_told_only_what_they_know(rendered: Rendered) -> None:
         assert told.keys() <= VARIABLES, name
         for variable in ("RELAY_SECRET_FILE", "RELAY_DATABASE_URL_FILE", "RELAY_REDIS_URL_FILE"):
             assert told[variable].startswith("/run/relay/")
+
+
+def test_a_node_takes_its_settings_and_secrets(tmp_path: Path) -> None:
+    rendered = Rendered(TRIAL)
+    for name, value in rendered.one("Secret", "prod-relay")["stringData"].items():
+        (tmp_path / name).write_text(value)
+    told = environment(rendered.one("Deployment", "prod-relay-node")["spec"]["template"]["spec"]["containers"][0])
+    settings = load(environ={name: value.replace("/run/relay", str(tmp_path)) for name, value in told.items()})
+    assert settings.secret == TRIAL["secret"]["relaySecret"]
+    assert settings.redis_url == TRIAL["secret"]["redisUrl"]
+    assert settings.allowed_hosts == ("relay.test:8080",)
 
 
 def test_pods_may_nothing_and_ask_kubernetes_nothing(rendered: Rendered) -> None:

@@ -16,6 +16,7 @@ import yaml
 from redis import Redis
 from redis.exceptions import RedisError
 
+from relay.settings import load
 from tests.deploy.grace import VARIABLES, enough
 from tests.deploy.proxies import program
 from tests.support.cluster import LOOK_SECONDS, START_SECONDS
@@ -51,6 +52,16 @@ def test_nodes_are_told_only_what_they_know(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         told = {key for key in service.get("environment", {}) if key.startswith("RELAY_")}
         assert told <= VARIABLES, name
+
+
+def test_a_node_takes_its_settings_and_secrets(compose: dict[str, Any], secrets: Path) -> None:
+    told = compose["services"]["node-1"]["environment"]
+    usual = {name: re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", value) for name, value in told.items()}
+    here = {name: value.replace("/run/secrets", str(secrets)) for name, value in usual.items()}
+    settings = load(environ=here)
+    password = (secrets / "valkey_password").read_text()
+    assert settings.redis_url.startswith(f"redis+sentinel://:{password}@sentinel-1:26379,")
+    assert settings.allowed_hosts == ("localhost:8080",)
 
 
 def test_every_file_that_it_names_is_there(compose: dict[str, Any], secrets: Path) -> None:
