@@ -1,4 +1,4 @@
-"""Registers the machines of a run through REST, and seats people in front of their sessions."""
+"""Gets a run its machines, registered through REST where the relay is not our own, and seats people before them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from itertools import cycle, islice
+from random import Random
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -13,10 +14,13 @@ from loadtests.engine.machine import Seat
 from loadtests.engine.person import Chair
 from loadtests.engine.target import Target
 from loadtests.engine.view import Target as Session
+from loadtests.seeding import Seeded, invent, write_rows
+from loadtests.servers import Servers
 from relay.client.api import Api, api
 from relay.errors import Unavailable
 from relay.rules import limits
 from relay.rules.messages import Mode
+from relay.rules.tokens import Secrets, sign_machine
 
 AT_ONCE = 8  # registrations under way: each is a transaction of the registry, which is not what is measured
 TRIES = 10
@@ -62,7 +66,11 @@ async def populate(
     each those behind the ones of the person before. Raises `RelayError`."""
     async with api(target.urls, target.token) as caller:
         places = await _workspaces(caller, target, sum(kind.number for kind in machines), workspaces)
-        seats = [seat async for seat in _registered(caller, machines, places, tell)]
+        kinds = [kind for kind in machines for _ in range(kind.number)]
+        if target.servers is not None:
+            seats = await _written(target.servers, kinds, places)
+        else:
+            seats = [seat async for seat in _registered(caller, kinds, places, tell)]
     sessions = [(seat.id, session) for seat in seats for session in seat.sessions]
     chairs: list[Chair] = []
     homes = cycle(places)
@@ -87,12 +95,31 @@ async def _workspaces(caller: Api, target: Target, machines: int, wanted: int) -
     return found
 
 
-async def _registered(
-    caller: Api, machines: Sequence[Machines], workspaces: list[str], tell: Tell
-) -> AsyncIterator[Seat]:
+async def _written(servers: Servers, kinds: Sequence[Machines], workspaces: list[str]) -> list[Seat]:
+    """Machines as they are after their first hello, which is a transaction of the registry: that happens once in a
+    machine's life, so that it is no part of what a fleet costs. They are written straight into our own registry."""
+    fleet = invent(len(kinds), Random(len(kinds)))
+    signer = Secrets.parse(servers.secret)
+    seats: dict[int, Seat] = {}
+    for place, workspace in enumerate(workspaces):
+        here = range(place, len(fleet), len(workspaces))
+        await write_rows(servers.database_url, workspace, [fleet[number] for number in here])
+        for number in here:
+            machine = fleet[number]
+            token = sign_machine(signer, workspace, machine.id, machine.token_version)
+            seats[number] = _seat(machine, token, kinds[number])
+    return [seats[number] for number in range(len(fleet))]
+
+
+def _seat(machine: Seeded, token: str, kind: Machines) -> Seat:
+    sessions = tuple(str(uuid4()) for _ in range(kind.sessions))
+    rest = (kind.beat_seconds, kind.echoes, kind.group)
+    return Seat(machine.id, machine.name, machine.hostname, machine.instance, token, sessions, *rest)
+
+
+async def _registered(caller: Api, kinds: Sequence[Machines], workspaces: list[str], tell: Tell) -> AsyncIterator[Seat]:
     run = secrets.token_hex(NAME_CHARACTERS // 2)
     homes = cycle(workspaces)
-    kinds = [kind for kind in machines for _ in range(kind.number)]
     done = 0
 
     async def register(number: int, kind: Machines, workspace: str) -> Seat:
@@ -100,10 +127,8 @@ async def _registered(
         hostname = f"{name}.example.internal"
         body = {"name": name, "hostname": hostname, "version": "1.0.0", "instanceId": instance, "ephemeral": True}
         answer = await _persistently(lambda: caller.request("POST", "/api/machines", {"workspace": workspace}, body))
-        sessions = tuple(str(uuid4()) for _ in range(kind.sessions))
-        token = str(answer["machineToken"])
-        id, rest = answer["machine"]["id"], (kind.beat_seconds, kind.echoes, kind.group)
-        return Seat(id, name, hostname, instance, token, sessions, *rest)
+        machine = Seeded(str(answer["machine"]["id"]), instance, name, hostname)
+        return _seat(machine, str(answer["machineToken"]), kind)
 
     for start in range(0, len(kinds), AT_ONCE):
         some = enumerate(kinds[start : start + AT_ONCE], start)

@@ -44,7 +44,7 @@ class Target:
     own: bool
     pids: Callable[[], Mapping[str, int]] = dict  # of its processes, by name
     metrics: Mapping[str, str] = field(default_factory=dict)  # by node
-    redis_url: str = ""
+    servers: Servers | None = None  # of a cluster of our own: its registry, and the secret that signs its tokens
 
     @property
     def local(self) -> bool:
@@ -104,7 +104,7 @@ def _own(servers: Servers) -> Target:
         own=True,
         pids=servers.pids_now,
         metrics=servers.metrics,
-        redis_url=servers.redis_url,
+        servers=servers,
     )
 
 
