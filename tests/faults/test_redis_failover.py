@@ -1,8 +1,9 @@
-"""Shows that a Redis that fails over, or is gone for a minute, costs nobody a byte and no machine its place."""
+"""Shows that a Redis that fails over, or is gone for long, costs nobody a byte and no machine its place."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 
@@ -25,7 +26,7 @@ NODE_TIMEOUT_MS = 3_000  # of silence are a server's death; with 5 s, which oper
 LOOK_SECONDS = 1.0
 PLAN = Plan(sessions=1, every_ms=100)
 ON_BOTH_NODES = Plan(sessions=2, every_ms=200)  # one machine's two sessions have their drivers on different nodes
-OUTAGE_SECONDS = 60.0
+OUTAGE_SECONDS = float(os.environ.get("FAULTS_OUTAGE_SECONDS", "40"))  # twice as long as nodes wait for it
 LOST_SECONDS = 30.0  # by then a node says that it has lost Redis
 LOCAL_SECONDS = 5.0  # nobody waits longer in a session that needs nothing but its own node, whatever else runs
 
@@ -83,7 +84,7 @@ async def test_a_failover_by_sentinels_is_healed_within_seconds(watched: Sentine
         machines.kill()
 
 
-async def test_sessions_that_need_only_their_own_node_outlive_a_minute_without_redis(seed: int) -> None:
+async def test_sessions_that_need_only_their_own_node_outlive_a_redis_that_is_gone(seed: int) -> None:
     """Nobody is closed, nobody is announced offline, and what went over two nodes goes on where it stopped."""
     with running() as server, fault_cluster(server, nodes=2) as cluster:
         team = cluster.team()
