@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.model import command, table
@@ -71,6 +71,7 @@ def test_a_busy_loop_wakes_less_often_and_an_idle_one_pays_for_each_waking() -> 
     assert cores(many, COSTS, 0.9) < cores(many, COSTS, 0.5)
 
 
+@settings(max_examples=40)
 @given(FLEETS)
 def test_a_fleet_fits_what_is_left_when_a_zone_is_lost(fleet: Fleet) -> None:
     sizing = size(fleet, COSTS)
@@ -83,6 +84,7 @@ def test_a_fleet_fits_what_is_left_when_a_zone_is_lost(fleet: Fleet) -> None:
     assert [wall.times for wall in walls(sizing, COSTS)] == sorted(wall.times for wall in walls(sizing, COSTS))
 
 
+@settings(max_examples=40)
 @given(FLEETS, st.sampled_from(["machines", "browsers", "workspace_machines"]))
 def test_more_of_anything_never_needs_less(fleet: Fleet, what: str) -> None:
     more = min(2 * getattr(fleet, what) + 1, 10_000 if what == "workspace_machines" else 10**9)

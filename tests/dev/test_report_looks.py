@@ -59,5 +59,6 @@ async def test_a_report_can_be_read_by_everybody_on_any_screen(
         # Thousands of values in tables like the others, in which axe would find nothing new.
         await shown.evaluate("document.querySelectorAll('details .table').forEach((table) => table.remove())")
         await shown.evaluate(AXE_FILE_PATH.read_text())
-        found = await shown.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        rules = "" if narrow else ", runOnly: ['color-contrast']"  # the rest is the same in any color
+        found = await shown.evaluate(f"axe.run(document, {{resultTypes: ['violations']{rules}}})")
         assert [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found["violations"]] == []
