@@ -58,8 +58,10 @@ class Reader:
         chunks = [machines[start : start + CHUNK_IDS] for start in range(0, len(machines), CHUNK_IDS)]
         for some in range(0, len(chunks), CHUNKS_AT_ONCE):
             asking = [self._chunk(records, shard, now_ms, chunk) for chunk in chunks[some : some + CHUNKS_AT_ONCE]]
-            for failed in filter(None, await asyncio.gather(*asking, return_exceptions=True)):
-                raise failed
+            for outcome in await asyncio.gather(*asking, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                settled = settled and outcome
         return Readout(now_ms, settled, records, version)
 
     async def since(self, workspace: str, version: int) -> Since:
@@ -118,7 +120,9 @@ class Reader:
         now_ms = milliseconds(time)
         return now_ms, is_settled(marker, now_ms), int(version or 0), answers
 
-    async def _chunk(self, records: dict[str, Record], shard: int, now_ms: int, machines: Sequence[str]) -> None:
+    async def _chunk(self, records: dict[str, Record], shard: int, now_ms: int, machines: Sequence[str]) -> bool:
+        # Whether the shard is what it was when its head was read: the marker is asked last, and where everything was
+        # lost meanwhile that machines have no record proves nothing.
         # Deadlines first: a machine that is swept between the two has both halves, its value being the later one. And
         # one that comes back between them has a value without a deadline: it was heard just now.
         columns = await ask_all(
@@ -126,12 +130,15 @@ class Reader:
             [
                 ("ZMSCORE", self._keys.of(shard, "deadlines"), *machines),
                 *(("HMGET", self._keys.of(shard, name), *machines) for name in ("fences", "places", "infos")),
+                ("HGET", self._keys.of(shard, "marker"), "settled"),
             ],
         )
+        *columns, settled_from = columns
         for start in range(0, len(machines), PARSED_AT_ONCE):
             part = slice(start, start + PARSED_AT_ONCE)
             self._collect(records, now_ms, machines[part], [column[part] for column in columns])
             await asyncio.sleep(0)
+        return settled_from is not None and int(settled_from) <= now_ms
 
     def _collect(
         self, records: dict[str, Record], now_ms: int, machines: Sequence[str], columns: Sequence[Sequence[Any]]

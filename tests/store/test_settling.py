@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from relay.store import Lost
+from typing import Any
+
+import pytest
+
+from relay.store import Lost, readout
 from relay.store.connection import ask
 from tests.store.cluster import NODE, OTHER_NODE, Cluster, machine_id
 
@@ -81,6 +85,23 @@ async def test_who_dropped_before_redis_was_away_for_a_grace_has_another_grace_t
     (claimed,) = await moving.tell()
     assert (claimed.machine, claimed.reason, claimed.offline_ms) == (gone, "dropped", deadline)
     assert await moving.state(returning) == "live"
+
+
+async def test_a_redis_that_is_flushed_while_it_is_read_makes_nobody_offline(
+    moving: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await moving.settle()
+    machine = machine_id()
+    await moving.welcome(machine)
+    original = readout.ask_all
+
+    async def flushed_in_between(*asked: Any) -> Any:
+        answers = await original(*asked)
+        await moving.redis.flushall()
+        return answers
+
+    monkeypatch.setattr(readout, "ask_all", flushed_in_between)
+    assert await moving.state(machine) == "degraded"
 
 
 async def test_a_short_absence_of_redis_does_not_cut_a_long_one_short(moving: Cluster) -> None:
