@@ -41,7 +41,7 @@ async def ask(port: int, question: bytes) -> bytes:
         except ConnectionError:
             return b""
         finally:
-            writer.close()
+            writer.transport.abort()
 
 
 async def test_prometheus_gets_what_is_listed_and_nothing_else(database_url: str) -> None:
@@ -110,7 +110,7 @@ async def test_many_who_hold_connections_do_not_hold_more() -> None:
                 answer = await ask(port, b"GET /livez HTTP/1.1\r\n\r\n")
     finally:
         for _, writer in held:
-            writer.close()
+            writer.transport.abort()
         server.close()
 
 
