@@ -8,6 +8,7 @@ import pytest
 
 from relay.store import Lost, readout
 from relay.store.connection import ask
+from relay.store.memory import ask_all
 from tests.store.cluster import NODE, OTHER_NODE, Cluster, machine_id
 
 
@@ -93,7 +94,7 @@ async def test_a_redis_that_is_flushed_while_it_is_read_makes_nobody_offline(
     await moving.settle()
     machine = machine_id()
     await moving.welcome(machine)
-    original = readout.ask_all
+    original = ask_all
 
     async def flushed_in_between(*asked: Any) -> Any:
         answers = await original(*asked)
