@@ -158,14 +158,16 @@ def _over_time(summary: Summary) -> str:
     known = (P50, P99, *TOGETHER)
     for number_, (name, row) in enumerate(rows.items()):
         if name not in ALONE and not name.startswith(known) and any(row):
-            drawn.append(_figure(Plot(name.replace("_", " ").capitalize(), "", {name: row}), f"row-{number_}", summary))
+            title = name.replace("_", " ")
+            drawn.append(_figure(Plot(title.capitalize(), "", {title.lower(): row}), f"row-{number_}", summary))
     if not drawn:
         return ""
     return f'<h2>Over time</h2>{_phases(summary)}<div class="plots">{"".join(drawn)}</div>'
 
 
 def _figure(plot: Plot, key: str, summary: Summary) -> str:
-    names = legend(list(plot.lines)) if len(plot.lines) > 1 else ""
+    alone = list(plot.lines) == [plot.title.lower()]  # its title says what the line is
+    names = "" if alone else legend(list(plot.lines))
     drawn = over_time(plot, key, summary.series, summary.phases)
     return f"<figure><h3>{escape(plot.title)}</h3>{names}{drawn}{behind(plot, summary.series)}</figure>"
 
