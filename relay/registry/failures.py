@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import structlog
 from sqlalchemy import exc
 
-from relay.errors import RegistryUnavailable
+from relay.errors import Misconfigured, RegistryUnavailable
 
 LOST_RACES = frozenset({"40001", "40P01"})  # serialization failure, deadlock detected
+NOT_ALLOWED = "42501"  # this user may do less than the tables' owner
 READ_ONLY = "25006"  # a standby, or a server that was told to take no writes
 BUSY = "the registry is busy"
 AWAY = "the registry does not answer"
@@ -42,6 +43,19 @@ def answering(*, uncommitted: bool = False) -> Iterator[None]:
         words = WORDS.get(sqlstate(error) or "", AWAY)
         structlog.get_logger().warning(words, error=type(getattr(error, "orig", None) or error).__name__)
         raise RegistryUnavailable(words) from error
+
+
+@contextmanager
+def as_owner(doing: str) -> Iterator[None]:
+    """Says in one line who may do what the runtime's user may not; raises `Misconfigured` for it."""
+    try:
+        yield
+    except exc.ProgrammingError as error:
+        if sqlstate(error) != NOT_ALLOWED:
+            raise
+        raise Misconfigured(
+            f"the user of RELAY_DATABASE_URL may not {doing}: do it with the name of the tables' owner"
+        ) from None
 
 
 def sqlstate(error: BaseException) -> str | None:

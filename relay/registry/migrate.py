@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from relay.errors import Misconfigured, RegistryUnavailable
 from relay.registry.charter import refuse_moved
 from relay.registry.database import PATIENT_SECONDS, Database
+from relay.registry.failures import as_owner
 
 HEAD = "0002"  # the newest file in migrations/versions; revisions are numbers, so that newer is simply greater
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -26,12 +27,14 @@ FILE_MODE = 0o600
 
 async def migrate(url: str) -> None:
     """Upgrade the registry at `url`, creating it if need be. Any number of processes may do so at once. Raises
-    `Misconfigured` if the registry was made by newer code, `RegistryUnavailable` if the database does not answer."""
+    `Misconfigured` if the registry was made by newer code or this user may not upgrade it, `RegistryUnavailable` if the
+    database does not answer."""
     database = Database(url, answer_seconds=PATIENT_SECONDS)  # others may be migrating: they are waited for
     try:
         if database.sqlite:
             await asyncio.to_thread(_use_wal, str(database.url.database))
-        await database.attempt(lambda connection: _migrate(connection, database.sqlite))
+        with as_owner(f"bring its tables to version {HEAD} (relay admin bootstrap does)"):
+            await database.attempt(lambda connection: _migrate(connection, database.sqlite))
     finally:
         await database.close()
 

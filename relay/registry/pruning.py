@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, delete, exc, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from relay.errors import Misconfigured
 from relay.registry.database import Database
-from relay.registry.failures import sqlstate
+from relay.registry.failures import as_owner
 from relay.registry.tables import audit, credentials, former_names, links, machines, registrations
 
 BATCH_ROWS = 500  # in one transaction: milliseconds, between which nodes have their turn
-_NOT_ALLOWED = "42501"
 
 Noun = Literal["audit entries", "credentials", "links", "machines"]
 
@@ -69,15 +67,8 @@ class Pruning:
             await connection.execute(delete(over.table).where(key.in_(ids)))
             return len(ids)
 
-        try:
+        with as_owner(f"delete rows of {over.table.name}"):
             return await self._database.attempt(work)
-        except exc.ProgrammingError as error:
-            if sqlstate(error) != _NOT_ALLOWED:
-                raise
-            what = f"rows of {over.table.name}"
-            raise Misconfigured(
-                f"the user of RELAY_DATABASE_URL may not delete {what}: prune as the owner of the tables"
-            ) from None
 
 
 def _over(noun: Noun, moment: int) -> _Over:

@@ -24,6 +24,7 @@ from relay.registry.audit import SYSTEM
 from relay.registry.backup import Backup
 from relay.registry.changes import COUNTER
 from relay.registry.database import PATIENT_SECONDS, Database
+from relay.registry.failures import as_owner
 from relay.registry.migrate import migrate
 from relay.registry.snapshot import Tally
 from relay.registry.tables import counters, credentials, links, machines, revoked_installations
@@ -61,24 +62,29 @@ async def restore(
     await migrate(url)
     database = Database(url, answer_seconds=PATIENT_SECONDS)
     try:
-        async with database.exclusive() as connection:
-            write = Write(connection, SYSTEM, now_ms)
-            since = await _emptied(connection, replace)
-            for part in backup.parts():
-                await loading.insert_part(connection, part)
-            await loading.finish(connection, backup.tallies, sqlite=database.sqlite)
-            if copy:
-                await charter.be_a_copy(connection, now_ms)
-            await charter.stay(connection)
-            restored = await _brought_up_to_date(write, backup, since, {*revoked, *since.revoked})
-            write.change("registry", None, backup.header.registry, "restored", at=backup.header.at_ms)
-            write.note(
-                "registry.restored", None, backup.header.registry, at=backup.header.at_ms, revoked=restored.revoked
-            )
-            await write.flush()
-            return restored
+        with as_owner("replace what the registry holds"):
+            return await _restored(database, backup, revoked, now_ms, replace=replace, copy=copy)
     finally:
         await database.close()
+
+
+async def _restored(
+    database: Database, backup: Backup, revoked: Collection[str], now_ms: int, *, replace: bool, copy: bool
+) -> Restored:
+    async with database.exclusive() as connection:
+        write = Write(connection, SYSTEM, now_ms)
+        since = await _emptied(connection, replace)
+        for part in backup.parts():
+            await loading.insert_part(connection, part)
+        await loading.finish(connection, backup.tallies, sqlite=database.sqlite)
+        if copy:
+            await charter.be_a_copy(connection, now_ms)
+        await charter.stay(connection)
+        restored = await _brought_up_to_date(write, backup, since, {*revoked, *since.revoked})
+        write.change("registry", None, backup.header.registry, "restored", at=backup.header.at_ms)
+        write.note("registry.restored", None, backup.header.registry, at=backup.header.at_ms, revoked=restored.revoked)
+        await write.flush()
+        return restored
 
 
 async def _emptied(connection: AsyncConnection, replace: bool) -> _Since:
