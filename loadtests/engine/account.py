@@ -16,6 +16,8 @@ SHOWN = ("delivery", "echo", "ping", "beat", "hello")  # the first of them that 
 LATENCIES = ("connect", "hello", "attach", "resume", "delivery", "echo", "input", "beat", "ping", "turn", "late")
 UNCORRECTED = frozenset({"resume", "turn"})  # begin when a view was lost or a node was busy, which nobody planned
 
+BEATS = "beats_per_second"  # of all machines together
+
 Seconds = Mapping[int, Mapping[int, Second]]
 
 
@@ -72,6 +74,7 @@ class Account:
             now = _sums(last.values())
             for name, row in ((FRAMES, "frames"), (BYTES, "bytes"), (ERRORS, "errors")):
                 rows[name][number] = now[row] - before[row]
+            rows[BEATS][number] = now[BEATS] - before[BEATS]
             for role in ("agent", "browser"):
                 rows[CLOSES + role][number] = now[CLOSES + role] - before[CLOSES + role]
             before = now
@@ -81,8 +84,9 @@ class Account:
                     if value is not None:
                         rows[prefix + name][number] = round(value, 3)
         rows.update({name: dict(row) for name, row in watched.items()})
-        if not any(rows["attachments"].values()):
-            del rows["attachments"]
+        for name in ("attachments", BEATS):
+            if not any(rows[name].values()):
+                rows.pop(name, None)  # of a scenario that has none
         seconds = max(self._seconds, default=-1) + 1
         return Series(1.0, {name: [row.get(number) for number in range(seconds)] for name, row in rows.items()})
 
@@ -139,6 +143,7 @@ def in_total(counted: Counter[str]) -> Totals:
 def _sums(told: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for counts in told:
+        found[BEATS] += counts["begun"].get("beats", 0)
         found.update(frames=counts["frames"], bytes=counts["bytes"], errors=sum(counts["errors"].values()))
         found.update({CLOSES + role: sum(codes.values()) for role, codes in counts["closes"].items()})
     return found

@@ -165,7 +165,10 @@ def summed(run: Run, watch: Watch, servers: list[Process]) -> Summary:
 
 
 def _generators(playing: Crowd) -> list[Process]:
-    return [Process(f"generator-{index + 1}", round(cpu, 3)) for index, cpu in playing.cpu_seconds.items()]
+    return [
+        Process(f"generator-{index + 1}", round(used.cpu_seconds, 3), used.rss_max_bytes)
+        for index, used in sorted(playing.used.items())
+    ]
 
 
 def _beside(servers: Sequence[Process]) -> str:

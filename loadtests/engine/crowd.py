@@ -27,6 +27,13 @@ class Second(NamedTuple):
     connected: dict[str, int]
 
 
+class Used(NamedTuple):
+    """What one process took so far."""
+
+    cpu_seconds: float
+    rss_max_bytes: int
+
+
 class Parts(NamedTuple):
     """Who is to be played, and against whom."""
 
@@ -42,7 +49,7 @@ class Crowd:
 
     def __init__(self, processes: Sequence[asyncio.subprocess.Process]) -> None:
         self.seconds: dict[int, dict[int, Second]] = defaultdict(dict)  # by second, by process
-        self.cpu_seconds: dict[int, float] = dict.fromkeys(range(len(processes)), 0.0)
+        self.used: dict[int, Used] = {}  # by process
         self.on_second: Callable[[int], None] = lambda number: None
         self._processes = processes
         self._numbers = count(1)
@@ -90,7 +97,7 @@ class Crowd:
             told = json.loads(line)
             if "second" in told:
                 self.seconds[told["second"]][index] = Second(told["took"], told["counts"], told["connected"])
-                self.cpu_seconds[index] = told["cpu"]
+                self.used[index] = Used(told["cpu"], told["rss"])
                 self.on_second(told["second"])
             elif "ready" in told:
                 self._ready[index].set_result(None)

@@ -27,8 +27,8 @@ from loadtests.engine.view import Target
 
 LINE_BYTES = 64 * 1024 * 1024  # of the first line, in which a peer has some hundred bytes
 OPEN_FILES = 20_000  # what a careful system allows
-HEADROOM_FILES = 100  # for what is not a peer's socket
 SECOND = 1.0
+RSS_UNIT_BYTES = 1_024  # of Linux's answer, in which alone servers can be watched as well
 
 
 def crew(told: dict[str, Any]) -> Crew:
@@ -97,7 +97,8 @@ async def _tell_often(playing: Crew, began: float) -> None:
 def _tell_second(playing: Crew, number: int) -> None:
     tally = playing.world.tally
     told = {"second": number, "took": tally.second(), "counts": tally.counts(), "connected": playing.connected()}
-    _tell(told | {"cpu": time.process_time()})
+    rss_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES
+    _tell(told | {"cpu": time.process_time(), "rss": rss_bytes})
 
 
 def _tell(what: dict[str, Any]) -> None:
