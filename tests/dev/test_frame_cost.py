@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from statistics import median
@@ -16,7 +17,7 @@ from loadtests.bench.plain import Plain
 from loadtests.bench.relaying import Relay
 from loadtests.bench.traffic import Traffic
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/PID/schedstat")]
 
 # Deliveries per CPU-second, ours over plain Starlette's. Seen with the transport of our own: 2.0 to 2.3 and 30 to 41,
 # and nearly that beside six programs that only compute. With a task for each delivery lone frames fall to 1.3; where
