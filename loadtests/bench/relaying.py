@@ -18,7 +18,7 @@ from loadtests.bench.engine import engine_version
 from loadtests.bench.wire import Line, from_client, from_server
 from loadtests.seeding import Seeded, invent, write_rows
 from loadtests.servers import Asked, Servers, own_servers
-from relay import PROTOCOL
+from relay import PROTOCOL, VERSION
 from relay.rules import frames
 from relay.rules.frames import EVERYBODY, Header, Kind
 from relay.rules.tokens import Secrets, sign_machine
@@ -126,7 +126,7 @@ def _answer_attach(agent: Line, session: str) -> None:
 
 
 def _commit() -> str:
-    """The commit that is checked out, marked when files differ from it, or what is installed."""
+    """The commit that is checked out, marked when files differ from it, or the version."""
     git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10"]
     said = subprocess.run(git, capture_output=True, text=True, check=False)
-    return said.stdout.strip() or version("relay-cluster")
+    return said.stdout.strip() or VERSION
