@@ -87,11 +87,13 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
     claims = Claims(redis, keys)
     sweeper = Sweeper(registry, Presence(redis, keys), claims, Leases(redis, keys), _unix_ms, meters)
     cleaner = Cleaner(registry, claims, _unix_ms, meters.cleaned)
+    reporting = Reporting(meters, Reports(redis, keys))
+    structlog.contextvars.bind_contextvars(sweeper=reporting.id)  # the tasks below take it over
     structlog.get_logger().info("the sweeper sweeps", shards=len(keys.shards))
     async with asyncio.TaskGroup() as group:
         group.create_task(sweeper.run(keys.shards))
         group.create_task(cleaner.run(keys.shards))
-        group.create_task(Reporting(meters, Reports(redis, keys)).run())
+        group.create_task(reporting.run())
 
 
 def _unix_ms() -> int:

@@ -12,7 +12,7 @@ ON_A = {"instance": "a:9100"}
 PARTS = (
     Alert(
         "RelayTargetDown",
-        'up{job=~"relay.*"} == 0',
+        'up{job=~".*relay.*"} == 0',
         2,
         "page",
         "A node or sweeper of the relay is not scraped",
@@ -21,8 +21,8 @@ PARTS = (
         "`relay node list` or `relay top`: is the node still listed? Its log, its exit code, and the host's.",
         "A process that ended is started by its supervisor; exit code 78 is a wrong setting, named in the last line of "
         "the log. If it runs and is listed, mend the way of Prometheus to its RELAY_METRICS_PORT.",
-        Trial({'up{job="relay-node", ' + A + "}": steady(0)}, {"job": "relay-node", **ON_A}),
-        Trial({'up{job="relay-node", ' + A + "}": steady(1), 'up{job="shop"}': steady(0)}),
+        Trial({'up{job="prod-relay-node", ' + A + "}": steady(0)}, {"job": "prod-relay-node", **ON_A}),
+        Trial({'up{job="prod-relay-node", ' + A + "}": steady(1), 'up{job="shop"}': steady(0)}),
     ),
     Alert(
         "RelayRestarting",

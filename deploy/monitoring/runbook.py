@@ -14,7 +14,7 @@ What to do when Prometheus says that something is wrong with a relay cluster. Th
 First look, whatever it is: `relay top`, the dashboard's first row, `RelayRedisLost` and `RelayRegistryAway`. What those
 two explain needs no further search.
 
-Scrape RELAY_METRICS_PORT of every node and sweeper, every 15 s, under jobs whose names begin with `relay`:
+Scrape RELAY_METRICS_PORT of every node and sweeper, every 15 s, under jobs with `relay` in their names:
 
 ```yaml
 scrape_configs:
