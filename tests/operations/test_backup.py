@@ -22,6 +22,8 @@ from tests.registry.test_outages import _free_bytes as free_bytes
 from tests.registry.test_outages import small_disk as small_disk
 
 pytestmark = pytest.mark.xdist_group("postgresql")  # most go from one database to the other
+# What only one database needs to show: its SQL is the same on the other, where what is restored is read back.
+on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 LATER_MS = START_MS + DAY_MS
 
 
@@ -63,6 +65,7 @@ async def test_what_a_backup_holds_comes_back_on_either_database(
     await again.close()
 
 
+@on_sqlite
 async def test_a_backup_is_its_owners_alone_and_does_not_write_over_another(
     url: str, story: Acme, tmp_path: Path
 ) -> None:
@@ -86,6 +89,7 @@ async def test_a_backup_is_of_one_moment_while_others_write(url: str, story: Acm
     await database.close()
 
 
+@on_sqlite
 async def test_of_a_backup_that_the_disk_does_not_take_nothing_is_left(
     url: str, story: Acme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +107,7 @@ async def test_of_a_backup_that_the_disk_does_not_take_nothing_is_left(
     assert list(file.parent.iterdir()) == []
 
 
+@on_sqlite
 async def test_a_registry_in_use_is_not_written_over(url: str, story: Acme, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
@@ -128,6 +133,7 @@ async def test_a_machine_that_was_revoked_since_stays_revoked(url: str, story: A
     await again.close()
 
 
+@on_sqlite
 async def test_a_machine_that_only_redis_knows_as_revoked_stays_revoked(
     url: str, elsewhere: str, story: Acme, tmp_path: Path
 ) -> None:
@@ -140,6 +146,7 @@ async def test_a_machine_that_only_redis_knows_as_revoked_stays_revoked(
     await again.close()
 
 
+@on_sqlite
 async def test_a_key_that_had_ended_since_stays_ended(url: str, story: Acme, tmp_path: Path) -> None:
     hash = make_hash()
     sign_in = await story.sign_in(story.owner.id, hash)
@@ -151,6 +158,7 @@ async def test_a_key_that_had_ended_since_stays_ended(url: str, story: Acme, tmp
     await again.close()
 
 
+@on_sqlite
 async def test_an_invitation_of_before_is_over(url: str, elsewhere: str, story: Acme, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
@@ -160,6 +168,7 @@ async def test_an_invitation_of_before_is_over(url: str, elsewhere: str, story: 
     await again.close()
 
 
+@on_sqlite
 async def test_numbers_of_changes_and_of_tokens_go_on_above_all_that_were_given_out(
     url: str, elsewhere: str, story: Acme, tmp_path: Path
 ) -> None:
@@ -176,6 +185,7 @@ async def test_numbers_of_changes_and_of_tokens_go_on_above_all_that_were_given_
     await again.close()
 
 
+@on_sqlite
 async def test_a_node_that_runs_meanwhile_notices_and_begins_anew(url: str, story: Acme, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
@@ -191,6 +201,7 @@ async def test_a_node_that_runs_meanwhile_notices_and_begins_anew(url: str, stor
     assert len(anew) == 1, "and then it follows as before"
 
 
+@on_sqlite
 async def test_a_copy_is_a_registry_of_its_own(url: str, elsewhere: str, story: Acme, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
