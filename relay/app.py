@@ -315,8 +315,11 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
                 node = Node(settings, registry, redis, pipeline, charter.id)
                 await node.tail.begin()  # before anybody comes: a hello is checked against revocations up to the cursor
                 await node.membership.enter()
-                async with followed(node):
-                    yield node
+                try:
+                    async with followed(node):
+                        yield node
+                finally:
+                    await node.membership.leave()  # also one that never came to listen: others would wait for it
             finally:
                 await pipeline.aclose()
         finally:

@@ -111,7 +111,9 @@ class Membership:
             await asyncio.sleep(max(0.0, began + LEASE_RENEW_SECONDS - loop.time()))
 
     async def leave(self) -> None:
-        """Take this node off the list; that the lease ends by itself is good enough if Redis does not answer."""
+        """Take this node off the list, once; that the lease ends by itself is good enough if Redis does not answer."""
+        if self._left:
+            return
         self._left = True
         try:
             await self._leases.release(self._boot)
