@@ -44,21 +44,6 @@ async def test_it_keeps_a_newer_token_that_a_welcome_brings_and_shows_it_from_th
     await visit.until(lambda: agent.enrolment.machine_token == "rly_mach_newer")
 
 
-async def test_it_keeps_a_newer_token_that_a_welcome_brings_and_shows_it_from_then_on(
-    agent: Served, one: Node, two: Node
-) -> None:
-    one.nodes = two.nodes = [one.url, two.url]
-    one.machine_token = "rly_mach_newer"
-    visit = await one.visit()
-    assert visit.hello is not None
-    assert visit.hello.renews
-    await visit.until(lambda: agent.enrolment.machine_token == "rly_mach_newer")
-    one.refuses = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
-    visit.cut()
-    assert (await two.visit()).token == "rly_mach_newer"
-    await visit.until(lambda: agent.enrolment.machine_token == "rly_mach_newer")
-
-
 async def test_a_node_that_it_heard_of_is_as_good_as_the_one_it_knew(agent: Served, one: Node, two: Node) -> None:
     one.nodes = [one.url, two.url]
     visit = await one.visit()
