@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from uuid import uuid4
 
 import pytest
 from prometheus_client import Metric as Family
@@ -10,7 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay.rules.metric import Metric, Process
 from relay.rules.metrics import METRICS, exported_by
+from tests.support.bare import BareMachine, a_session, attach, bare, bare_browser, output
 from tests.support.cluster import Cluster, Team
+from tests.support.metrics import Metrics
 
 SECONDS = 15.0
 
@@ -55,6 +58,39 @@ def test_a_node_exports_what_is_listed_and_nothing_else(cluster: Cluster, team: 
         assert found["relay_build_info"].samples[0].value == 1.0
         assert found["process_resident_memory_bytes"].samples[0].value > 10_000_000
     assert sum(exported(cluster.metrics[url])["relay_agents"].samples[0].value for url in cluster.urls) == 1.0
+
+
+def test_one_session_is_counted_at_each_place_that_it_passes(team: Team) -> None:
+    near, far = team.cluster.urls
+    here, there = Metrics(team.cluster, near), Metrics(team.cluster, far)
+    machine, session = BareMachine(team, "counted"), a_session()
+    with machine.agent(near, session) as agent, bare_browser(far, team.owner.token) as browser:
+        number = attach(browser, agent, machine, session)
+        agent.frame(output(session, 1), b"words")
+        browser.hears_frame()
+        there.reaches(1, "relay_attaches", outcome="done")
+        there.reaches(1, "relay_frames_sent", peer="browser")
+        there.reaches(1, "relay_frames_received", peer="node")
+        here.reaches(1, "relay_frames_received", peer="agent")
+        here.reaches(1, "relay_frames_sent", peer="node")
+        assert there.moved("relay_resumes", outcome="recovered") == 0
+        browser.say(type="attach", ref=2, machine=machine.id, session=str(uuid4()))
+        browser.hears("error", ref=2)
+        there.reaches(1, "relay_attaches", outcome="denied")
+        browser.say(type="detach", session=session["id"], attachment=number)
+        browser.hears("detached")
+        there.reaches(1, "relay_attachments_ended", reason="left")
+
+
+def test_who_is_turned_away_at_the_door_is_counted_with_the_reason(team: Team) -> None:
+    url = team.cluster.urls[0]
+    counted = Metrics(team.cluster, url)
+    with bare(url, "/ws/agent", "rly_mach_nonsense") as nobody:
+        assert nobody.is_closed() == (4002, "bad-token")
+    counted.reaches(1, "relay_handshakes_refused", role="agent", why="bad-token")
+    with bare(url, "/ws/browser", team.owner.token, subprotocols=("relay.v9",)) as newer:
+        assert newer.is_closed()[0] == 4006
+    counted.reaches(1, "relay_handshakes_refused", role="browser", why="unsupported-version")
 
 
 @pytest.mark.parametrize("name", ["relay_agents", "relay_sockets_closed"])
