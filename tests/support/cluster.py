@@ -28,6 +28,7 @@ from tests.support.valkey import Valkey
 START_SECONDS = 60.0  # three workers start a cluster each at once, and every process imports everything
 STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.03  # for what a process tells nobody but its log
+TEAMS_EACH = 90  # that one person founds; more than a hundred workspaces are refused
 SECRET = "a-secret-of-the-test-cluster-which-is-long-enough"
 
 
@@ -186,6 +187,8 @@ class Cluster:
         self.sweepers: list[Part] = []
         self.agents: list[Agent] = []
         self.owner_token = ""
+        self._teams: list[Team] = []
+        self._owners: list[Rest] = []  # besides the founder
 
     def start(self, nodes: int = 2, sweepers: int = 2, settings: Mapping[str, str] | None = None) -> None:
         """Start everything and found the cluster; returns when all nodes are ready. `settings` are for its nodes."""
@@ -255,10 +258,13 @@ class Cluster:
         raise AssertionError(f"{url} is not ready ({why}):\n" + "\n".join(part.output() for part in self.nodes))
 
     def team(self, name: str = "") -> Team:
-        """A fresh workspace, owned by the founder."""
-        rest = Rest(self.urls[0], self.owner_token)
+        """A fresh workspace, owned by the founder, or by somebody else when the founder has as many as a person may."""
+        if self._teams and len(self._teams) % TEAMS_EACH == 0:
+            self._owners.append(self._teams[-1].person("another-founder", "member"))
+        rest = self._owners[-1] if self._owners else Rest(self.urls[0], self.owner_token)
         made = rest("POST", "/api/workspaces", {"name": name or f"team-{secrets.token_hex(4)}"})
-        return Team(self, rest, made["id"])
+        self._teams.append(Team(self, rest, made["id"]))
+        return self._teams[-1]
 
     def agent(self, name: str, *arguments: str, token: str, state: Path | None = None) -> Agent:
         """`relay serve` with a token; `state` is its machine's folder, a new one unless given."""
