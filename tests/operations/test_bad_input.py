@@ -23,6 +23,7 @@ from tests.support.valkey import Valkey
 from tests.support.valkey import _valkey as _valkey
 from tests.support.valkey import redis as redis
 from tests.support.valkey import valkey as valkey
+from workers.process import sweep
 
 OLD, NEW, FOREIGN = ("the-old-secret-of-all", "the-new-secret-of-all", "somebody-elses-secret")
 IDS = {value: Secrets.parse(value).first.id for value in (OLD, NEW, FOREIGN)}
@@ -172,3 +173,9 @@ async def test_a_registry_of_newer_code_is_refused_by_a_node_with_both_versions(
         "the registry was made by a newer Relay: it is at version 0099 and this code knows 0002; "
         "install the newer Relay here"
     )
+
+
+async def test_a_sweeper_does_not_sweep_another_clusters_machines(settings: dict[str, Any], redis: Redis) -> None:
+    await claim(redis, Keys("test"), "another-registry")
+    with pytest.raises(Misconfigured, match="another cluster uses this Redis under the prefix 'test'"):
+        await sweep(Settings(**settings), asyncio.Event())
