@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,3 +30,10 @@ def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     name = asyncio.run(server.create())
     yield server.url(name)
     asyncio.run(server.drop(name))
+
+
+@pytest.fixture
+def beside(migrated_file: Path, tmp_path: Path) -> str:
+    """An empty registry beside the first, for what is the same on either database."""
+    shutil.copy(migrated_file, tmp_path / "beside.db")
+    return f"sqlite+aiosqlite:///{tmp_path / 'beside.db'}"

@@ -135,13 +135,13 @@ async def test_a_machine_that_was_revoked_since_stays_revoked(url: str, story: A
 
 @on_sqlite
 async def test_a_machine_that_only_redis_knows_as_revoked_stays_revoked(
-    url: str, elsewhere: str, story: Acme, tmp_path: Path
+    url: str, beside: str, story: Acme, tmp_path: Path
 ) -> None:
     lost = await story.connect(story.jane, "lost")
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
     assert (story.id, lost.id) in set(Backup.open(file).live_machines())
-    again = await restored(elsewhere, file, [lost.id, "somebody-elses"])
+    again = await restored(beside, file, [lost.id, "somebody-elses"])
     assert (await again.machines.get(lost.id, revoked=True)).revoked_ms == LATER_MS
     await again.close()
 
@@ -159,25 +159,25 @@ async def test_a_key_that_had_ended_since_stays_ended(url: str, story: Acme, tmp
 
 
 @on_sqlite
-async def test_an_invitation_of_before_is_over(url: str, elsewhere: str, story: Acme, tmp_path: Path) -> None:
+async def test_an_invitation_of_before_is_over(url: str, beside: str, story: Acme, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
     assert len(await story.registry.links.invitations(story.id, LATER_MS)) == 1
-    again = await restored(elsewhere, file)
+    again = await restored(beside, file)
     assert await again.links.invitations(story.id, LATER_MS) == []
     await again.close()
 
 
 @on_sqlite
 async def test_numbers_of_changes_and_of_tokens_go_on_above_all_that_were_given_out(
-    url: str, elsewhere: str, story: Acme, tmp_path: Path
+    url: str, beside: str, story: Acme, tmp_path: Path
 ) -> None:
     machine = await story.connect(story.jane, "again", instance="22222222-2222-4222-8222-222222222222")
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
     since = await story.register(story.jane, "again", instance=machine.instance)
     latest = await story.registry.changes.latest()
-    again = await restored(elsewhere, file)
+    again = await restored(beside, file)
     assert await again.changes.latest() > latest + NUMBERS_AHEAD / 2
     newer = await Acme(again, story.workspace, story.owner).register(story.jane, "again", instance=machine.instance)
     assert newer.machine.id == machine.id
@@ -202,14 +202,14 @@ async def test_a_node_that_runs_meanwhile_notices_and_begins_anew(url: str, stor
 
 
 @on_sqlite
-async def test_a_copy_is_a_registry_of_its_own(url: str, elsewhere: str, story: Acme, tmp_path: Path) -> None:
+async def test_a_copy_is_a_registry_of_its_own(url: str, beside: str, story: Acme, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
     original = await story.registry.charter(START_MS)
-    copied = await restored(elsewhere, file, copy=True)
+    copied = await restored(beside, file, copy=True)
     assert (await copied.charter(LATER_MS)).id != original.id
     await copied.close()
-    moved = await restored(elsewhere, file, replace=True)
+    moved = await restored(beside, file, replace=True)
     assert (await moved.charter(LATER_MS)).id == original.id
     await moved.close()
 
