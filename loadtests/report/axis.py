@@ -57,7 +57,8 @@ def logarithmic(least: float, greatest: float) -> Axis:
 def fitting(values: Sequence[float], unit: str = "") -> Axis:
     """Logarithmic where the values differ by more than a linear axis can show, and linear from nought otherwise."""
     above = [value for value in values if value > 0]
-    if above and max(above) / min(above) > LOG_FROM and len(above) == len(values):
+    # What took no time at all is drawn at the foot; a count of nought has to be seen to be nought.
+    if above and max(above) / min(above) > LOG_FROM and (len(above) == len(values) or unit == "ms"):
         return logarithmic(min(above), max(above))
     return linear(max(values, default=1.0), unit)
 

@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 420, 210
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 20, 24
 COLOURS = 8  # of the palette in page.css; further lines begin again, dashed
 POINTS = 240  # of one line: more than this are closer together than their own width
-QUICKEST = 0.01  # of all, which the percentile curve leaves out
+QUICKEST = 0.1  # of all, which the percentile curve leaves out
 LETTER = 5.6  # about as wide as a letter of the marks
 
 Line = Sequence[float | None]
@@ -86,7 +86,7 @@ def legend(names: Sequence[str]) -> str:
 
 
 def _curve(pairs: Sequence[tuple[float, int]], end: int) -> list[tuple[float, float]]:
-    """(how many tenths are left out, ms) for each bucket but those of the quickest hundredth, who stretch the axis."""
+    """(how many tenths are left out, ms) for each bucket but those of the quickest tenth, who stretch the axis."""
     total, seen = sum(count for _, count in pairs), 0
     points = []
     for upto, count in pairs:

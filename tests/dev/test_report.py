@@ -203,7 +203,9 @@ def test_axes_are_round_and_hold_what_is_drawn(greatest: float) -> None:
 def test_axes_are_logarithmic_only_where_a_line_would_lie_on_the_floor() -> None:
     assert not fitting([1.0, 30.0]).log
     assert fitting([1.0, 60.0]).log
-    assert not fitting([0.0, 60.0]).log  # nought has no logarithm
+    assert not fitting([0.0, 1.0, 60.0]).log  # nought has no logarithm
+    assert fitting([0.0, 1.0, 60.0], "ms").part(0.0) == 0.0  # but times that are too short to see lie at the foot
+    assert fitting([0.0, 1.0, 60.0], "ms").log
     assert fitting([]).marks[0] == 0.0
     assert linear(137 * 2**20, "B").marks[-1] == 150 * 2**20
 
