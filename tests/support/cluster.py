@@ -238,7 +238,7 @@ class Cluster:
         return str(Rest(self.urls[0], "none")("POST", "/api/sign-in", {"secret": secret, "cli": True})["token"])
 
     async def _sign_in_link(self) -> str:
-        founder = await Founder.open(self.database_url, SECRET)
+        founder = await Founder.open(self._environment("bootstrap")["RELAY_DATABASE_URL"], SECRET)
         try:
             return await founder.sign_in_link(self.urls[0], await founder.found(None, None))
         finally:
