@@ -51,7 +51,7 @@ def observe(node: Node, registry: Registry, redis: Memory, pipeline: Pipeline) -
     meters.tally(metrics.REDIS, shown=pipeline.seconds)
     for access, tally in registry.seconds.items():
         meters.tally(metrics.SQL, access, shown=tally)
-    who = Self(node.boot, node.settings.advertise_url, int(began * 1000))
+    who = Self(node.boot, int(began * 1000))
     watched = Watched(node.hub, traffic, samples, node.bus, node.readiness, lambda: drift.total)
     return Observers(samples, drift, Reporting(who, watched, Reports(redis, node.keys)))
 

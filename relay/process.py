@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from socket import socket
 
+import structlog
 import uvicorn
 
+from relay import VERSION
 from relay.app import PARTING_SECONDS, Node, open_node
 from relay.errors import Misconfigured, RelayError
 from relay.logs import configure_logs
@@ -67,6 +69,7 @@ async def serve_node(settings: Settings, shared: socket | None = None) -> None:
             try:
                 if shared is not None:
                     await _first_ready(node)
+                structlog.get_logger().info("a node begins", version=VERSION, host=settings.host, port=settings.port)
                 await _listen(server, settings.host, settings.port, shared)
             finally:
                 await node.part(HURRIED_SECONDS if drain.hurried else PARTING_SECONDS)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHORT_CHARACTERS = 8  # of an id, as in `relay node list`
 SHORTEST_SECONDS = 0.5  # between two looks; processes report every five
+PIPED_CHARACTERS = 200  # of a line in a file or a pipe: nothing is cut short
 SLOW_SECONDS = 0.1  # of lag or of the bus: shown in another color
 STALLED_SECONDS = 30.0  # without a round of a sweeper
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -48,7 +49,8 @@ async def _show(*, once: bool, as_json: bool, seconds: float) -> None:
         from rich.console import Console
 
         if once:
-            Console().print(picture(await overlook.look(), time.time()))
+            width = None if sys.stdout.isatty() else PIPED_CHARACTERS
+            Console(width=width).print(picture(await overlook.look(), time.time()))
             return
         await _watch(overlook, seconds)
 
@@ -78,7 +80,7 @@ def fields(overview: Any) -> dict[str, Any]:
         said = msgspec.to_builtins(line.report) if line.report is not None else {}
         lease = {"id": line.lease.boot, "url": line.lease.url, "startedMs": line.lease.started_ms}
         counts = {"agents": line.lease.agents, "browsers": line.lease.browsers}
-        said = {name: value for name, value in said.items() if name not in ("type", "place", "id")}
+        said = {name: value for name, value in said.items() if name not in ("type", "id")}
         nodes.append({**lease, **counts, **said, "ready": not line.reasons, "reasons": line.reasons})
     sweepers = [msgspec.to_builtins(report) for report in overview.sweepers]
     return {
@@ -124,7 +126,7 @@ def _nodes(lines: list[Any], now: float) -> RenderableType:
     if not lines:
         return Text("no node lives", style="bold red")
     table = _table(
-        ("NODE", False), ("URL", False), ("STATE", False), ("MACHINES", True), ("PEOPLE", True), ("FRAMES/S", True),
+        ("NODE", False), ("PLACE", False), ("STATE", False), ("MACHINES", True), ("PEOPLE", True), ("FRAMES/S", True),
         ("BYTES/S", True), ("LAG", True), ("BUS", True), ("CPU", True), ("MEMORY", True), ("VERSION", False),
         ("UP", True),
     )  # fmt: skip
@@ -139,8 +141,8 @@ def _nodes(lines: list[Any], now: float) -> RenderableType:
             ]  # fmt: skip
         state = Text(" ".join(line.reasons) or "ready", style="yellow" if line.reasons else "green")
         table.add_row(
-            line.lease.boot[:SHORT_CHARACTERS], line.lease.url, state, str(line.lease.agents),
-            str(line.lease.browsers), *cells, age(now - line.lease.started_ms / 1000),
+            line.lease.boot[:SHORT_CHARACTERS], line.lease.url if report is None else report.place, state,
+            str(line.lease.agents), str(line.lease.browsers), *cells, age(now - line.lease.started_ms / 1000),
         )  # fmt: skip
     return table
 

@@ -121,7 +121,8 @@ class DirectSocket(asyncio.Protocol):
 
     def refuse(self, error: RelayError) -> None:
         """See `Carrier`."""
-        structlog.get_logger().info("a peer is refused", code=int(error.close), why=error.code)
+        ours = {"words": error.message} if error.close == Close.OVER_CAPACITY else {}  # no words about what a peer sent
+        structlog.get_logger().info("a peer is refused", code=int(error.close), why=error.code, **ours)
         self.close(error.close)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,7 +25,6 @@ class Self(NamedTuple):
     """Who reports."""
 
     boot: str
-    url: str
     started_ms: int
 
 
@@ -68,7 +69,7 @@ class Reporting:
         memory = resident_bytes()
         report = NodeReport(
             id=who.boot,
-            place=who.url,
+            place=f"{platform.node()}:{os.getpid()}",  # behind a balancer all have one URL
             version=VERSION,
             started_ms=who.started_ms,
             cpu=round((cpu - self._cpu) / seconds, 4),

@@ -22,6 +22,8 @@ from relay.web.auth import bearer_token
 from relay.web.sockets import Doors
 from relay.web.standing import described, row_of, settle_first
 
+ANNOUNCEMENTS = 4  # of one hello to a shard that has to be loaded: changes go on while it is
+
 
 async def agent_conversation(doors: Doors, websocket: WebSocket, socket: Carrier) -> AgentConversation:
     """Who listens to an agent with a sound token; raises `BadToken` before anything is said."""
@@ -186,7 +188,7 @@ class AgentConversation:
         """Take the machine; raises what a refusal means to the agent."""
         doors = self._doors
         connection = self._announcing = ids.text(doors.parts.randomness(ids.RAW_BYTES))
-        for attempt in range(2):
+        for attempt in range(ANNOUNCEMENTS):
             upto = doors.tail.number
             answer = await doors.admissions.announce(
                 Announcement(
@@ -203,11 +205,11 @@ class AgentConversation:
             if isinstance(answer, Admitted):
                 self._announcing = ""
                 return answer
-            if answer.reason != "mirror-behind" or attempt:
+            if answer.reason != "mirror-behind" or attempt == ANNOUNCEMENTS - 1:
                 self._announcing = ""
                 raise _refusal(answer)
             await doors.mirror.load(doors.mirror.shard(agent.workspace), upto)
-        raise AssertionError("the second attempt is answered or refused")
+        raise AssertionError("the last attempt is answered or refused")
 
     async def _tell_both(self, agent: Agent, name: str, other: Registered) -> None:
         agent.send(m.Notice(code="name-taken-over", message=f"the name {name} was taken over from {other.id}"))

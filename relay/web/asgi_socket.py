@@ -157,7 +157,8 @@ class AsgiSocket:
 
     def refuse(self, error: RelayError) -> None:
         """Close with the error's code, after one line in the log."""
-        structlog.get_logger().info("a peer is refused", code=int(error.close), why=error.code)
+        ours = {"words": error.message} if error.close == Close.OVER_CAPACITY else {}  # no words about what a peer sent
+        structlog.get_logger().info("a peer is refused", code=int(error.close), why=error.code, **ours)
         self.close(error.close)
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:

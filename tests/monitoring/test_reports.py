@@ -87,7 +87,7 @@ def reporting(reports: Any, traffic: Traffic, bus: StillBus) -> Reporting:
     samples.lag(0.25)
     samples.deliver()
     watched = Watched(Hub(), traffic, samples, cast(Any, bus), lambda: ["draining"], lambda: 2)
-    return Reporting(Self("a", "http://a", 5), watched, reports)
+    return Reporting(Self("a", 5), watched, reports)
 
 
 def test_rates_are_those_since_the_last_report() -> None:

@@ -25,7 +25,7 @@ def lease(boot: str = BOOT, *, draining: bool = False) -> Lease:
 def report(boot: str = BOOT, reasons: tuple[str, ...] = (), bus: float | None = 0.0007) -> NodeReport:
     return NodeReport(
         id=boot,
-        place="http://node-1:8000",
+        place="host-1:4711",
         version="0.1.0",
         started_ms=STARTED_MS,
         cpu=0.42,
@@ -66,7 +66,7 @@ def test_a_healthy_cluster_is_one_line_a_process() -> None:
     assert "1 of 1 nodes ready   machines 7480   people 299   12k frames/s   1.9MB/s   presence drift 3" in screen
     node = next(line for line in screen.splitlines() if line.startswith("5c0f3a52"))
     assert node.split() == [
-        "5c0f3a52", "http://node-1:8000", "ready", "7480", "299", "12k", "1.9M", "3.1ms", "0.7ms", "42%", "212M",
+        "5c0f3a52", "host-1:4711", "ready", "7480", "299", "12k", "1.9M", "3.1ms", "0.7ms", "42%", "212M",
         "0.1.0", "1h01m",
     ]  # fmt: skip
     assert "sweeps" in screen

@@ -17,7 +17,7 @@ from relay.rules import messages as m
 from relay.rules import tokens
 from relay.rules.presence import Fence
 from relay.rules.tokens import Secrets
-from relay.store import Admitted, Announcement
+from relay.store import Admitted, Announcement, Refused
 from relay.web.agent_socket import AgentConversation
 from tests.support.valkey import Valkey
 from tests.web.site import SECRET, HeldSocket, Site, open_site
@@ -83,6 +83,28 @@ async def test_a_hello_that_was_taken_twice_has_every_other_node_look_for_whom_i
     async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*line.tasks)
     assert told == ["one", "two"]
+
+
+async def test_a_hello_waits_for_revocations_that_change_while_they_are_loaded(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the first machines of a cluster register at the same time."""
+    made = await (await site.caller(site.owner)).register("third-time.local")
+    token = tokens.read_machine(site.parts.secrets, made["machineToken"])
+    doors, behind = site.node.doors(), [Refused("mirror-behind"), Refused("mirror-behind")]
+
+    async def announce(announcement: Announcement) -> Admitted | Refused:
+        if behind:
+            return behind.pop()
+        return Admitted(fence=Fence(token.token_version, 7, announcement.connection))
+
+    monkeypatch.setattr(doors.admissions, "announce", announce)
+    line = Line(site)
+    hello = m.AgentHello(instance=str(uuid4()), hostname="third-time.local", version="1.0")
+    AgentConversation(doors, line, token).text(m.encode(hello).decode())
+    async with asyncio.timeout(WAIT_SECONDS):
+        await asyncio.gather(*line.tasks)
+    assert b'"welcome"' in b"".join(line.texts)
 
 
 async def test_a_socket_that_is_lost_during_its_hello_does_not_leave_the_machine_shown(
