@@ -37,10 +37,14 @@ async def test_metrics_count_answers_by_call_and_status_and_never_by_machine(sit
         transport=httpx2.ASGITransport(create_metrics(site.parts.metrics)), base_url="http://10.0.0.1:9100"
     ) as client:
         response = await client.get("/metrics")
+        newer = await client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
         elsewhere = await client.get("/api/machines")
     assert response.headers["content-type"].startswith("text/plain")
     assert 'relay_rest_answers_total{call="get_machine",status="200"} 1.0' in response.text
     assert 'relay_rest_answers_total{call="get_machine",status="404"} 1.0' in response.text
     assert 'relay_rest_seconds_count{call="get_machine"} 2.0' in response.text
     assert machine["id"] not in response.text
+    assert newer.headers["content-type"].startswith("application/openmetrics-text")
+    assert newer.text.count("# EOF\n") == 1
+    assert newer.text.endswith("# EOF\n")
     assert elsewhere.status_code == 404
