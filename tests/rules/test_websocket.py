@@ -285,7 +285,9 @@ def test_masks_come_off_without_the_compiled_function_too(monkeypatch: pytest.Mo
     assert slow.Reader(LIMIT_BYTES).feed(HELLO + whole(BINARY, payload)) == [(TEXT, b"Hello"), (BINARY, payload)]
 
 
-@pytest.mark.parametrize("sizes", [[], [0], [125], [126], [65_535], [65_536], [1, 200, 70_000, 0]])
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [125], [126], [65_535], [65_536], [1, 200, 70_000, 0], [200] * 3, [200, 408]]
+)
 def test_frames_that_were_joined_are_counted_without_being_read(sizes: list[int]) -> None:
     joined = b"".join(websocket.binary(bytes([255]) * size) for size in sizes)
     assert websocket.count(joined) == len(sizes)
