@@ -109,10 +109,13 @@ class Crew:
         for person in self._people:
             person.wake()
 
-    async def seated(self) -> dict[str, int]:
-        """How many of those who have come are where they belong."""
+    async def seated(self, node: str = "") -> dict[str, int]:
+        """How many of those who have come are where they belong, how many are at this node, and how many connections
+        have ended so far."""
         peers = [peer for peer in (*self._machines, *self._people) if peer.name in self._lives]
-        return {"asked": len(peers), "seated": sum(map(_seated, peers))}
+        there = sum(peer.line is not None and peer.line.node == node for peer in peers)
+        ended = sum(codes.total() for codes in self.world.tally.closes.values())
+        return {"asked": len(peers), "seated": sum(map(_seated, peers)), "there": there, "ended": ended}
 
     async def _visit(self, peer: Peer, stay_seconds: float) -> None:
         give_up = time.monotonic() + stay_seconds

@@ -117,13 +117,21 @@ class Run:
         """Let what goes on go on for so long."""
         await asyncio.sleep(seconds)
 
-    async def all_back(self) -> float | None:
-        """Wait until everybody is where they belong; after how many seconds, or None if that took too long."""
+    async def seated(self, node: str = "") -> Counter[str]:
+        """How many peers there are, are where they belong, and are at this node, and how many connections ended."""
+        found: Counter[str] = Counter()
+        for one in await self.crowd.order("seated", node=node):
+            found.update(one)
+        return found
+
+    async def all_back(self, ended: int = 0) -> float | None:
+        """Wait until so many connections have ended in all, since nobody is back who has not noticed yet, and everybody
+        is where they belong; after how many seconds, or None if that took too long."""
         since = time.monotonic()
         while time.monotonic() - since < BACK_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
-            told = await self.crowd.order("seated")
-            if all(one["asked"] == one["seated"] for one in told):
+            now = await self.seated()
+            if now["ended"] >= ended and now["asked"] == now["seated"]:
                 return time.monotonic() - since
         self.violations.append(f"not everybody was back after {BACK_SECONDS:g} s")
         return None

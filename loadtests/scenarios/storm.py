@@ -56,11 +56,13 @@ class Storm(Scenario):
             told = run.offline_told()
             async with run.phase("storm"):
                 last = len(run.target.urls) - 1
+                before = await run.seated(run.target.urls[last])
+                run.details["lostSockets"] = before["there"]
                 if run.target.own:
                     run.target.signal(last, signal.SIGKILL)
                 else:
-                    run.details["dropped"] = sum(await run.crowd.order("drop", node=run.target.urls[last]))
-                back = await run.all_back()
+                    await run.crowd.order("drop", node=run.target.urls[last])
+                back = await run.all_back(before["ended"] + before["there"])
                 run.details["backSeconds"] = None if back is None else round(back, 2)
             async with run.phase("after"):
                 await run.waited(run.seconds)

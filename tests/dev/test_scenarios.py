@@ -131,7 +131,7 @@ async def test_all_who_lose_a_node_at_once_are_back_with_everything(relay: Relay
     assert code == 0, found.violations
     assert found.details["backSeconds"] is not None
     assert sum(found.closes.get("agent", {}).values()) + sum(found.closes.get("browser", {}).values()) > 0
-    assert found.details["dropped"] > 0
+    assert found.details["lostSockets"] > 0
 
 
 async def test_a_node_that_is_restarted_under_load_loses_nothing_and_nobody_is_shown_offline(
