@@ -15,6 +15,7 @@ HEADERS_PER_REQUEST = 100  # each costs more than its bytes; browsers send about
 HALF_OPEN_CONNECTIONS = 4_096
 UNKNOWN_TOKENS = 100  # sound tokens that nobody has, from one address at once: each costs a look at the registry
 UNKNOWN_TOKENS_PER_SECOND = 10  # and after that; who is known pays for nothing
+UNKNOWN_TOKENS_AT_ONCE = 4  # looked up for addresses beyond it, so that one who shares theirs gets in; a pool has more
 PIPELINED_COMMANDS = 10_000  # questions to Redis without an answer, of one node; a storm of departures has one each
 BATCH_BYTES = 256 * KIB  # a batch on a lane between two nodes leaves when the next entry does not fit
 LANE_WINDOW_BYTES = 6 * MIB  # under way to one node from all others; Redis cuts it at 8 MiB held for 60 s

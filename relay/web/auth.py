@@ -138,8 +138,11 @@ class Authenticator:
             return _current(found.identity, now_ms)
         if self._watch is not None and self._watch.away() and (stand_in := self._stand_in(key, now_ms)):
             return stand_in  # at once: nobody waits for a timeout that somebody else has waited for already
-        self._strangers.turn_away(key, source, now_ms)
-        changes = self._changes
+        with self._strangers.looking(key, source, now_ms):
+            return await self._look_up(hashes, source, now_ms)
+
+    async def _look_up(self, hashes: list[str], source: Source, now_ms: int) -> Identity:
+        key, changes = hashes[0], self._changes
         try:
             identity = await self._credentials.find(hashes, now_ms)
         except RegistryUnavailable:

@@ -1,13 +1,14 @@
-"""Remembers tokens that nobody has, and which addresses tried too many of them, so that guessing costs no look-ups."""
+"""Remembers tokens that nobody has, and which addresses tried too many of them, so that guessing costs few look-ups."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from relay.errors import BadToken, LimitReached
-from relay.rules.limits import UNKNOWN_TOKENS, UNKNOWN_TOKENS_PER_SECOND
+from relay.rules.limits import UNKNOWN_TOKENS, UNKNOWN_TOKENS_AT_ONCE, UNKNOWN_TOKENS_PER_SECOND
 
 REMEMBERED = 10_000  # tokens, and addresses; about 2 MiB of each. Beyond it the least recently seen is forgotten
 REMEMBERED_MS = 60_000  # a token is tried again after that: a registry that was restored may know it
@@ -18,7 +19,8 @@ Source = Callable[[], str]  # the address that a token came from, asked only whe
 
 
 def nowhere() -> str:
-    """Where claims come from that a node made itself, such as those of tickets."""
+    """Where claims come from that a node made itself, such as those of tickets. Nobody can make one up, and many may
+    end at once: none is counted."""
     return ""
 
 
@@ -29,23 +31,37 @@ class Strangers:
         self._limited = limited  # counts the times that somebody was turned away
         self._tokens: OrderedDict[str, int] = OrderedDict()  # by hash: until when it is believed
         self._levels: OrderedDict[str, tuple[float, int]] = OrderedDict()  # by address: what it may try, as of when
+        self._late = 0  # being looked up for addresses that may try no more, of all of them together
 
-    def turn_away(self, key: str, source: Source, now_ms: int) -> None:
-        """To be called before the registry is asked about a token. Raises `BadToken` if nobody has it, `LimitReached`
-        if its source has tried too many such."""
+    @contextmanager
+    def looking(self, key: str, source: Source, now_ms: int) -> Iterator[None]:
+        """To be entered while the registry is asked about a token. Raises `BadToken` if nobody has it, `LimitReached`
+        if its source has tried too many such and others of the kind are being looked up.
+
+        Behind a proxy that is not trusted all clients share one address: who has a sound token gets in between."""
         if now_ms < self._tokens.get(key, 0):
             raise BadToken(UNKNOWN)
-        if self._level(source(), now_ms) < 1:
+        address = source()
+        if not address or self._level(address, now_ms) >= 1:
+            yield
+            return
+        if self._late >= UNKNOWN_TOKENS_AT_ONCE:
             self._limited("UNKNOWN_TOKENS")
             text = "too many tokens that nobody has came from your address: try again in a second"
             raise LimitReached(text, limit="UNKNOWN_TOKENS", retryAfterSeconds=1)
+        self._late += 1
+        try:
+            yield
+        finally:
+            self._late -= 1
 
     def tried(self, key: str, source: Source, now_ms: int, *, for_certain: bool) -> None:
         """The registry knows nobody by this token; not `for_certain` when something changed while it was asked."""
         if for_certain:
             _keep(self._tokens, key, now_ms + REMEMBERED_MS)
         address = source()
-        _keep(self._levels, address, (self._level(address, now_ms) - 1, now_ms))
+        if address:
+            _keep(self._levels, address, (self._level(address, now_ms) - 1, now_ms))
 
     def forget(self) -> None:
         """Something changed that may make a token known."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -10,7 +11,7 @@ from relay.errors import BadToken, LimitReached
 from relay.registry import Change
 from relay.rules import tokens
 from relay.rules.access import Identity
-from relay.rules.limits import UNKNOWN_TOKENS, UNKNOWN_TOKENS_PER_SECOND
+from relay.rules.limits import UNKNOWN_TOKENS, UNKNOWN_TOKENS_AT_ONCE, UNKNOWN_TOKENS_PER_SECOND
 from relay.rules.tokens import Secrets
 from relay.web import strangers
 from relay.web.auth import Authenticator
@@ -30,7 +31,7 @@ class Door:
 
     def __init__(self) -> None:
         self.known: set[str] = set()  # hashes of tokens that somebody has
-        self.asked = 0
+        self.asked = self.asking = self.asked_at_once = 0
         self.now_ms = 1_000_000
         self.limits: list[str] = []
         self.secrets = Secrets.parse(SECRET)
@@ -39,6 +40,10 @@ class Door:
     async def find(self, hashes: Sequence[str], now_ms: int) -> Identity | None:
         """The registry."""
         self.asked += 1
+        self.asking += 1
+        self.asked_at_once = max(self.asked_at_once, self.asking)
+        await asyncio.sleep(0)  # others come meanwhile
+        self.asking -= 1
         return None if self.known.isdisjoint(hashes) else JANE
 
     def give(self, number: int) -> None:
@@ -53,6 +58,10 @@ class Door:
         except (BadToken, LimitReached) as error:
             return error.code
         return found.name
+
+    async def try_at_once(self, numbers: Iterable[int], address: str = HERE) -> list[str]:
+        """What they are told who come at once with these tokens."""
+        return list(await asyncio.gather(*(self.tries(number, address) for number in numbers)))
 
 
 @pytest.fixture
@@ -76,16 +85,47 @@ async def test_a_token_that_is_made_after_all_works_with_the_next_change_that_is
     assert await door.tries(1) == JANE.name
 
 
-async def test_an_address_that_goes_on_trying_is_told_to_wait_and_the_registry_is_left_alone(door: Door) -> None:
+async def test_an_address_that_goes_on_trying_is_told_to_wait_and_the_registry_is_asked_little(door: Door) -> None:
     for number in range(UNKNOWN_TOKENS):
         assert await door.tries(number) == BadToken.code
-    assert await door.tries(UNKNOWN_TOKENS) == LimitReached.code
-    assert door.asked == UNKNOWN_TOKENS
-    assert door.limits == ["UNKNOWN_TOKENS"]
+    many = 10 * UNKNOWN_TOKENS_AT_ONCE
+    told = await door.try_at_once(range(1_000, 1_000 + many))
+    turned_away = many - UNKNOWN_TOKENS_AT_ONCE
+    assert told == [BadToken.code] * UNKNOWN_TOKENS_AT_ONCE + [LimitReached.code] * turned_away
+    assert (door.asked, door.asked_at_once) == (UNKNOWN_TOKENS + UNKNOWN_TOKENS_AT_ONCE, UNKNOWN_TOKENS_AT_ONCE)
+    assert door.limits == ["UNKNOWN_TOKENS"] * turned_away
     assert await door.tries(UNKNOWN_TOKENS, THERE) == BadToken.code
+
+
+async def test_an_address_that_waited_may_try_so_many_a_second_as_if_nothing_had_been(door: Door) -> None:
+    for number in range(UNKNOWN_TOKENS):
+        assert await door.tries(number) == BadToken.code
     door.now_ms += 1_000
-    told = [await door.tries(1_000 + number) for number in range(2 * UNKNOWN_TOKENS_PER_SECOND)]
-    assert told == [BadToken.code] * UNKNOWN_TOKENS_PER_SECOND + [LimitReached.code] * UNKNOWN_TOKENS_PER_SECOND
+    for number in range(UNKNOWN_TOKENS_PER_SECOND):
+        assert await door.tries(1_000 + number) == BadToken.code
+    told = await door.try_at_once(range(2_000, 2_000 + UNKNOWN_TOKENS_AT_ONCE + 1))
+    assert told == [BadToken.code] * UNKNOWN_TOKENS_AT_ONCE + [LimitReached.code]
+
+
+async def test_who_shares_an_address_with_somebody_who_guesses_gets_in_with_a_sound_token(door: Door) -> None:
+    door.give(5_000)
+    for number in range(UNKNOWN_TOKENS):
+        await door.tries(number)
+    assert await door.tries(5_000) == JANE.name
+
+
+async def test_credentials_that_end_together_are_each_found_to_have_ended_and_cost_nobody_else_theirs(
+    door: Door,
+) -> None:
+    door.give(5_000)
+    for number in range(3 * UNKNOWN_TOKENS):  # of browsers that are asked again, after many were signed out at once
+        with pytest.raises(BadToken):
+            await door.authenticator.by_claim(door.authenticator.claim(token(number)))
+    ended = [door.authenticator.claim(token(9_000 + number)) for number in range(10 * UNKNOWN_TOKENS_AT_ONCE)]
+    told = await asyncio.gather(*map(door.authenticator.by_claim, ended), return_exceptions=True)
+    assert {type(each) for each in told} == {BadToken}
+    assert (await door.authenticator.by_claim(door.authenticator.claim(token(5_000)))).name == JANE.name
+    assert door.limits == []
 
 
 async def test_who_is_known_pays_nothing_and_may_come_from_an_address_that_has_to_wait(door: Door) -> None:
@@ -107,6 +147,7 @@ async def test_what_is_remembered_is_bounded(door: Door, monkeypatch: pytest.Mon
 async def test_an_address_that_has_to_wait_is_answered_429(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strangers, "UNKNOWN_TOKENS", 2)
     monkeypatch.setattr(strangers, "UNKNOWN_TOKENS_PER_SECOND", 0.001)
+    monkeypatch.setattr(strangers, "UNKNOWN_TOKENS_AT_ONCE", 0)  # as if others were being looked up
     answers = []
     for number in (0, 1, 2, 0):
         async with site.client(token(number), peer=HERE) as client:
