@@ -20,6 +20,8 @@ settings.load_profile("relay")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let programs under test be interrupted and hung up also where this suite was started to outlive its terminal."""
+    # Hypothesis looks whether the module's state has changed meanwhile, and clients in threads draw from it too.
+    config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
     config.addinivalue_line("markers", "alone: measures; tests/run runs it when nothing else does any more")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
