@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relay.cli.table import NOTHING, age, print_json
+from relay.rules.quoting import escape
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -137,11 +138,11 @@ def _nodes(lines: list[Any], now: float) -> RenderableType:
             cells = [
                 short(report.frames_per_second), short(report.bytes_per_second), _seconds(report.lag_seconds),
                 Text("deaf", style="bold red") if report.bus_seconds is None else _seconds(report.bus_seconds),
-                f"{report.cpu:.0%}", short(report.memory_bytes), report.version,
+                f"{report.cpu:.0%}", short(report.memory_bytes), _said(report.version),
             ]  # fmt: skip
-        state = Text(" ".join(line.reasons) or "ready", style="yellow" if line.reasons else "green")
+        state = Text(escape(" ".join(line.reasons)) or "ready", style="yellow" if line.reasons else "green")
         table.add_row(
-            line.lease.boot[:SHORT_CHARACTERS], line.lease.url if report is None else report.place, state,
+            _said(line.lease.boot[:SHORT_CHARACTERS]), _said(line.lease.url if report is None else report.place), state,
             str(line.lease.agents), str(line.lease.browsers), *cells, age(now - line.lease.started_ms / 1000),
         )  # fmt: skip
     return table
@@ -158,8 +159,8 @@ def _sweepers(overview: Any, now: float) -> RenderableType:
     )  # fmt: skip
     for report in overview.sweepers:
         table.add_row(
-            report.id[:SHORT_CHARACTERS], report.place, _sweeping(report), age(report.age_seconds),
-            short(report.told_per_second), f"{report.cpu:.0%}", short(report.memory_bytes), report.version,
+            _said(report.id[:SHORT_CHARACTERS]), _said(report.place), _sweeping(report), age(report.age_seconds),
+            short(report.told_per_second), f"{report.cpu:.0%}", short(report.memory_bytes), _said(report.version),
             age(now - report.started_ms / 1000),
         )  # fmt: skip
     return table
@@ -171,6 +172,13 @@ def _sweeping(report: Any) -> Text:
     if report.age_seconds > STALLED_SECONDS:
         return Text("waits", style="bold red")
     return Text("behind", style="yellow") if report.behind else Text("sweeps", style="green")
+
+
+def _said(words: str) -> Text:
+    """What a process says of itself, as it stands: in a plain string brackets would be markup, as of [fe80::1]."""
+    from rich.text import Text
+
+    return Text(escape(words))
 
 
 def _seconds(value: float) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -84,6 +85,17 @@ def test_trouble_is_said_in_words() -> None:
     assert "draining" in screen  # a node of a version that makes no reports
     assert "waits" in screen
     assert "behind" in screen
+
+
+def test_what_a_process_says_of_itself_stands_there_as_it_is() -> None:
+    """A URL of IPv6 has brackets, which are no markup here; and nothing steers the terminal."""
+    odd = msgspec.structs.replace(lease("[/x]"), url="http://[fe80::1]:8000")
+    own = msgspec.structs.replace(report(), place="host[bold]:\x1b[2J", version="[1]")
+    swept = msgspec.structs.replace(sweeper(), id="[red]", place="[/]:1", version="[2]")
+    screen = shown([NodeLine(odd, None), NodeLine(lease(), own)], [swept])
+    for text in ("[/x]", "http://[fe80::1]:8000", "host[bold]:\\x1b[2J", "[1]", "[red]", "[/]:1", "[2]"):
+        assert f"{text} " in screen
+    assert "\x1b" not in screen
 
 
 def test_an_empty_cluster_says_what_is_missing() -> None:
