@@ -20,6 +20,7 @@ def command(connect: bool, sweeper: bool) -> int:
     With --connect also: whether Redis and the registry answer and are new enough, and what of this host, of Redis and
     of the cluster that runs there would keep a node from what it promises. Nothing is changed by it.
     """
+    from relay.rules import checkup
     from relay.rules.quoting import escape
     from relay.settings import read
 
@@ -29,9 +30,9 @@ def command(connect: bool, sweeper: bool) -> int:
             click.echo(f"relay: {escape(sentence)}", err=True)
         return Exit.CONFIGURATION
     click.echo("the settings are sound")
-    if not connect:
-        return Exit.OK
-    findings = asyncio.run(look(settings))
+    findings = [] if sweeper else [checkup.proxies(https=settings.secure, trusted=bool(settings.trusted_proxies))]
+    if connect:
+        findings += asyncio.run(look(settings))
     for finding in findings:
         mark = {"good": "ok", "doubt": "doubt", "wrong": "WRONG"}[finding.kind]
         click.echo(f"{mark:<6} {escape(finding.says)}", err=finding.kind == "wrong")

@@ -54,6 +54,17 @@ def clock(difference_ms: int) -> Finding:
     return Finding("good", f"the clock of this host is {difference_ms} ms from that of Redis")
 
 
+def proxies(*, https: bool, trusted: bool) -> Finding:
+    """Whether limits and logs tell clients apart: a node does no TLS itself, so with https it is behind a proxy."""
+    if https and not trusted:
+        return Finding(
+            "doubt",
+            "RELAY_PUBLIC_URL is https:// and RELAY_TRUSTED_PROXIES is not set: all who come through the proxy count "
+            "as one client, in limits and logs",
+        )
+    return Finding("good", "limits and logs tell clients apart by their addresses")
+
+
 def open_files(limit: int | None, sockets: int) -> Finding:
     """Whether a node may have as many sockets as it was told; None is no limit."""
     needed = sockets + SPARE_FILES

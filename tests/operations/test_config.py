@@ -75,6 +75,21 @@ def test_a_node_that_may_start_is_told_so(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.usefixtures("told")
+def test_a_node_behind_https_that_trusts_no_proxy_is_told_what_that_costs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RELAY_PUBLIC_URL", "https://relay.example.com")
+    assert run(["config", "check"]) == 0
+    doubt = "doubt  RELAY_PUBLIC_URL is https:// and RELAY_TRUSTED_PROXIES is not set: all who come through the proxy"
+    assert doubt in capsys.readouterr().out
+    assert run(["config", "check", "--sweeper"]) == 0
+    assert "doubt" not in capsys.readouterr().out
+    monkeypatch.setenv("RELAY_TRUSTED_PROXIES", "10.0.0.0/8")
+    assert run(["config", "check"]) == 0
+    assert "doubt" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("told")
 async def test_what_would_keep_a_node_from_its_promises_is_found(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

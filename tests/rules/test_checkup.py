@@ -82,3 +82,10 @@ def test_secrets_go_together_if_each_can_verify_what_the_other_signs() -> None:
     assert [found.kind for found in checkup.secrets(("b",), there)] == ["wrong", "doubt"]
     assert checkup.secrets((), there) == [Finding("good", "RELAY_SECRET goes with that of 4 nodes")]
     assert checkup.secrets(("c",), {"n": ("d",)})[0].says == "no secret of RELAY_SECRET (c) is one of n (d)"
+
+
+@pytest.mark.parametrize(
+    ("https", "trusted", "kind"), [(True, False, "doubt"), (True, True, "good"), (False, False, "good")]
+)
+def test_clients_behind_a_proxy_that_is_not_trusted_are_a_doubt(https: bool, trusted: bool, kind: str) -> None:
+    assert checkup.proxies(https=https, trusted=trusted).kind == kind
