@@ -56,7 +56,11 @@ HOUSE = (
         not_packages=OUTSIDE | CLOCKS | {"os", "pathlib", "structlog", "prometheus_client"},
         pure_names=frozenset({"websockets.speedups.apply_mask"}),
     ),
-    Floor("tells", ("relay/logs.py", "relay/instruments.py", "relay/traces.py", "relay/vitals.py"), not_packages=OUTSIDE | CLOCKS),
+    Floor(
+        "tells",
+        ("relay/logs.py", "relay/instruments.py", "relay/traces.py", "relay/vitals.py"),
+        not_packages=OUTSIDE | CLOCKS,
+    ),
     Floor("registry", ("relay/registry/",), not_packages=REDIS | HTTP),
     Floor("store", ("relay/store/",), frozenset({"registry"}), HTTP | SQL | {"websockets"}),
     Floor("node", ("relay/node/",), not_packages=SQL | {"redis", "starlette"}),
