@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from relay.errors import Misconfigured, Unavailable
 
 FILE_MODE = 0o600  # there are hashes of tokens in it
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)  # from file systems that know one name for a file
 
 
 class NewFile:
@@ -36,7 +38,7 @@ def new_file(path: Path) -> Iterator[NewFile]:
     """A file to write to, which appears at the end, and of which nothing is left if anything fails. Raises
     `Misconfigured` for a place where no file can be made, `Unavailable` for a full disk."""
     if path.exists():
-        raise Misconfigured(f"{path} exists already; name a file that does not")
+        raise _exists(path)
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         handle = os.open(temporary, _FLAGS, FILE_MODE)
@@ -48,7 +50,7 @@ def new_file(path: Path) -> Iterator[NewFile]:
         try:
             file.flush()
             os.fsync(handle)
-            os.rename(temporary, path)
+            _name(temporary, path)
             _settle(path.parent)
         except OSError as error:
             raise _refused(path, error) from None
@@ -57,6 +59,22 @@ def new_file(path: Path) -> Iterator[NewFile]:
             file.close()
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _name(temporary: Path, path: Path) -> None:
+    """Unlike a renaming, a link never takes the place of a file that came meanwhile."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.rename(temporary, path)
+
+
+def _exists(path: Path) -> Misconfigured:
+    return Misconfigured(f"{path} exists already; name a file that does not")
 
 
 def _refused(path: Path, error: OSError) -> Unavailable:

@@ -15,6 +15,7 @@ from relay.node.changes import Tail
 from relay.registry import Backup, Registry, back_up, migrate, restore
 from relay.registry.changes import Change
 from relay.registry.database import Database
+from relay.registry.new_file import new_file
 from relay.registry.restoring import NUMBERS_AHEAD, VERSIONS_AHEAD
 from relay.registry.snapshot import one_moment, tallied
 from tests.registry.acme import DAY_MS, START_MS, Acme, make_hash
@@ -76,6 +77,17 @@ async def test_a_backup_is_its_owners_alone_and_does_not_write_over_another(
         await back_up(url, file, story.now_ms)
     with pytest.raises(Misconfigured, match="cannot be made: No such file or directory"):
         await back_up(url, tmp_path / "nowhere" / "backup", story.now_ms)
+
+
+def test_a_file_that_came_while_another_was_written_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    writing = new_file(file)
+    writing.__enter__().write(b"ours")
+    file.write_bytes(b"theirs")
+    with pytest.raises(Misconfigured, match="exists already"):
+        writing.__exit__(None, None, None)
+    assert file.read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [file], "and nothing of ours is left beside it"
 
 
 async def test_a_backup_is_of_one_moment_while_others_write(url: str, story: Acme) -> None:
