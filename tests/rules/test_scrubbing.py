@@ -36,6 +36,18 @@ def test_no_token_of_ours_is_left(token: str) -> None:
         "RELAY_SECRET=hunter2",
         'client_secret: "hunter2"',
         "x-api-key: hunter2",
+        "{'token': 'hunter2'}",
+        "{'Authorization': 'Basic hunter2', 'x': b'Cookie: hunter2'}",
+        "(b'cookie', b'relay=hunter2; other=hunter2')",
+        "GET /ws?ticket=hunter2&a=b",
+        "Sec-WebSocket-Protocol: relay.v1, hunter2",
+        "{'sec-websocket-protocol': 'relay.v1, hunter2'}",
+        "(b'sec-websocket-protocol', b'relay.v1, hunter2')",
+        "postgresql+asyncpg://u:p@hunter2@h/db",
+        "postgresql+asyncpg://u:p@hunter2/hunter2@h/db",
+        "RELAY_SECRET=a hunter2",
+        "RELAY_SECRET=first, hunter2",
+        "password: 'correct hunter2'",
     ],
 )
 def test_what_looks_like_a_secret_is_taken_out(text: str) -> None:
