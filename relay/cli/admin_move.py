@@ -11,7 +11,7 @@ import click
 
 @click.command(name="migrate-to")
 @click.argument("url", required=False)
-@click.option("--url-file", metavar="PATH", help="A file that holds the URL: it may have a password in it.")
+@click.option("--url-file", metavar="PATH", help="A file that holds the URL, which may have a password in it then.")
 @click.option("--force", is_flag=True, help="Also while nodes run; what they write then is lost.")
 def command(url: str | None, url_file: str | None, force: bool) -> None:
     """Move the registry at RELAY_DATABASE_URL to the database at URL, such as from SQLite to PostgreSQL.
@@ -23,6 +23,11 @@ def command(url: str | None, url_file: str | None, force: bool) -> None:
 
     if (url is None) == (url_file is None):
         raise click.UsageError("name the other database by URL or --url-file, one of them")
+    if url is not None and _may_be_secret(url):
+        raise click.UsageError(
+            "everybody on this machine can see the arguments of a command, and this URL has a password in it: "
+            "write it into a file and name that with --url-file"
+        )
     asyncio.run(_move(load(secret=False), url if url is not None else _read(str(url_file)), force))
 
 
@@ -38,6 +43,14 @@ async def _move(settings: Any, url: str, force: bool) -> None:
     click.echo(
         "moved and compared; the old registry is closed: set RELAY_DATABASE_URL of nodes and sweepers to the new"
     )
+
+
+def _may_be_secret(url: str) -> bool:
+    from relay.registry.database import checked
+    from relay.urls import SHOWN_OPTIONS
+
+    parsed = checked(url)
+    return parsed.password is not None or not parsed.query.keys() <= SHOWN_OPTIONS
 
 
 def _read(path: str) -> str:

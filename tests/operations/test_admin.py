@@ -156,6 +156,16 @@ def test_a_target_may_stand_in_a_file_and_is_named_once(operator: Operator, caps
     assert "machines: 1 rows" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("secret", ["relay:hush@db/relay", "db/relay?password=hush", "u:hu/sh@db/relay?ssl=true"])
+def test_a_password_does_not_stand_among_the_arguments(
+    operator: Operator, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    assert operator.says("migrate-to", f"postgresql+asyncpg://{secret}") == 64
+    said = capsys.readouterr().err
+    assert "name that with --url-file" in said
+    assert "hush" not in said
+
+
 def test_pruning_says_what_it_would_do_and_what_it_did(operator: Operator, capsys: pytest.CaptureFixture[str]) -> None:
     operator.machine("mac-studio")
     assert operator.says("prune", "--dry-run", "--audit-days", "1") == 0
