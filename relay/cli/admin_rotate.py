@@ -50,14 +50,11 @@ async def _next(settings: Any, values: Sequence[str], step: Step, force: bool) -
         after = rotation.sign(values) if step == "sign" else rotation.drop(values)
         found = await held(settings)
         if step == "sign":
-            hindrances = [f"{node} does not know {ids[-1]} yet" for node in rotation.ignorant(found.nodes, ids[-1])]
+            hindrances = rotation.not_ready_to_sign(found.nodes, ids[-1])
             advice = "give all nodes this, restart them one by one, and watch: relay admin secret-status"
         else:
-            hindrances = [
-                f"{node} does not sign with {ids[0]} yet" for node in rotation.signing_otherwise(found.nodes, ids[0])
-            ]
-            for old in ids[1:]:
-                hindrances += [f"{count} {kind} hang on {old}" for kind, count in found.on(old).items()]
+            hanging = {old: found.on(old) for old in ids[1:]}
+            hindrances = rotation.not_ready_to_drop(found.nodes, ids[0], hanging, found.unconnected)
             advice = "give all nodes this and restart them one by one; the rotation is done"
     if hindrances and not force:
         raise Conflict(f"not yet: {'; '.join(hindrances)} (--force does it all the same)")

@@ -31,11 +31,30 @@ def drop(secrets: Sequence[str]) -> tuple[str, ...]:
     return (secrets[0],)
 
 
-def ignorant(nodes: Mapping[str, Sequence[str]], secret: str) -> list[str]:
-    """The nodes that could not verify what this secret signs."""
-    return [node for node, known in nodes.items() if known and secret not in known]
+def not_ready_to_sign(nodes: Mapping[str, Sequence[str]], new: str) -> list[str]:
+    """What stands against the second step, each as a sentence; `nodes` are the secrets of each, by its name."""
+    return [
+        *_unknown(nodes),
+        *(f"{node} does not know {new} yet" for node, known in nodes.items() if known and new not in known),
+    ]
 
 
-def signing_otherwise(nodes: Mapping[str, Sequence[str]], secret: str) -> list[str]:
-    """The nodes that sign with another secret than this."""
-    return [node for node, known in nodes.items() if known and known[0] != secret]
+def not_ready_to_drop(
+    nodes: Mapping[str, Sequence[str]], signing: str, hanging: Mapping[str, Mapping[str, int]], unconnected: int
+) -> list[str]:
+    """What stands against the last step: nodes, what hangs on each secret that goes by kind, and machines that were not
+    asked."""
+    found = _unknown(nodes)
+    found += [
+        f"{node} does not sign with {signing} yet" for node, known in nodes.items() if known and known[0] != signing
+    ]
+    found += [f"{count} {kind} hang on {old}" for old, kinds in hanging.items() for kind, count in kinds.items()]
+    if unconnected:
+        found.append(f"{unconnected} machines are not connected, and those whose token is old must register again")
+    return found
+
+
+def _unknown(nodes: Mapping[str, Sequence[str]]) -> list[str]:
+    if not nodes:
+        return ["no node is there to be asked"]
+    return [f"{node} does not say which secrets it has" for node, known in nodes.items() if not known]

@@ -22,6 +22,7 @@ from tests.support.valkey import _valkey as _valkey
 from tests.support.valkey import valkey as valkey
 
 OLD = "the-old-secret-of-the-cluster"
+NEW = "the-new-secret-of-the-cluster"
 OLD_ID = Secrets.parse(OLD).first.id
 
 
@@ -86,6 +87,29 @@ def test_a_secret_is_replaced_in_three_steps(cluster: Cluster, capsys: pytest.Ca
     said = capsys.readouterr()
     assert said.out.strip() == new, "nothing else goes to standard output"
     assert "the rotation is done" in said.err
+
+
+def test_no_step_is_taken_while_nobody_says_what_it_would_do(
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The cluster is stopped, Redis was flushed, or this is the prefix of another one."""
+    for step in ("--sign", "--drop"):
+        assert cluster.says("rotate-secret", step, secret=f"{NEW},{OLD}") == 1
+        assert "not yet: no node is there to be asked" in capsys.readouterr().err
+        assert cluster.says("rotate-secret", step, "--force", secret=f"{NEW},{OLD}") == 0
+
+
+def test_machines_that_sleep_keep_the_old_secret(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    async def register() -> None:
+        registry = await Registry.open(cluster.url)
+        acme = await Acme.found(registry)
+        await acme.connect(acme.jane, "asleep")
+        await registry.close()
+
+    asyncio.run(register())
+    cluster.node("n1", f"{NEW},{OLD}")
+    assert cluster.says("rotate-secret", "--drop", secret=f"{NEW},{OLD}") == 1
+    assert "not yet: 1 machines are not connected" in capsys.readouterr().err
 
 
 def test_what_hangs_on_each_secret_is_shown_by_fingerprint(

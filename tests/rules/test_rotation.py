@@ -23,8 +23,29 @@ def test_no_step_is_taken_twice_or_left_out() -> None:
         rotation.drop(["old"])
 
 
+NODES = {"n1": ("old", "new"), "n2": ("old",), "silent": ()}
+SILENT = "silent does not say which secrets it has"
+
+
 def test_nodes_that_are_not_ready_for_a_step_are_named() -> None:
-    nodes = {"n1": ("old", "new"), "n2": ("old",), "silent": ()}
-    assert rotation.ignorant(nodes, "new") == ["n2"]
-    assert rotation.signing_otherwise(nodes, "new") == ["n1", "n2"]
-    assert rotation.signing_otherwise(nodes, "old") == []
+    assert rotation.not_ready_to_sign(NODES, "new") == [SILENT, "n2 does not know new yet"]
+    assert rotation.not_ready_to_drop(NODES, "new", {}, 0) == [
+        SILENT,
+        "n1 does not sign with new yet",
+        "n2 does not sign with new yet",
+    ]
+    assert rotation.not_ready_to_sign({"n1": ("old", "new")}, "new") == []
+    assert rotation.not_ready_to_drop({"n1": ("new", "old")}, "new", {"old": {}}, 0) == []
+
+
+def test_where_nobody_can_be_asked_nothing_is_known_to_be_ready() -> None:
+    assert rotation.not_ready_to_sign({}, "new") == ["no node is there to be asked"]
+    assert rotation.not_ready_to_drop({}, "new", {}, 0) == ["no node is there to be asked"]
+
+
+def test_what_hangs_on_a_secret_keeps_it() -> None:
+    assert rotation.not_ready_to_drop({"n1": ("new", "old")}, "new", {"old": {"keys": 2, "links": 1}}, 3) == [
+        "2 keys hang on old",
+        "1 links hang on old",
+        "3 machines are not connected, and those whose token is old must register again",
+    ]
