@@ -21,7 +21,10 @@ from relay.settings import Settings
 BACKLOG_CONNECTIONS = 2048  # as uvicorn's own: who waits here is let in by whichever node is free first
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0)  # before a node that ended starts again
 STABLE_SECONDS = 30.0  # a node that ran this long starts again with the first pause
-PARTING_SECONDS = 25.0  # beyond the drain: silent peers, the last answers, and a slow machine; then a node is killed
+# Beyond the drain, for silent peers and the last answers; a node may take 20. Then it is killed, and that is said before
+# whoever stops the host kills us, 25 after the drain.
+PARTING_SECONDS = 23.0
+NEVER_RAN = frozenset({Exit.CONFIGURATION, Exit.UNAVAILABLE})  # how a node ends that did not get as far as to serve
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -98,7 +101,7 @@ class Crew:
         for ended in asyncio.as_completed(keeping):
             codes.append(await ended)
             if not self._stopping.is_set():
-                self.stop()  # a node that cannot be configured is the end of all
+                self.stop()  # settings with which a node never ran are the end of all
         return next((code for code in codes if code), Exit.OK)
 
     def stop(self) -> None:
@@ -107,17 +110,21 @@ class Crew:
         self._signal_all()
 
     async def _keep(self, member: Member) -> int:
+        """Start a node again and again; its last exit code. One that ran before and is refused now, as by a registry that
+        a newer version has changed, is tried more rarely: its settings are those of the others, who serve."""
         loop = asyncio.get_running_loop()
-        failures = 0
+        failures, ran = 0, False
         while True:
             began = loop.time()
             code = await self._live(member)
             if self._stopping.is_set():
                 return Exit.OK if code == -signal.SIGTERM else code  # asked before it listened for such wishes
-            if code == Exit.CONFIGURATION:
+            stable = loop.time() - began > STABLE_SECONDS
+            ran = ran or stable or code not in NEVER_RAN
+            if code == Exit.CONFIGURATION and not ran:
                 return code
-            failures = 0 if loop.time() - began > STABLE_SECONDS else failures
-            pause = PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)]
+            failures = 0 if stable else failures
+            pause = PAUSES_SECONDS[-1 if code == Exit.CONFIGURATION else min(failures, len(PAUSES_SECONDS) - 1)]
             failures += 1
             log = structlog.get_logger()
             log.warning("a worker ended and starts again", worker=member.number, code=code, pause_seconds=pause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.app import PARTING_SECONDS
+from relay.dev import crew
 from relay.node import drain
 from relay.settings import variables
 from relay.web.server import HTTP_GRACE_SECONDS
@@ -13,5 +14,6 @@ VARIABLES = frozenset(variable.name for variable in variables())  # all that a n
 
 
 def enough(grace_seconds: float, drain_seconds: float, before_seconds: float = 0.0) -> bool:
-    """Whether a node that drains for so long, and is asked to so much later than its time begins, ends in time."""
-    return grace_seconds > before_seconds + drain_seconds + AFTER_SECONDS
+    """Whether a node that drains for so long, and is asked to so much later than its time begins, ends in time; and of
+    several that a crew keeps, the one that does not end at all is killed by the crew, which says so."""
+    return grace_seconds > before_seconds + drain_seconds + max(AFTER_SECONDS, crew.PARTING_SECONDS)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.dev import crew
 from relay.errors import Exit
-from tests.deploy.grace import VARIABLES, enough
+from tests.deploy.grace import AFTER_SECONDS, VARIABLES, enough
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 NAMES = ("relay-node.service", "relay-node@.service", "relay-sweeper.service", "relay-agent.service")
@@ -60,6 +61,10 @@ def test_systemd_understands_every_line(name: str, tmp_path: Path) -> None:
 def test_a_node_has_time_to_drain_before_it_is_killed(name: str) -> None:
     assert directives(name)["KillSignal"] == ["SIGTERM"]
     assert enough(float(directives(name)["TimeoutStopSec"][0]), float(variables(name)["RELAY_DRAIN_SECONDS"]))
+
+
+def test_a_crew_gives_each_of_its_nodes_that_time_too() -> None:
+    assert crew.PARTING_SECONDS > AFTER_SECONDS
 
 
 @pytest.mark.parametrize("name", NAMES)
