@@ -21,8 +21,8 @@ from relay.settings import Settings
 BACKLOG_CONNECTIONS = 2048  # as uvicorn's own: who waits here is let in by whichever node is free first
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0)  # before a node that ended starts again
 STABLE_SECONDS = 30.0  # a node that ran this long starts again with the first pause
-# Beyond the drain, for silent peers and the last answers; a node may take 20. Then it is killed, and that is said before
-# whoever stops the host kills us, 25 after the drain.
+# Beyond the drain, for silent peers and the last answers; a node may take 20. Then it is killed, and that is said
+# before whoever stops the host kills us, 25 after the drain.
 PARTING_SECONDS = 23.0
 NEVER_RAN = frozenset({Exit.CONFIGURATION, Exit.UNAVAILABLE})  # how a node ends that did not get as far as to serve
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -110,8 +110,8 @@ class Crew:
         self._signal_all()
 
     async def _keep(self, member: Member) -> int:
-        """Start a node again and again; its last exit code. One that ran before and is refused now, as by a registry that
-        a newer version has changed, is tried more rarely: its settings are those of the others, who serve."""
+        """Start a node again and again; its last exit code. One that ran before and is refused now, as by a registry
+        that a newer version has changed, is tried more rarely: its settings are those of the others, who serve."""
         loop = asyncio.get_running_loop()
         failures, ran = 0, False
         while True:
