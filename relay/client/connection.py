@@ -15,7 +15,7 @@ import msgspec
 
 from relay.client import dial
 from relay.client.addresses import usable
-from relay.client.dial import BackOff, Closed, ClosedForGood, Deadlines, Shed, Socket
+from relay.client.dial import BackOff, Closed, ClosedForGood, ClosedSoon, Deadlines, Shed, Socket
 from relay.client.listeners import Listeners
 from relay.client.pending import Pending
 from relay.errors import Invalid, RelayError, Unavailable
@@ -24,6 +24,7 @@ from relay.rules import frames, messages, timing
 BACK_OFF_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)  # with full jitter; a person waits, and a lost node leaves others at once
 FLUSH_SECONDS = 1.0  # at the end, for what was posted last, such as a detach
 OPEN_SECONDS = 3.0  # for one node; a host that vanished must not hold a person up while others are alive
+ASKED_BACK_SECONDS = 5.0  # whoever met a node that leaves: a balancer sends nobody there any more a second later
 SHED_PATIENCE_SECONDS = 60.0  # two turns; a node that says when it has time is worth waiting for, whoever waits
 ANSWER_SECONDS = timing.REQUEST_SECONDS + 2 * timing.HOP_SECONDS  # the machine's time, and the way there and back
 
@@ -185,7 +186,11 @@ class Connection:
 
     def _patience_seconds(self, error: RelayError) -> float | None:
         patience = self._options.first_seconds if self.welcome is None else self._options.patience_seconds
-        return max(patience, SHED_PATIENCE_SECONDS) if patience is not None and isinstance(error, Shed) else patience
+        if patience is None:
+            return None
+        if isinstance(error, ClosedSoon) and 4200 <= error.close_code < 4300:
+            return max(patience, ASKED_BACK_SECONDS)
+        return max(patience, SHED_PATIENCE_SECONDS) if isinstance(error, Shed) else patience
 
     async def _open(self, nodes: Sequence[str]) -> Socket:
         return await dial.open_socket(
