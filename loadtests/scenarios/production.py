@@ -1,7 +1,7 @@
 """What one relay of coding agents held at its peak: 7,480 machines, 16,171 sessions, 299 people, 5,000 beats a second.
 
 There every session had a socket of its own, so here a session is a machine with one session; together these are 23,950
-sockets. One host plays and serves a tenth of that with ease: --scale 0.1.
+sockets, for which load and relay on one host need two cores and `--generators 3`. --scale 0.1 is a tenth of everything.
 """
 
 from __future__ import annotations
