@@ -141,8 +141,23 @@ def test_nodes_are_told_only_what_they_know(rendered: Rendered) -> None:
     for name, pod, _ in rendered.pods():
         told = environment(pod["containers"][0])
         assert told.keys() <= VARIABLES, name
-        for variable in ("RELAY_SECRET_FILE", "RELAY_DATABASE_URL_FILE", "RELAY_REDIS_URL_FILE"):
-            assert told[variable].startswith("/run/relay/")
+
+
+def test_a_pod_has_the_secrets_that_it_needs_and_no_other(rendered: Rendered) -> None:
+    """Above all, nobody who takes a node over finds how the owner of the tables signs in."""
+    owner = "database-owner-url" if any("migration" in name for name, _, _ in rendered.pods()) else "database-url"
+    needed = {
+        "node": {"relay-secret", "database-url", "redis-url"},
+        "sweeper": {"database-url", "redis-url"},
+        "bootstrap": {"relay-secret", owner},
+        "migration": {owner},
+    }
+    for name, pod, labels in rendered.pods():
+        given = next(each["secret"] for each in pod["volumes"] if each["name"] == "secrets")
+        files = {each["path"] for each in given["items"]}
+        assert {each["key"] for each in given["items"]} == files == needed[labels["app.kubernetes.io/component"]], name
+        told = environment(pod["containers"][0])
+        assert {told[each] for each in told if each.endswith("_FILE")} == {f"/run/relay/{file}" for file in files}
 
 
 def test_a_node_takes_its_settings_and_secrets(tmp_path: Path) -> None:
@@ -192,6 +207,18 @@ def test_what_is_selected_is_what_is_meant(rendered: Rendered) -> None:
         "topologySpreadConstraints"
     ]:
         assert selected(spread["labelSelector"]["matchLabels"], node)
+
+
+def test_metrics_are_for_prometheus_alone_and_for_nobody_where_it_has_no_name() -> None:
+    """They ask nobody who they are."""
+
+    def callers(values: dict[str, Any]) -> list[Any]:
+        rules = Rendered(values).of("NetworkPolicy")[0]["spec"]["ingress"]
+        return [rule.get("from") for rule in rules if {"protocol": "TCP", "port": 9464} in rule["ports"]]
+
+    prometheus = {"app.kubernetes.io/name": "prometheus"}
+    assert callers(SMALLEST) == [[{"namespaceSelector": {}, "podSelector": {"matchLabels": prometheus}}]]
+    assert callers(SMALLEST | {"networkPolicy": {"fromPrometheus": []}}) == []
 
 
 def test_an_autoscaler_owns_the_number_of_nodes_or_nobody_does(rendered: Rendered) -> None:
@@ -245,6 +272,7 @@ def test_the_owner_of_the_tables_makes_and_changes_them(tmp_path: Path, monkeypa
         ({"existingSecret": "relay"}, "publicUrl is needed"),
         ({"publicUrl": "https://relay.example.com"}, "existingSecret, or secret."),
         (SMALLEST | {"settings": {"RELAY_DRAIN_SECONDS": 5}}, "has a value of its own"),
+        (TRIAL | {"migration": {"enabled": True}}, "migration.enabled needs existingSecret"),
         (SMALLEST | {"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}, "maxReplicas is less than"),
     ],
 )

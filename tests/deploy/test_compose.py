@@ -64,6 +64,20 @@ def test_a_node_takes_its_settings_and_secrets(compose: dict[str, Any], secrets:
     assert settings.allowed_hosts == ("localhost:8080",)
 
 
+def test_a_service_has_the_secrets_that_it_needs_and_no_other(compose: dict[str, Any]) -> None:
+    needed = {
+        "node-1": {"relay_secret", "database_url", "redis_url"},
+        "sweeper": {"database_url", "redis_url"},
+        "bootstrap": {"relay_secret", "database_url"},
+    }
+    needed |= dict.fromkeys(("node-2", "node-3"), needed["node-1"])
+    for name, secrets in needed.items():
+        service = compose["services"][name]
+        assert set(service["secrets"]) == secrets, name
+        told = service["environment"]
+        assert {told[each] for each in told if each.endswith("_FILE")} == {f"/run/secrets/{each}" for each in secrets}
+
+
 def test_every_file_that_it_names_is_there(compose: dict[str, Any], secrets: Path) -> None:
     mounted = {
         volume.partition(":")[0]

@@ -31,16 +31,13 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- add .Values.node.endpointSeconds .Values.node.drainSeconds 25 }}
 {{- end }}
 
-{{- /* The settings of every program: a list of the root and the key of the Secret that holds the database's URL. */ -}}
+{{- /* The settings of every program: a list of the root and the keys of the Secret that it needs. */ -}}
 {{- define "relay.environment" -}}
-{{- $key := index . 1 -}}
-{{- with index . 0 -}}
-- name: RELAY_SECRET_FILE
-  value: /run/relay/relay-secret
-- name: RELAY_DATABASE_URL_FILE
-  value: /run/relay/{{ $key }}
-- name: RELAY_REDIS_URL_FILE
-  value: /run/relay/redis-url
+{{- range index . 1 }}
+- name: {{ ternary "RELAY_SECRET_FILE" (ternary "RELAY_REDIS_URL_FILE" "RELAY_DATABASE_URL_FILE" (eq . "redis-url")) (eq . "relay-secret") }}
+  value: {{ printf "/run/relay/%s" . | quote }}
+{{- end }}
+{{- with index . 0 }}
 - name: RELAY_PUBLIC_URL
   value: {{ required "publicUrl is needed: what people type, such as https://relay.example.com" .Values.publicUrl | quote }}
 - name: RELAY_METRICS_PORT
@@ -63,8 +60,10 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end }}
 {{- end }}
 
-{{- /* What all pods have in common, beside their containers. */ -}}
+{{- /* What all pods have in common, beside their containers; of the Secret each gets its own keys only. As for settings. */ -}}
 {{- define "relay.pod" -}}
+{{- $keys := index . 1 -}}
+{{- with index . 0 -}}
 serviceAccountName: {{ include "relay.name" . }}
 automountServiceAccountToken: false
 # Kubernetes would set RELAY_PORT and others for a Service of this name.
@@ -83,13 +82,18 @@ volumes:
     secret:
       secretName: {{ include "relay.secretName" . }}
       defaultMode: 0440
+      items:
+        {{- range $keys }}
+        - {key: {{ . | quote }}, path: {{ . | quote }}}
+        {{- end }}
   - name: tmp
     emptyDir: {medium: Memory, sizeLimit: 16Mi}
+{{- end }}
 {{- end }}
 
 {{- /* The same of containers: as for their settings. */ -}}
 {{- define "relay.container" -}}
-{{- $key := index . 1 -}}
+{{- $keys := index . 1 -}}
 {{- with index . 0 -}}
 image: {{ include "relay.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -100,6 +104,6 @@ securityContext:
 volumeMounts:
   - {name: secrets, mountPath: /run/relay, readOnly: true}
   - {name: tmp, mountPath: /tmp}
-env: {{ include "relay.environment" (list . $key) | nindent 2 }}
+env: {{ include "relay.environment" (list . $keys) | nindent 2 }}
 {{- end }}
 {{- end }}
