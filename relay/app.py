@@ -243,6 +243,7 @@ class Node:
             "draining": self.membership.draining,
             "bus-deaf": self._unreachable(),
             "lease-lapsed": self.membership.lapsed,
+            "misconfigured": self.membership.misconfigured,
             "redis-lost": self.outage.lost,
         }
         return [reason for reason, holds in reasons.items() if holds]

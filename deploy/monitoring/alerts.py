@@ -80,7 +80,8 @@ READINESS = (
         "No node takes newcomers",
         "Every node has a reason to be unready. Whoever is connected stays; nobody who comes gets in.",
         "The reasons by instance. `redis-lost`, `bus-deaf` and `lease-lapsed` on all nodes mean Redis; `draining` on "
-        "all means that somebody drains all at once.",
+        "all means that somebody drains all at once; `misconfigured` that Redis was given to another cluster, "
+        "which the log names.",
         "Mend Redis (see RelayRedisLost). If it is a roll, stop it until a node is ready again.",
         Trial(
             {

@@ -126,6 +126,11 @@ class Membership:
         now = asyncio.get_running_loop().time()
         return self.renewed_at is None or now - self.renewed_at > LEASE_SECONDS
 
+    @property
+    def misconfigured(self) -> bool:
+        """Whether the cluster's Redis became another's, or is divided otherwise: who came here would meet nobody."""
+        return self._leases.misconfigured
+
     def alive(self, listed: Iterable[str]) -> set[str]:
         """The boot ids of nodes that may live, given those that Redis lists now: these, and those that it forgot."""
         found = set(listed)

@@ -49,7 +49,7 @@ ENDED = Label("reason", ("machine-gone", "gap", "behind", "forbidden", "machine-
 LOST = Label("reason", ("unknown", "revoked", "replaced", "mirror-behind"))
 OPERATION = Label("operation", ("open", "end", "sessions"))
 ACCESS = Label("access", ("read", "write"))
-UNREADY = Label("reason", ("draining", "bus-deaf", "lease-lapsed", "redis-lost"))
+UNREADY = Label("reason", ("draining", "bus-deaf", "lease-lapsed", "misconfigured", "redis-lost"))
 DRIFT = Label("drift", ("unknown", "elsewhere", "ghost"))
 CALL = Label("call", of="operation ids in /openapi.json")
 STATUS = Label("status", of="statuses in /openapi.json")

@@ -22,22 +22,22 @@ class Division:
 
     def __init__(self, url: str) -> None:
         self._listed = read(url, SCHEMES, "the Redis shards")
-        self._order = self._listed.places
-        self.places = frozenset(self._order)
-        if len(self.places) < len(self._order):
+        self.order = self._listed.places
+        self.places = frozenset(self.order)
+        if len(self.places) < len(self.order):
             raise Misconfigured("RELAY_REDIS_URL: a server of the Redis shards is listed twice")
-        if len(self._order) > SERVERS:
+        if len(self.order) > SERVERS:
             raise Misconfigured(f"RELAY_REDIS_URL: at most {SERVERS} Redis shards can be of use")
-        self._clients = {place: connect(self._listed.url(place)) for place in self._order}
+        self._clients = {place: connect(self._listed.url(place)) for place in self.order}
 
     @property
     def text(self) -> str:
         """The list without what is secret: two divisions are the same if this is."""
-        return ",".join(f"{host}:{port}" for host, port in self._order)
+        return ",".join(f"{host}:{port}" for host, port in self.order)
 
     def place(self, key: str) -> Place:
         """Who holds a key or channel."""
-        return self._order[key_slot(key.encode()) * len(self._order) // REDIS_CLUSTER_HASH_SLOTS]
+        return self.order[key_slot(key.encode()) * len(self.order) // REDIS_CLUSTER_HASH_SLOTS]
 
     def client(self, place: Place) -> Redis:
         """The client of one server."""

@@ -15,7 +15,7 @@ from relay.store.belonging import holder
 from relay.store.connection import answering, ask
 from relay.store.keys import Keys
 from relay.store.leases import Lease, Leases
-from relay.store.memory import Memory
+from relay.store.memory import Memory, independent, some
 from relay.store.slots import Slots
 
 SETTINGS = ("maxmemory", "maxmemory-policy", "client-output-buffer-limit", "cluster-node-timeout")
@@ -88,8 +88,11 @@ class Inspection:
     async def agreement(self) -> Finding:
         """Whether this code keeps the cluster's times."""
         here = timing.agreed()
-        stored = await ask(self._memory, "HMGET", self._keys.agreement, *here)
-        there = {name: float(value) for name, value in zip(here, stored, strict=True) if value is not None}
+        servers = independent(self._memory)
+        there: dict[str, float] = {}
+        for stored in await some(ask(server, "HMGET", self._keys.agreement, *here) for server in servers):
+            told = {name: float(value) for name, value in zip(here, stored, strict=True) if value is not None}
+            there |= {name: value for name, value in told.items() if there.get(name, here[name]) == here[name]}
         return checkup.timing(here, there)
 
     async def owner(self) -> str | None:

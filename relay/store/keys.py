@@ -24,12 +24,12 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{lN}:nodes        hash    boot id -> JSON of Lease
     P:orders:BOOT       hash    kind -> JSON of an order that an operator gave to one node; "done KIND" -> the id of the
                                 latest that it carried out
-    P:registry          string  id of the registry whose cluster uses this prefix
+    P:registry          string  id of the registry whose cluster uses this prefix; on each of its servers
     P:layout            string  the servers that the cluster's Redis is divided among, or "one"; on each of them, and as
                                 long as a lease
     P:{reports}:heard   zset    process -> ms of its last report, for 15 s
     P:{reports}:said    hash    process -> JSON of a report, which is for people who watch and for nobody else
-    P:agreement         hash    name of a timing constant -> the value that all nodes run with
+    P:agreement         hash    name of a timing constant -> the value that all nodes run with; on each server too
     P:ticket:HASH       string  what a one-time ticket stands for; lives 30 s
     P:device:HASH       hash    one device sign-in: user code, state, person, poll times
     P:user-code:CODE    string  HASH of the device sign-in that shows this code

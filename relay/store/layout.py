@@ -7,7 +7,7 @@ from relay.rules.timing import LEASE_SECONDS
 from relay.store.connection import Commands
 from relay.store.division import Division
 from relay.store.keys import Keys
-from relay.store.memory import Memory, some
+from relay.store.memory import Memory, independent, some
 from relay.store.script import Script
 from relay.store.sharded import Sharded
 
@@ -29,7 +29,7 @@ async def hold(memory: Memory, keys: Keys) -> None:
     """Say on every server how Redis is divided here, to be said again before a lease ends. Raises `Misconfigured` if a
     server is part of another division, and `Unavailable` when none can be reached."""
     mine = _text(memory)
-    for theirs in await some(_hold(each, keys, mine) for each in _servers(memory)):
+    for theirs in await some(_hold(each, keys, mine) for each in independent(memory)):
         if theirs != mine:
             raise Misconfigured(
                 f"RELAY_REDIS_URL names {_named(mine)} here and {_named(theirs)} in the cluster that is running; stop "
@@ -39,12 +39,6 @@ async def hold(memory: Memory, keys: Keys) -> None:
 
 async def _hold(server: Commands, keys: Keys, mine: str) -> str:
     return str(await _HOLD.run(server, (keys.layout,), (mine, LAYOUT_MS)))
-
-
-def _servers(memory: Memory) -> list[Commands]:
-    if isinstance(memory, Sharded) and isinstance(memory.slots, Division):
-        return [memory.slots.client(place) for place in memory.slots.places]
-    return [memory]
 
 
 def _text(memory: Memory) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 
 import msgspec
 import structlog
@@ -12,10 +11,11 @@ from msgspec import Struct
 
 from relay.errors import Misconfigured, Unavailable
 from relay.rules import timing
-from relay.store.belonging import claim, refusal
+from relay.store.belonging import stay
+from relay.store.connection import Commands
 from relay.store.keys import Keys
 from relay.store.layout import hold
-from relay.store.memory import Memory, ask_all, some
+from relay.store.memory import Memory, ask_all, independent, one_then_all, some
 from relay.store.script import Script
 
 NODES = 500  # more nodes than this in one cluster are not listed; the bus would be full long before
@@ -96,6 +96,7 @@ class Leases:
         self._redis = redis
         self._keys = keys
         self._decoder = msgspec.json.Decoder(Lease)
+        self.misconfigured = False  # whether Redis is divided otherwise, or another cluster's, as of the last renewal
 
     async def renew(self, lease: Lease) -> bool:
         """Keep the node listed for another 15 s; whether it was until now. Keeps the agreement on timing alive too."""
@@ -122,17 +123,22 @@ class Leases:
         return sorted(leases, key=lambda lease: (lease.started_ms, lease.boot))
 
     async def _keep_agreement(self, registry: str) -> None:
-        try:
-            await hold(self._redis, self._keys)
-        except Unavailable:
-            pass  # nobody else can say anything there
-        except Misconfigured as error:  # a server that nobody reached was given to another cluster meanwhile
-            structlog.get_logger().error(error.message)
-        with suppress(Unavailable):  # it lives for two days: some later renewal does it
-            await _KEEP.run(self._redis, (self._keys.agreement,))
-            found = await claim(self._redis, self._keys, registry) if registry else registry
-            if found != registry:  # after a flush the other was faster: whoever starts next is refused
-                structlog.get_logger().error(refusal(self._keys, registry, found))
+        outcomes = await asyncio.gather(
+            hold(self._redis, self._keys),
+            some(_KEEP.run(server, (self._keys.agreement,)) for server in independent(self._redis)),
+            stay(self._redis, self._keys, registry) if registry else asyncio.sleep(0),
+            return_exceptions=True,
+        )
+        refusals = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for error in refusals:
+            if isinstance(error, Misconfigured):  # somebody else came after a flush, or to servers that nobody reached
+                structlog.get_logger().error(error.message)
+            elif not isinstance(error, Unavailable):  # which waits: all of it lives on until a later renewal
+                raise error
+        if any(isinstance(error, Misconfigured) for error in refusals):
+            self.misconfigured = True
+        elif not refusals:
+            self.misconfigured = False
 
 
 async def agree(redis: Memory, keys: Keys, values: Mapping[str, float]) -> None:
@@ -143,7 +149,10 @@ async def agree(redis: Memory, keys: Keys, values: Mapping[str, float]) -> None:
     arguments: list[str] = []
     for name, value in values.items():
         arguments += (name, repr(float(value)))
-    differing = await _AGREE.run(redis, (keys.agreement,), arguments)
-    if differing:
-        name, theirs = differing[:2]
+
+    async def compare(server: Commands) -> list[str]:
+        return [str(each) for each in await _AGREE.run(server, (keys.agreement,), arguments)]
+
+    found = await one_then_all(independent(redis), compare, lambda differing: not differing)
+    for name, theirs in (each[:2] for each in found if each):
         raise Misconfigured(f"{name} is {values[name]:g} here and {float(theirs):g} in the cluster that is running")

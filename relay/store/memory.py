@@ -10,7 +10,7 @@ import structlog
 from redis.asyncio import Redis
 
 from relay.errors import Unavailable
-from relay.store.connection import answering, connect
+from relay.store.connection import Commands, answering, connect
 from relay.store.division import Division, is_division
 from relay.store.keys import Keys
 from relay.store.servers import OneServer, Servers
@@ -77,6 +77,35 @@ async def some(attempts: Iterable[Awaitable[Answer]]) -> list[Answer]:
     if failures and not answers:
         raise failures[0]
     return answers
+
+
+def independent(memory: Memory) -> list[Commands]:
+    """The servers that know nothing of each other, in the order of the URL; what divides itself counts as one."""
+    if isinstance(memory, Sharded) and isinstance(memory.slots, Division):
+        return [memory.slots.client(place) for place in memory.slots.order]
+    return [memory]
+
+
+async def one_then_all(
+    servers: Sequence[Commands], ask: Callable[[Commands], Awaitable[Answer]], agrees: Callable[[Answer], bool]
+) -> list[Answer]:
+    """The answers of those servers that can be reached: of the first of them, and if we agree with it of the others.
+    Of several who come at once with something else in mind one is the first there, and the others leave no trace.
+    Raises `Unavailable` when nobody answers."""
+    for at, server in enumerate(servers):
+        try:
+            first = await ask(server)
+        except Unavailable:
+            if at + 1 == len(servers):
+                raise
+            continue
+        rest = servers[at + 1 :] if agrees(first) else ()
+        answers = await asyncio.gather(*map(ask, rest), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Unavailable):
+                raise answer
+        return [first, *(answer for answer in answers if not isinstance(answer, BaseException))]
+    raise AssertionError("there is a server")
 
 
 async def each_server(

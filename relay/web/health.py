@@ -22,6 +22,10 @@ class Ready(Answer):
     would leave them with nobody, and its agents, open sockets and lists do without. Writes answer 503 meanwhile. So
     does a node while a server of a Redis Cluster is away, unless its own inbox is there: the machines of that server's
     shards wait for it, and all others find nothing amiss. The gauge `relay_shards_away` and the log tell which.
+
+    Reasons: `draining`; `bus-deaf`, other nodes cannot reach it; `lease-lapsed`, they take it for gone; `redis-lost`;
+    and `misconfigured`, since it started the servers of its RELAY_REDIS_URL were given to a cluster with another list
+    of them or another registry. The log names both; it takes nobody until they are its own again.
     """
 
     ready: bool
@@ -53,7 +57,8 @@ CALLS = (
     Call(
         method="GET",
         path="/readyz",
-        does="Tells whether this node takes new peers; 503 with reasons while it drains, is deaf or has lost Redis.",
+        does="Tells whether this node takes new peers; 503 with reasons while it drains, is deaf, has lost Redis "
+        "or shares it with another cluster.",
         handle=readyz,
         answer=Ready,
         asker="anybody",

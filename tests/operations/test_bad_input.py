@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
+from relay import PROTOCOL
 from relay.app import open_node
 from relay.errors import Misconfigured
 from relay.registry import Registry
@@ -19,6 +22,8 @@ from relay.settings import Settings
 from relay.store import Keys, Lease, Leases, Marks, enter
 from relay.store.belonging import belong, claim, holder
 from relay.store.connection import ask
+from tests.support.carried import listening, stock
+from tests.support.ports import free_ports
 from tests.support.valkey import Valkey
 from tests.support.valkey import _valkey as _valkey
 from tests.support.valkey import redis as redis
@@ -155,6 +160,35 @@ async def test_a_node_that_lost_its_place_to_another_cluster_says_so_loudly(redi
         await Leases(redis, keys).renew(Lease("boot", "http://x", 1, marks=Marks("ours")))
     assert [each["log_level"] for each in logs] == ["error"]
     assert "another cluster uses this Redis" in logs[0]["event"]
+
+
+async def test_a_node_that_lost_its_place_takes_nobody_until_it_has_it_again(
+    settings: dict[str, Any], redis: Redis
+) -> None:
+    [port] = free_ports(1)
+    async with (
+        open_node(Settings(**settings, secret=OLD, port=port)) as node,
+        listening(stock(node.web()), port) as server,
+    ):
+        ours = await holder(redis, Keys("test"))
+        assert ours is not None
+        await redis.set(Keys("test").registry, "theirs")
+        await node.membership.renew()
+        assert "misconfigured" in node.readiness()
+        assert await knock(server.port) == (4100, "over-capacity")
+        await redis.set(Keys("test").registry, ours)
+        await node.membership.renew()
+        assert "misconfigured" not in node.readiness()
+        assert await knock(server.port) == (4002, "bad-token"), "it is asked who it is again"
+
+
+async def knock(port: int) -> tuple[int | None, str | None]:
+    """What an agent without a token is told at the door."""
+    async with connect(
+        f"ws://127.0.0.1:{port}/ws/agent", subprotocols=[Subprotocol(PROTOCOL)], compression=None
+    ) as socket:
+        await socket.wait_closed()
+        return socket.close_code, socket.close_reason
 
 
 async def test_whose_a_redis_is_is_forgotten_in_days_and_not_earlier(redis: Redis, keys: Keys) -> None:

@@ -12,6 +12,8 @@ import pytest_asyncio
 
 from relay.errors import Misconfigured, Unavailable
 from relay.store import Keys, Lease, Memory, agree, open_memory
+from relay.store.belonging import belong, claim, holder
+from relay.store.inspection import Inspection
 from relay.store.memory import servers
 from tests.store.cluster import NODE, Cluster, machine_id
 from tests.store.listening import WAIT_SECONDS, Inbox, listening
@@ -147,6 +149,53 @@ async def test_a_server_is_added_once_the_last_node_of_the_old_list_is_gone(shar
         assert (await new.record(machine)).fence == fence
         with pytest.raises(Misconfigured):
             await agree(two, keys, {})
+
+
+async def test_a_node_of_the_cluster_starts_and_no_other_whichever_server_is_away(
+    shards: Shards, memory: Memory, keys: Keys
+) -> None:
+    values = {"BEAT_SECONDS": 10.0}
+    await belong(memory, keys, "ours")
+    await agree(memory, keys, values)
+    for lost in shards.servers:
+        lost.kill()
+        try:
+            await belong(memory, keys, "ours")
+            await agree(memory, keys, values)
+            with pytest.raises(Misconfigured, match="its registry is ours, and RELAY_DATABASE_URL names theirs"):
+                await belong(memory, keys, "theirs")
+            with pytest.raises(Misconfigured, match="BEAT_SECONDS is 11 here and 10 in the cluster"):
+                await agree(memory, keys, {"BEAT_SECONDS": 11.0})
+            assert await holder(memory, keys) == "ours"
+            assert (await Inspection(memory, keys).owner()) == "ours"
+        finally:
+            lost.start()
+
+
+async def test_of_many_clusters_that_claim_fresh_servers_at_once_one_has_them_all(
+    shards: Shards, memory: Memory, keys: Keys
+) -> None:
+    found = await asyncio.gather(*(claim(memory, keys, f"registry-{each}") for each in range(20)))
+    assert len(set(found)) == 1
+    for server in shards.servers:
+        assert keys.registry in server.names()
+    assert await claim(memory, keys, found[0]) == found[0]
+
+
+async def test_a_node_that_missed_another_division_knows_while_it_lasts(shards: Shards, keys: Keys) -> None:
+    async with opened(shards.url_of(0, 1)) as two, opened(shards.url) as three:
+        old, lease = Cluster(two, keys).leases, Lease("old", "http://a", 1)
+        await old.renew(lease)
+        assert not old.misconfigured
+        for server in shards.servers:
+            server.forget(keys.layout)  # the node stood still for fifteen seconds
+        await agree(three, keys, {})
+        await old.renew(lease)
+        assert old.misconfigured
+        for server in shards.servers:
+            server.forget(keys.layout)
+        await old.renew(lease)
+        assert not old.misconfigured
 
 
 @pytest.mark.parametrize(
