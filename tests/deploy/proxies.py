@@ -23,6 +23,7 @@ from tests.support.cluster import LOOK_SECONDS, START_SECONDS, STOP_SECONDS
 CONFIGURATIONS = Path(__file__).parents[2] / "deploy" / "proxies"
 NAMES = ("haproxy", "nginx", "caddy")
 CERTIFICATE_DAYS = "2"
+PATIENT_SECONDS = 30  # for a check's answer: a node that is only busy is none that is ill, and here much else runs
 FEW = 500  # sockets are enough here, where files that may be open are few
 NODES = tuple(f"10.0.0.1{number}:8000" for number in (1, 2, 3))  # as the files name them
 
@@ -91,6 +92,7 @@ def _places(name: str, ground: Ground) -> Mapping[str, str]:
                 "    server node-3 10.0.0.13:8000\n": "",
                 "    user haproxy\n    group haproxy\n    log /dev/log local0\n": f"    log {folder}/log.sock local0\n",
                 "maxconn 50000": f"maxconn {FEW}",
+                "timeout check 3s": f"timeout check {PATIENT_SECONDS}s",
                 "/run/haproxy/admin.sock": f"{folder}/admin.sock",
                 "bind :80\n": f"bind 127.0.0.1:{ground.http}\n",
                 "bind :443 ssl crt /etc/haproxy/relay.pem": f"bind 127.0.0.1:{ground.https} ssl crt {pem}",
@@ -114,6 +116,7 @@ def _places(name: str, ground: Ground) -> Mapping[str, str]:
         case _:
             return here | {
                 " 10.0.0.13:8000": "",
+                "health_timeout 3s": f"health_timeout {PATIENT_SECONDS}s",
                 "unix//run/caddy/admin.sock\n": f"unix/{folder}/admin.sock\n\thttp_port {ground.http}\n",
                 "relay.example.com {\n": f"https://127.0.0.1:{ground.https} {{\n\ttls {pem} {pem}\n",
             }

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tests.deploy.balanced import Balanced
 from tests.deploy.grace import VARIABLES
 from tests.deploy.proxies import program
+from tests.support.cluster import START_SECONDS
 from tests.support.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +96,13 @@ def test_it_sets_only_what_a_node_knows_and_no_secret() -> None:
 def test_its_health_check_passes_a_node_that_runs_and_fails_without_one(balanced: Balanced) -> None:
     check = json.loads(given("HEALTHCHECK")[0].partition("CMD ")[2])
     assert check[0] == "python"
-    node = balanced.urls[1].rpartition(":")[2]
-    for port, healthy in ((node, True), (str(free_ports(1)[0]), False)):
-        done = subprocess.run([sys.executable, *check[1:]], env={"RELAY_PORT": port}, capture_output=True)
-        assert (done.returncode == 0) == healthy, done.stderr
+    here, nowhere = balanced.urls[1].rpartition(":")[2], str(free_ports(1)[0])
+    give_up = time.monotonic() + START_SECONDS
+    while (done := checked(check, here)).returncode != 0:  # as whoever asks does: once is not enough for a busy node
+        assert time.monotonic() < give_up, done.stderr
+    assert checked(check, nowhere).returncode != 0
+
+
+def checked(check: list[str], port: str) -> subprocess.CompletedProcess[bytes]:
+    """The health check's verdict on what listens there, with this Python in the place of the image's."""
+    return subprocess.run([sys.executable, *check[1:]], env={"RELAY_PORT": port}, capture_output=True)
