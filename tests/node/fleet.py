@@ -32,6 +32,7 @@ class Fleet:
         self.rung: list[str] = []
         self.table: list[Change] = []
         self.rows_read = 0  # readings of all rows
+        self.row_looks = 0  # and of some
         self.read: list[set[str]] = []  # whose records, by reading
         self.reading_rows = asyncio.Event()
         self.while_rows_are_read: Callable[[], None] = lambda: None
@@ -96,6 +97,7 @@ class _Machines:
         return rows
 
     async def get_many(self, ids: Sequence[str]) -> dict[str, Registered]:
+        self._fleet.row_looks += 1
         await asyncio.sleep(0)
         return {id: self._fleet.rows[id] for id in ids if id in self._fleet.rows}
 

@@ -7,9 +7,10 @@ import asyncio
 import msgspec
 import pytest
 
+from relay.errors import NotFound
 from relay.node.view import LOOK_SECONDS, PARTS
 from tests.node.fleet import ONCE, Fleet
-from tests.rules.samples import ACME, OTHER, number, person, registered
+from tests.rules.samples import ACME, BOB, OTHER, number, person, registered
 
 MACHINES = 600  # the six parts of so many are of about one size
 
@@ -134,12 +135,29 @@ async def test_who_connected_for_the_first_time_is_not_shown_as_offline_when_red
 async def test_two_who_ask_at_once_share_one_reading(fleet: Fleet) -> None:
     owner = person("owner")
     lists = [fleet.directory.machines(ACME), fleet.directory.lately(ACME), fleet.directory.machines(ACME)]
-    rows = [fleet.directory.registered(owner, number(n)) for n in range(3)]
+    rows = [fleet.directory.known(owner, number(n)) for n in range(3)]
     first, *others = await asyncio.gather(*lists)
     assert [row.name for row in await asyncio.gather(*rows)] == ["box-0", "box-1", "box-2"]
     assert all(view is first for view in others)
     assert fleet.rows_read == 1
     assert fleet.read == [set(fleet.rows)]
+
+
+async def test_one_machine_of_a_team_that_nobody_has_listed_costs_one_row(fleet: Fleet) -> None:
+    """Whether it is there or not, and whoever may see it: what is looked at tells nothing."""
+    found = await fleet.directory.registered(person("owner"), number(1))
+    assert found.name == "box-1"
+    with pytest.raises(NotFound):
+        await fleet.directory.registered(person("owner"), number(MACHINES))
+    fleet.rows[number(2)] = registered(id=number(2), visibility="PRIVATE", owner=BOB)
+    with pytest.raises(NotFound):
+        await fleet.directory.registered(person("owner"), number(2))
+    assert (fleet.rows_read, fleet.row_looks) == (0, 3)
+    await fleet.listed()
+    for asked in (number(2), number(MACHINES)):
+        with pytest.raises(NotFound):
+            await fleet.directory.registered(person("owner"), asked)
+    assert (fleet.rows_read, fleet.row_looks) == (1, 3), "all is known from memory"
 
 
 async def test_an_asker_who_gives_up_leaves_the_reading_to_the_next(fleet: Fleet) -> None:
