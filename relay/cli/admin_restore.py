@@ -20,8 +20,12 @@ def command(file: Path, replace: bool, copy: bool, without_redis: bool, force: b
     """Make the registry at RELAY_DATABASE_URL what FILE holds, in one transaction; it must be empty.
 
     What happened after the backup is forgotten, but for this: machines that Redis or the replaced registry know to be
-    revoked stay revoked, and keys, tokens and sign-ins that had ended in a replaced registry stay ended. Sign-in links
-    and invitations are over. Machines that were registered since must register again, with `--register-again`.
+    revoked stay revoked; keys, tokens and sign-ins that had ended in a replaced registry stay ended, and its members
+    have no more than the roles that they had there. Sign-in links and invitations are over. Machines that were
+    registered since must register again, with `--register-again`.
+
+    What a replaced registry does not have any more counts as taken away, as pruning leaves no other trace. If it lost
+    rows by accident restore into an empty registry instead of replacing it.
     """
     from relay.settings import load
 
@@ -29,28 +33,33 @@ def command(file: Path, replace: bool, copy: bool, without_redis: bool, force: b
 
 
 async def _restore(settings: Any, file: Path, replace: bool, copy: bool, without_redis: bool, force: bool) -> None:
-    from relay.cli.running import refuse_while_running, revoked_among
+    from relay.cli.running import mirrored, refuse_while_running
     from relay.errors import Unavailable
-    from relay.registry import Backup, restore
+    from relay.registry import Backup, Elsewhere, restore
     from relay.rules.machine import iso
 
     backup = Backup.open(file)
     if replace and not force:
         await refuse_while_running(settings, "replacing its registry")
-    revoked: set[str] = set()
+    elsewhere = Elsewhere()
     if not without_redis:
         try:
-            revoked = await revoked_among(settings, backup.live_machines())
+            elsewhere = Elsewhere(*await mirrored(settings, backup.live_machines()))
         except Unavailable:
             raise Unavailable(
                 "Redis does not answer, which knows the machines that were revoked since the backup; "
                 "--without-redis restores all the same"
             ) from None
     done = await restore(
-        settings.database_url, backup, revoked, time.time_ns() // 1_000_000, replace=replace, copy=copy
+        settings.database_url, backup, time.time_ns() // 1_000_000, elsewhere=elsewhere, replace=replace, copy=copy
     )
     machines, people = done.tallies["machines"].rows, done.tallies["people"].rows
     click.echo(f"restored as of {iso(backup.header.at_ms)}: {machines} machines and {people} people")
     click.echo(f"revoked since, and again: {done.revoked} machines; ended since, and again: {done.ended} credentials")
+    if done.narrowed.members or done.narrowed.machines:
+        click.echo(
+            f"removed or demoted since, and again: {done.narrowed.members} members; "
+            f"{done.narrowed.machines} machines are whose and as visible as they were last"
+        )
     if done.links:
         click.echo(f"{done.links} sign-in links and invitations are over: send new ones")

@@ -26,12 +26,14 @@ async def refuse_while_running(settings: Settings, doing: str) -> None:
         raise Conflict(f"nodes run: {', '.join(map(name, nodes))}; {doing} is for a cluster that stands still. {FORCE}")
 
 
-async def revoked_among(settings: Settings, machines: Iterable[tuple[str, str]]) -> set[str]:
-    """Those of these (workspace, machine) that Redis's mirror says are revoked; raises `Unavailable`."""
+async def mirrored(settings: Settings, machines: Iterable[tuple[str, str]]) -> tuple[set[str], int]:
+    """Those of these (workspace, machine) that Redis's mirror says are revoked, and how far it goes; raises
+    `Unavailable`."""
     from relay.store import Keys, Revocations, open_memory
 
     memory = open_memory(settings.redis_url)
     try:
-        return await Revocations(memory, Keys(settings.redis_prefix)).among(machines)
+        mirror = Revocations(memory, Keys(settings.redis_prefix))
+        return await mirror.among(machines), await mirror.highest()
     finally:
         await memory.aclose()

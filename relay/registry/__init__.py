@@ -44,7 +44,7 @@ from relay.registry.moving import move
 from relay.registry.people import Person
 from relay.registry.registration import IsOnline, NewMachine, Registration
 from relay.registry.registry import Registry
-from relay.registry.restoring import Restored, restore
+from relay.registry.restoring import Elsewhere, Restored, restore
 from relay.registry.revocation import Revocation, Revoked, RevokedMachine
 from relay.registry.settling import Settled
 from relay.registry.sightings import Mark
@@ -58,6 +58,7 @@ __all__ = [
     "Change",
     "Charter",
     "Credential",
+    "Elsewhere",
     "Entry",
     "Founded",
     "Head",

@@ -116,6 +116,11 @@ class Revocations:
         found = await ask(self._redis, "GET", self._keys.of(shard, "upto"))
         return None if found is None else int(found)
 
+    async def highest(self) -> int:
+        """The highest change number that any shard's mirror was complete to, 0 if all of it was lost."""
+        found = [await self.upto(shard) for shard in self._keys.shards]
+        return max(upto or 0 for upto in found)
+
     async def behind(self, upto: int) -> list[int]:
         """The shards whose mirror is there and not complete up to this change: after a failover, to a server that had
         not heard of it yet."""

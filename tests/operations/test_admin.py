@@ -60,15 +60,27 @@ class Operator:
 
         asyncio.run(change())
 
-    def revoked_in_redis(self, workspace: str, machine: str) -> None:
-        """The mirror knows of a revocation."""
+    def revoked_in_redis(self, workspace: str, machine: str, upto: int) -> None:
+        """The mirror knows of a revocation, and of all changes to this one."""
 
         async def add() -> None:
             redis = connect(self._valkey.url)
-            await Revocations(redis, Keys("relay")).add(workspace, machine, 1)
+            keys = Keys("relay")
+            await Revocations(redis, keys).load(keys.shard(workspace), [machine], upto)
             await redis.aclose()
 
         asyncio.run(add())
+
+    def latest(self, name: str) -> int:
+        """The number of the last change in the registry in this file."""
+
+        async def asked() -> int:
+            registry = await Registry.open(f"sqlite+aiosqlite:///{self.folder / name}")
+            number = await registry.changes.latest()
+            await registry.close()
+            return number
+
+        return asyncio.run(asked())
 
     def holds(self, name: str, workspace: str) -> list[str]:
         """The names of the machines in the registry in this file."""
@@ -96,11 +108,12 @@ def test_a_lost_registry_comes_back_without_the_machine_that_redis_knows_to_be_r
     file = str(operator.folder / "backup")
     assert operator.says("backup", file) == 0
     assert "among them 1 machines and 1 people" in capsys.readouterr().out
-    operator.revoked_in_redis(workspace, machine)
+    operator.revoked_in_redis(workspace, machine, upto=9_000_000)
     operator.on("new.db")
     assert operator.says("restore", file) == 0
     assert "revoked since, and again: 1 machines" in capsys.readouterr().out
     assert operator.holds("new.db", workspace) == []
+    assert operator.latest("new.db") > 9_000_000, "a number that Redis has heard of before is not given out again"
 
 
 def test_without_redis_a_restore_says_what_it_would_not_know(

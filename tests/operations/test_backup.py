@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from relay.errors import Conflict, MachineRevoked, Misconfigured, RegistryUnavailable, Unavailable
 from relay.node.changes import Tail
-from relay.registry import Backup, Registry, back_up, migrate, restore
+from relay.registry import Actor, Backup, Elsewhere, Registry, back_up, migrate, restore
 from relay.registry.changes import Change
 from relay.registry.database import Database
 from relay.registry.new_file import new_file
@@ -44,7 +44,7 @@ async def story(acme: Acme) -> Acme:
 
 async def restored(elsewhere: str, file: Path, revoked: Sequence[str] = (), **how: bool) -> Registry:
     """The registry that comes of a backup."""
-    await restore(elsewhere, Backup.open(file), revoked, LATER_MS, **how)
+    await restore(elsewhere, Backup.open(file), LATER_MS, elsewhere=Elsewhere(revoked), **how)
     return await Registry.open(elsewhere)
 
 
@@ -125,7 +125,7 @@ async def test_a_registry_in_use_is_not_written_over(url: str, story: Acme, tmp_
     await back_up(url, file, story.now_ms)
     newcomer = await story.connect(story.jane, "newcomer")
     with pytest.raises(Conflict, match="not empty"):
-        await restore(url, Backup.open(file), (), LATER_MS)
+        await restore(url, Backup.open(file), LATER_MS)
     assert (await story.get(newcomer.id)).name == "newcomer"
 
 
@@ -171,6 +171,117 @@ async def test_a_key_that_had_ended_since_stays_ended(url: str, story: Acme, tmp
 
 
 @on_sqlite
+async def test_what_had_ended_or_was_revoked_and_was_pruned_then_does_not_come_back(
+    url: str, story: Acme, tmp_path: Path
+) -> None:
+    hash, file = make_hash(), tmp_path / "backup"
+    lost, sign_in = await story.connect(story.jane, "lost"), await story.sign_in(story.owner.id, hash)
+    await back_up(url, file, story.now_ms)
+    await story.registry.machines.revoke(lost.id, story.as_jane, story.later())
+    await story.registry.credentials.end(sign_in, story.owner.id, story.as_jane, story.later())
+    await story.registry.pruning.prune({"machines": story.later(), "credentials": story.later()})
+    again = await restored(url, file, replace=True)
+    assert await again.credentials.find([hash], story.now_ms) is None
+    assert (await again.machines.get(lost.id, revoked=True)).revoked_ms == LATER_MS
+    assert lost.id in {each.id for each in (await again.machines.revoked(0)).machines}
+    assert [machine.name for machine in await again.machines.list([story.id])] == ["kept"]
+    await again.close()
+
+
+@on_sqlite
+async def test_another_registry_knows_nothing_of_what_the_backup_holds(
+    url: str, beside: str, story: Acme, tmp_path: Path
+) -> None:
+    hash, file = make_hash(), tmp_path / "backup"
+    await story.sign_in(story.owner.id, hash)
+    await back_up(url, file, story.now_ms)
+    other = await Registry.open(beside)
+    await Acme.found(other)
+    await other.charter(START_MS)
+    await other.close()
+    again = await restored(beside, file, replace=True)
+    assert await again.credentials.find([hash], story.now_ms) is not None
+    assert [machine.name for machine in await again.machines.list([story.id])] == ["kept"]
+    await again.close()
+
+
+async def test_who_was_removed_or_demoted_since_is_no_more_than_that(url: str, story: Acme, tmp_path: Path) -> None:
+    gone, lesser, higher = await story.invite("Gil", "admin"), await story.invite("Les"), await story.invite("Hal")
+    passed = await story.connect(gone, "passed", visibility="SHARED")
+    file = tmp_path / "backup"
+    await back_up(url, file, story.now_ms)
+    members = story.registry.members
+    await members.remove(story.id, gone.id, story.as_jane, story.later())
+    await members.set_role(story.id, lesser.id, "viewer", story.as_jane, story.later())
+    await members.set_role(story.id, higher.id, "admin", story.as_jane, story.later())
+    done = await restore(url, Backup.open(file), LATER_MS, replace=True)
+    assert (done.narrowed.members, done.narrowed.machines) == (2, 1)
+    again = await Registry.open(url)
+    assert await again.members.role(story.id, gone.id) is None
+    assert await again.members.role(story.id, lesser.id) == "viewer"
+    assert await again.members.role(story.id, higher.id) == "member", "as the backup says"
+    owner = (await again.machines.get(passed.id)).owner
+    assert owner is not None
+    assert owner.id == story.owner.id
+    await again.close()
+
+
+@on_sqlite
+async def test_a_workspace_that_changed_hands_since_stays_with_its_new_owner(
+    url: str, story: Acme, tmp_path: Path
+) -> None:
+    file = tmp_path / "backup"
+    hers = await story.connect(story.jane, "hers", visibility="PRIVATE")
+    ours = await story.connect(story.jane, "ours", visibility="SHARED")
+    await back_up(url, file, story.now_ms)
+    olga = await story.invite("Olga", "owner")  # whom the backup does not know
+    await story.registry.members.remove(story.id, story.owner.id, Actor.of(olga), story.later())
+    again = await restored(url, file, replace=True)
+    roles = {member.person.name: member.role for member in await again.members.list(story.id)}
+    assert roles == {"Olga": "owner", "Pia": "member"}
+    assert (await again.machines.get(hers.id, revoked=True)).revoked_ms is not None
+    owner = (await again.machines.get(ours.id)).owner
+    assert owner is not None
+    assert owner.id == olga.id
+    await again.close()
+
+
+async def test_a_machine_that_was_hidden_since_stays_hidden(url: str, story: Acme, tmp_path: Path) -> None:
+    bare = await story.connect(story.jane, "mac", visibility="SHARED")
+    private = await story.connect(story.jane, "studio", visibility="PRIVATE")
+    shown = await story.connect(story.jane, "shown", visibility="PRIVATE")
+    taken = await story.connect(story.jane, "taken", visibility="SHARED")
+    file = tmp_path / "backup"
+    await back_up(url, file, story.now_ms)
+    machines = story.registry.machines
+    await machines.set_visibility(bare.id, "PRIVATE", story.as_jane, story.later())
+    await machines.set_visibility(shown.id, "SHARED", story.as_jane, story.later())
+    await machines.rename(private.id, "other", story.as_jane, story.later())
+    await machines.rename(taken.id, "studio", story.as_jane, story.later())
+    await machines.rename(private.id, "taken", story.as_jane, story.later())
+    await machines.set_visibility(taken.id, "PRIVATE", story.as_jane, story.later())
+    again = await restored(url, file, replace=True)
+    seen = {each.id: each for each in await again.machines.list([story.id])}
+    assert {seen[each.id].visibility for each in (bare, private, shown, taken)} == {"PRIVATE"}
+    assert seen[bare.id].name_held
+    await again.close()
+
+
+@on_sqlite
+async def test_a_hidden_machine_loses_its_name_to_one_that_has_it_there(url: str, story: Acme, tmp_path: Path) -> None:
+    here = await story.connect(story.jane, "studio", visibility="SHARED")
+    there = await story.connect(story.jane, "studio", visibility="PRIVATE")
+    file = tmp_path / "backup"
+    await back_up(url, file, story.now_ms)
+    await story.registry.machines.rename(here.id, "mac", story.as_jane, story.later())
+    await story.registry.machines.set_visibility(here.id, "PRIVATE", story.as_jane, story.later())
+    again = await restored(url, file, replace=True)
+    seen = await again.machines.get(here.id)
+    assert (seen.visibility, seen.name, seen.name_held, seen.shadowed_by) == ("PRIVATE", "studio", False, there.id)
+    await again.close()
+
+
+@on_sqlite
 async def test_an_invitation_of_before_is_over(url: str, beside: str, story: Acme, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     await back_up(url, file, story.now_ms)
@@ -191,9 +302,14 @@ async def test_numbers_of_changes_and_of_tokens_go_on_above_all_that_were_given_
     latest = await story.registry.changes.latest()
     again = await restored(beside, file)
     assert await again.changes.latest() > latest + NUMBERS_AHEAD / 2
+    first = await again.changes.latest()
     newer = await Acme(again, story.workspace, story.owner).register(story.jane, "again", instance=machine.instance)
     assert newer.machine.id == machine.id
     assert newer.token_version > since.token_version + VERSIONS_AHEAD / 2
+    await again.close()
+    await restore(elsewhere := f"{beside}2", Backup.open(file), LATER_MS, elsewhere=Elsewhere(upto=first))
+    again = await Registry.open(elsewhere)
+    assert await again.changes.latest() > first, "also where all that is left of the first restoring is in Redis"
     await again.close()
 
 
@@ -205,7 +321,7 @@ async def test_a_node_that_runs_meanwhile_notices_and_begins_anew(url: str, stor
     tail, acted, anew = Tail(story.registry), list[Change](), list[int]()
     tail.listen(acted.extend, lambda: anew.append(tail.number))
     await tail.begin()
-    await restore(url, Backup.open(file), (), LATER_MS, replace=True)
+    await restore(url, Backup.open(file), LATER_MS, replace=True)
     await tail.look()
     assert anew == [await story.registry.changes.latest()]
     await story.register(story.jane, "after")
@@ -282,7 +398,7 @@ async def test_rows_that_contradict_each_other_are_one_clear_line_and_nothing_is
     backup = Backup.open(file)
     people = _without(file, b'{"table":"people"')  # so that a member of a workspace is nobody
     with pytest.raises(Misconfigured, match="rows of members do not fit into this registry"):
-        await restore(elsewhere, Backup(people, backup.header, backup.tallies), (), LATER_MS)
+        await restore(elsewhere, Backup(people, backup.header, backup.tallies), LATER_MS)
     again = await restored(elsewhere, file)
     assert await again.workspaces.first() is not None
     await again.close()
@@ -310,6 +426,6 @@ async def test_of_a_restore_that_finds_the_disk_full_nothing_is_left(tmp_path: P
     ballast.write_bytes(bytes(free_bytes(small_disk) - 200_000))
     backup = Backup.open(tmp_path / "large")
     with pytest.raises(RegistryUnavailable, match="full"):
-        await restore(place, backup, (), LATER_MS)
+        await restore(place, backup, LATER_MS)
     ballast.unlink()
-    await restore(place, backup, (), LATER_MS)  # which it would refuse if there were anything
+    await restore(place, backup, LATER_MS)  # which it would refuse if there were anything

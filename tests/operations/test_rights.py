@@ -40,7 +40,7 @@ async def test_only_the_owner_of_the_tables_empties_the_audit_trail_or_replaces_
         "the user of RELAY_DATABASE_URL may not delete rows of audit: do it with the name of the tables' owner"
     )
     with pytest.raises(Misconfigured, match="may not replace what the registry holds"):
-        await restore(runtime, Backup.open(tmp_path / "backup"), (), START_MS, replace=True)
+        await restore(runtime, Backup.open(tmp_path / "backup"), START_MS, replace=True)
     assert await registry.workspaces.first() is not None
     await registry.close()
 
