@@ -29,6 +29,13 @@ def test_every_folder_and_script_is_in_its_table() -> None:
     assert [name for name in there if f"`{name}" not in PAGE] == []
 
 
+def test_every_unit_that_is_installed_is_also_started() -> None:
+    installed = re.findall(r"deploy/systemd/(\S+)\.service", PAGE)
+    started = re.findall(r"systemctl enable --now [^\n]+", PAGE)
+    assert set(installed) == {"relay-node", "relay-sweeper"}
+    assert [unit for unit in installed if not any(re.search(rf"\b{unit}\b", line) for line in started)] == []
+
+
 def test_it_names_only_variables_that_a_node_knows() -> None:
     assert set(re.findall(r"\bRELAY_[A-Z_]*[A-Z]\b", PAGE)) <= VARIABLES | {"RELAY_URL", "RELAY_TOKEN"}  # of machines
 
