@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import SystemRandom
 from typing import Literal
 
 from starlette.websockets import WebSocket
@@ -22,6 +23,7 @@ from relay.web.auth import bearer_token
 from relay.web.sockets import Doors
 from relay.web.standing import described, row_of, settle_first
 
+REMOVED_AGAIN_SECONDS = (2.0, 4.0, 8.0, 16.0)  # a fleet that leaves at once asks for more than is written meanwhile
 ANNOUNCEMENTS = 4  # of one hello to a shard that has to be loaded: changes go on while it is
 
 
@@ -254,6 +256,16 @@ class AgentConversation:
             await parts.registry.machines.revoke(agent.machine, SYSTEM, parts.clock(), left=True)
             await parts.changed()  # the tail closes this socket, as it does for every revocation
 
+    async def _remove_at_last(self, agent: Agent) -> None:
+        """The same, again where the registry was busy."""
+        for seconds in REMOVED_AGAIN_SECONDS:
+            try:
+                await self._remove(agent)
+                return
+            except Unavailable:
+                await asyncio.sleep(seconds * SystemRandom().uniform(0.5, 1.5))
+        await self._remove(agent)
+
     # --- the end -----------------------------------------------------------------------------------------------
 
     def closed(self, code: int, reason: str) -> None:
@@ -281,7 +293,7 @@ class AgentConversation:
             elif not self._doors.membership.draining:  # Redis may have taken the hello, and shows the machine for 90 s
                 await self._doors.parts.presence.abandon(agent.workspace, agent.machine, self._announcing)
             if self._removes:  # most close right behind their goodbye, and that ends what the connection was doing
-                await self._remove(agent)
+                await self._remove_at_last(agent)
         except RelayError as error:
             self._doors.log.warning("a departure is not stored", machine=agent.machine, why=error.message)
 

@@ -107,6 +107,33 @@ async def test_a_hello_waits_for_revocations_that_change_while_they_are_loaded(
     assert b'"welcome"' in b"".join(line.texts)
 
 
+async def test_a_machine_that_leaves_for_good_is_removed_when_the_registry_has_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a fleet leaves at once."""
+    made = await (await site.caller(site.owner)).register("leaves.local", ephemeral=True)
+    machine, doors, line = made["machine"]["id"], site.node.doors(), Line(site)
+    revoke, busy = site.parts.registry.machines.revoke, [RegistryUnavailable("busy"), RegistryUnavailable("busy")]
+
+    async def refused(*words: Any, **more: Any) -> object:
+        if busy:
+            raise busy.pop()
+        return await revoke(*words, **more)
+
+    monkeypatch.setattr(site.parts.registry.machines, "revoke", refused)
+    monkeypatch.setattr("relay.web.agent_socket.REMOVED_AGAIN_SECONDS", (0.0, 0.0))
+    conversation = AgentConversation(doors, line, tokens.read_machine(site.parts.secrets, made["machineToken"]))
+    hello = m.AgentHello(instance=str(uuid4()), hostname="leaves.local", version="1.0")
+    conversation.text(m.encode(hello).decode())
+    async with asyncio.timeout(WAIT_SECONDS):
+        await asyncio.gather(*line.tasks)
+        conversation.text(m.encode(m.Bye(remove=True)).decode())
+        conversation.closed(LOST, "")
+        await site.node.errands.finished()
+    assert not busy
+    assert await site.parts.registry.machines.get_many([machine]) == {}
+
+
 async def test_a_socket_that_is_lost_during_its_hello_does_not_leave_the_machine_shown(
     site: Site, valkey: Valkey
 ) -> None:
