@@ -6,7 +6,8 @@ import asyncio
 import signal
 import sys
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -16,7 +17,7 @@ from relay.logs import configure_logs
 from relay.registry import Registry, migrate
 from relay.rules import timing
 from relay.settings import Settings
-from relay.store import Claims, Keys, Leases, Presence, agree, belong, open_memory
+from relay.store import Claims, Keys, Leases, Memory, Presence, agree, belong, open_memory
 from relay.store.reports import Reports
 from relay.vitals import watch_process
 from workers.cleaner import Cleaner
@@ -76,9 +77,7 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
         try:
             await agree(redis, keys, timing.agreed())
             await migrate(settings.database_url)
-            registry = await Registry.open(settings.database_url)
-            stack.push_async_callback(registry.close)
-            await belong(redis, keys, (await registry.charter(_unix_ms())).id)
+            registry = await stack.enter_async_context(_registry_of(redis, keys, settings))
             break
         except Unavailable as error:
             structlog.get_logger().warning("the sweeper waits", why=error.message)
@@ -94,6 +93,18 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
         group.create_task(sweeper.run(keys.shards))
         group.create_task(cleaner.run(keys.shards))
         group.create_task(reporting.run())
+
+
+@asynccontextmanager
+async def _registry_of(redis: Memory, keys: Keys, settings: Settings) -> AsyncIterator[Registry]:
+    """The registry of the cluster whose Redis this is; raises `Misconfigured` or `Unavailable`, and then nothing of it
+    stays open."""
+    registry = await Registry.open(settings.database_url)
+    try:
+        await belong(redis, keys, (await registry.charter(_unix_ms())).id)
+        yield registry
+    finally:
+        await registry.close()
 
 
 def _unix_ms() -> int:

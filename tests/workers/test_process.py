@@ -9,10 +9,18 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
-from relay.errors import Exit
+import pytest
+
+from relay.errors import Exit, Unavailable
+from relay.registry import Registry
+from relay.registry.charter import Charter
+from relay.settings import Settings
+from relay.store import Keys
 from tests.support.valkey import Valkey
 from tests.workers.fleet import Fleet
+from workers import process as sweeping_process
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 30.0  # a process starts in about a second, a sweep comes every two
@@ -77,6 +85,51 @@ async def test_a_sweeper_waits_for_a_redis_that_is_not_there_yet(
     finally:
         if not standing_valkey.socket.exists():
             standing_valkey.start()
+
+
+async def test_a_sweeper_that_waits_keeps_no_registry_open_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, standing_valkey: Valkey, database_url: str, keys: Keys
+) -> None:
+    """As while Redis comes and goes: it may be away between one question and the next."""
+    stop = asyncio.Event()
+    opened: list[Opened] = []
+    open_registry = Registry.open
+
+    async def open_one(url: str) -> Registry:
+        assert not any(registry.opened for registry in opened)
+        opened.append(Opened(await open_registry(url)))
+        return cast(Registry, opened[-1])
+
+    async def away(*_: object) -> None:
+        if len(opened) == 3:
+            stop.set()
+        raise Unavailable("Redis is away")
+
+    monkeypatch.setattr(Registry, "open", open_one)
+    monkeypatch.setattr(sweeping_process, "belong", away)
+    monkeypatch.setattr(sweeping_process, "RETRY_SECONDS", 0.01)
+    settings = Settings(redis_url=standing_valkey.url, database_url=database_url, redis_prefix=keys.prefix)
+    async with asyncio.timeout(WAIT_SECONDS):
+        await sweeping_process.sweep(settings, stop)
+    assert len(opened) >= 3
+    assert not any(registry.opened for registry in opened)
+
+
+class Opened:
+    """A registry, and whether it is still open."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.opened = True
+
+    async def charter(self, now_ms: int) -> Charter:
+        """Its own."""
+        return await self._registry.charter(now_ms)
+
+    async def close(self) -> None:
+        """It is closed."""
+        self.opened = False
+        await self._registry.close()
 
 
 async def test_a_sweeper_that_is_configured_wrongly_says_so_in_one_line() -> None:
