@@ -48,6 +48,7 @@ class Person(Peer):
         self._visits = 0
         self._by_raw: dict[bytes, View] = {}
         self._by_id: dict[str, View] = {}
+        self._online: set[str] = set()  # machines, as this browser was told last
         self._asked: dict[int, View] = {}
         self._refs = 1
         self._unasked: deque[float] = deque()  # dues of questions that wait for an answer to the one before
@@ -149,9 +150,12 @@ class Person(Peer):
     def _look(self, machines: Sequence[Machine]) -> None:
         tally = self.world.tally
         tally.begun["machines told"] += len(machines)
-        away = sum(not machine.online for machine in machines)
-        if away:
-            tally.begun["machines told offline"] += away
+        for machine in machines:
+            if machine.online:
+                self._online.add(machine.id)
+            elif machine.id in self._online:  # others on a relay that is not ours alone may have been away all along
+                self._online.discard(machine.id)
+                tally.begun["machines told offline"] += 1
 
     def _tell_view(self, told: m.Attached | m.Detached | m.InputRefused) -> None:
         view = self._by_id.get(told.session)
