@@ -12,7 +12,7 @@ import click
 @click.command(name="migrate-to")
 @click.argument("url", required=False)
 @click.option("--url-file", metavar="PATH", help="A file that holds the URL, which may have a password in it then.")
-@click.option("--force", is_flag=True, help="Also while nodes run; what they write then is lost.")
+@click.option("--force", is_flag=True, help="Also while nodes or sweepers run; they can write no more.")
 def command(url: str | None, url_file: str | None, force: bool) -> None:
     """Move the registry at RELAY_DATABASE_URL to the database at URL, such as from SQLite to PostgreSQL.
 

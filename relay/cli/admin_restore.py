@@ -15,7 +15,7 @@ import click
 @click.option("--replace", is_flag=True, help="Throw away what the registry holds now.")
 @click.option("--copy", is_flag=True, help="For another cluster: the registry becomes one of its own.")
 @click.option("--without-redis", is_flag=True, help="Do not ask Redis which machines were revoked since the backup.")
-@click.option("--force", is_flag=True, help="With --replace, also while nodes run.")
+@click.option("--force", is_flag=True, help="With --replace, also while nodes or sweepers run.")
 def command(file: Path, replace: bool, copy: bool, without_redis: bool, force: bool) -> None:
     """Make the registry at RELAY_DATABASE_URL what FILE holds, in one transaction; it must be empty.
 

@@ -5,25 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from relay.errors import Conflict, Unavailable
+from relay.rules.timing import LEASE_SECONDS
 from relay.settings import Settings
 
 FORCE = "--force does it all the same"
 
 
 async def refuse_while_running(settings: Settings, doing: str) -> None:
-    """Raise `Conflict` if nodes hold leases, and `Unavailable` if nobody knows."""
-    from relay.store.operator import name, open_operator
+    """Raise `Conflict` if nodes hold leases or sweepers said a word lately, and `Unavailable` if nobody knows."""
+    from relay.store.operator import name
+    from relay.store.overview import open_overlook
 
     try:
-        async with open_operator(settings.redis_url, settings.redis_prefix) as operator:
-            nodes = await operator.nodes()
+        async with open_overlook(settings.redis_url, settings.redis_prefix) as overlook:
+            found = await overlook.look()
     except Unavailable:
         raise Unavailable(
             f"Redis does not answer, so nobody knows whether nodes run; {doing} is for a cluster that stands still. "
             f"{FORCE}"
         ) from None
-    if nodes:
-        raise Conflict(f"nodes run: {', '.join(map(name, nodes))}; {doing} is for a cluster that stands still. {FORCE}")
+    running = []
+    if found.nodes:
+        running.append(f"nodes run: {', '.join(name(node.lease) for node in found.nodes)}")
+    if found.sweepers:
+        places = ", ".join(sweeper.place for sweeper in found.sweepers)
+        running.append(f"sweepers run, or did within the last {LEASE_SECONDS:g} s: {places}")
+    if running:
+        raise Conflict(f"{'; '.join(running)}; {doing} is for a cluster that stands still. {FORCE}")
 
 
 async def mirrored(settings: Settings, machines: Iterable[tuple[str, str]]) -> tuple[set[str], int]:

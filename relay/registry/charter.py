@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from relay.errors import Misconfigured
+from relay.errors import Misconfigured, RegistryUnavailable
 from relay.registry.database import Database
 from relay.registry.tables import charter
 from relay.rules.machine import iso
@@ -53,8 +53,23 @@ async def refuse_moved(connection: AsyncConnection) -> None:
         )
 
 
+async def take_no_writes_once_moved(connection: AsyncConnection) -> None:
+    """Raise `RegistryUnavailable` if the content went elsewhere since this process opened the registry. Its read lock
+    on the charter lasts as long as the transaction, so that a move waits for it."""
+    if await connection.scalar(select(charter.c.moved_to)) is not None:
+        raise RegistryUnavailable(
+            "the registry was moved while this process ran: start it anew with the new RELAY_DATABASE_URL"
+        )
+
+
+async def close_to_writers(connection: AsyncConnection) -> None:
+    """Let those who write to PostgreSQL come to their end, and nobody begin until this transaction ends; one of
+    SQLite's that may write is alone already."""
+    await connection.execute(text("LOCK TABLE charter IN ACCESS EXCLUSIVE MODE"))
+
+
 async def say_moved(connection: AsyncConnection, to: str, now_ms: int) -> None:
-    """Let nobody open this registry any more."""
+    """Let nobody open this registry any more, and nobody who has it open write to it."""
     await connection.execute(update(charter).values(moved_to=to, moved_ms=now_ms))
 
 

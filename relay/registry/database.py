@@ -46,6 +46,7 @@ class Database:
             self._engine = postgresql_engine(self.url, answer_seconds, wait_seconds, self._trust)
         # SQLite's own waiting is unfair polling: inside one process a lock queues writers in order instead.
         self._writing = asyncio.Lock() if self.sqlite else None
+        self._check: Callable[[AsyncConnection], Awaitable[None]] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._connected: dict[asyncio.Task[Any] | None, float] = {}  # who waits for the server itself, since when
 
@@ -54,6 +55,10 @@ class Database:
         if self._under_way:
             await asyncio.wait(self._under_way)
         await self._engine.dispose()
+
+    def check_writes(self, check: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """Begin every transaction that may write with this, which raises if it may not."""
+        self._check = check
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -72,6 +77,8 @@ class Database:
                 async with connection.begin():
                     with answering(uncommitted=True):
                         try:
+                            if self._check is not None:
+                                await self._check(connection)
                             yield connection
                         except exc.DBAPIError as error:
                             if sqlstate(error) == READ_ONLY and not self.sqlite:

@@ -1,4 +1,4 @@
-"""Moves a registry to another database, whole and verified, and closes the old place."""
+"""Moves a registry to another database, whole and verified, and lets nobody write to the old place any more."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _ONE_MOMENT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 async def move(url: str, target_url: str, now_ms: int) -> dict[str, Tally]:
     """Copy everything into the empty registry at `target_url`, compare the two table by table, and let nobody open the
-    old one again. Whoever writes to the old one waits meanwhile. If this is cut short the old one is still the
-    registry. Raises `Conflict` for a target that is not empty, `Misconfigured`, `RegistryUnavailable`."""
+    old one or write to it again. Whoever writes to it waits meanwhile, and is refused then. If this is cut short the
+    old one is still the registry. Raises `Conflict` for a target that is not empty, `Misconfigured`,
+    `RegistryUnavailable`."""
     source = Database(url, answer_seconds=PATIENT_SECONDS)
     target = Database(target_url, answer_seconds=PATIENT_SECONDS)
     try:
@@ -38,6 +39,8 @@ async def _moved(source: Database, target: Database, now_ms: int) -> dict[str, T
     async with source.exclusive() as reading:
         if not source.sqlite:
             await reading.execute(_ONE_MOMENT)
+            await charter.close_to_writers(reading)  # before the first look, which fixes what this transaction sees
+        await charter.refuse_moved(reading)  # by somebody else, a moment ago
         await reading.execute(select(counters).where(counters.c.name == COUNTER).with_for_update())  # nobody changes it
         async with target.exclusive() as writing:
             await loading.refuse_filled(writing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from relay.registry.audit import Audit
 from relay.registry.census import Census
 from relay.registry.changes import Changes
-from relay.registry.charter import Charter, which
+from relay.registry.charter import Charter, take_no_writes_once_moved, which
 from relay.registry.credentials import Credentials
 from relay.registry.database import Database
 from relay.registry.keys import Keys
@@ -43,6 +43,7 @@ class Registry:
         database = Database(url)
         try:
             await check_version(database)
+            database.check_writes(take_no_writes_once_moved)
         except BaseException:
             await database.close()
             raise

@@ -11,6 +11,7 @@ import pytest
 from relay.cli import run
 from relay.registry import Registry
 from relay.store import Keys, Lease, Leases, Revocations, connect
+from relay.store.reports import Reports, SweeperReport
 from tests.registry.acme import Acme
 from tests.support.valkey import Valkey
 from tests.support.valkey import _valkey as _valkey
@@ -59,6 +60,17 @@ class Operator:
             await redis.aclose()
 
         asyncio.run(change())
+
+    def sweeper(self) -> None:
+        """A sweeper says that it runs."""
+
+        async def tell() -> None:
+            redis = connect(self._valkey.url)
+            report = SweeperReport(id="s1", place="host:7", version="1", started_ms=1)
+            await Reports(redis, Keys("relay")).tell(report)
+            await redis.aclose()
+
+        asyncio.run(tell())
 
     def revoked_in_redis(self, workspace: str, machine: str, upto: int) -> None:
         """The mirror knows of a revocation, and of all changes to this one."""
@@ -167,6 +179,15 @@ def test_a_target_may_stand_in_a_file_and_is_named_once(operator: Operator, caps
     assert operator.says("migrate-to", "x", "--url-file", str(place)) == 64
     assert operator.says("migrate-to", "--url-file", str(place)) == 0
     assert "machines: 1 rows" in capsys.readouterr().out
+
+
+def test_a_registry_is_not_taken_from_a_sweeper_either(operator: Operator, capsys: pytest.CaptureFixture[str]) -> None:
+    operator.machine("mac-studio")
+    operator.sweeper()
+    target = f"sqlite+aiosqlite:///{operator.folder / 'moved.db'}"
+    assert operator.says("migrate-to", target) == 1
+    assert "sweepers run, or did within the last 15 s: host:7; moving its registry" in capsys.readouterr().err
+    assert operator.says("migrate-to", target, "--force") == 0
 
 
 @pytest.mark.parametrize("secret", ["relay:hush@db/relay", "db/relay?password=hush", "u:hu/sh@db/relay?ssl=true"])

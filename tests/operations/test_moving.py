@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from relay.errors import Conflict, Misconfigured
+from relay.errors import Conflict, Misconfigured, RegistryUnavailable
 from relay.registry import Registry, loading, migrate, move
 from relay.registry.database import checked
 from relay.registry.moving import shown
 from relay.registry.snapshot import Part
-from tests.registry.acme import START_MS, Acme
+from tests.registry.acme import START_MS, Acme, mark
 
 pytestmark = pytest.mark.xdist_group("postgresql")  # each of these goes from one database to the other
 
@@ -27,6 +29,37 @@ async def test_a_registry_moves_whole_and_the_old_one_says_where_it_went(url: st
     with pytest.raises(Misconfigured, match=r"this registry was moved to .* set RELAY_DATABASE_URL to that"):
         await Registry.open(url)
     await Acme(there, acme.workspace, acme.owner).connect(acme.jane, "newcomer")
+    await there.close()
+
+
+async def test_whoever_has_the_old_one_open_writes_to_it_no_more(url: str, elsewhere: str, acme: Acme) -> None:
+    mac = await acme.connect(acme.jane, "mac-studio")
+    await move(url, elsewhere, START_MS)
+    with pytest.raises(RegistryUnavailable, match="was moved while this process ran"):
+        await acme.register(acme.jane, "written-to-the-old")
+    with pytest.raises(RegistryUnavailable, match="start it anew with the new RELAY_DATABASE_URL"):
+        await acme.registry.machines.mark([mark(mac.id, acme.now_ms, "stopped")], acme.now_ms)
+    assert (await acme.get(mac.id)).name == "mac-studio", "and may go on reading until it is told to end"
+
+
+async def test_what_is_written_while_a_registry_moves_is_moved_or_refused(url: str, elsewhere: str, acme: Acme) -> None:
+    """However the two meet, nobody is told that something is stored which the new place does not have."""
+    stored: list[str] = []
+
+    async def write() -> None:
+        for _ in range(30):
+            try:
+                stored.append((await acme.registry.people.create("Olga", acme.now_ms)).id)
+            except RegistryUnavailable:
+                return
+
+    writers = [asyncio.create_task(write()) for _ in range(3)]
+    await acme.registry.people.create("Olga", acme.now_ms)
+    await move(url, elsewhere, START_MS)
+    await asyncio.gather(*writers)
+    there = await Registry.open(elsewhere)
+    for person in stored:
+        await there.people.get(person)
     await there.close()
 
 
