@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from relay.errors import Exit
 from tests.support.bare import BareMachine, a_session, attach, bare_browser, output
-from tests.support.cluster import LOOK_SECONDS, START_SECONDS, Cluster, Part, running_cluster
+from tests.support.cluster import LOOK_SECONDS, START_SECONDS, Cluster, Part, Team, running_cluster
 from tests.support.ports import free_ports
 from tests.support.processes import alive, gone
 from tests.support.valkey import Valkey, running
@@ -106,6 +106,14 @@ def holder(crew: Crew) -> str:
         assert time.monotonic() < give_up, said
 
 
+def lives(team: Team, machine: str) -> None:
+    """Wait until a machine is shown as live: that the worker which had it is gone may be heard a moment later."""
+    give_up = time.monotonic() + START_SECONDS
+    while (state := team.machine(machine)["state"]) != "live":
+        assert time.monotonic() < give_up, state
+        time.sleep(LOOK_SECONDS)
+
+
 @pytest.fixture(scope="module")
 def crew() -> Iterator[Crew]:
     with running() as server, a_crew(server) as started:
@@ -136,7 +144,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_machines_are_welcome_at_onc
         with pytest.raises(ConnectionClosed):
             lost.socket.recv(START_SECONDS)
         sockets.enter_context(machine.agent(crew.url))
-        assert team.machine("moved")["state"] == "live"
+        lives(team, "moved")
     crew.replaces(1, before)
 
 

@@ -18,6 +18,7 @@ from tests.faults.records import Record
 from tests.faults.talking import Manner, Place, Talking
 from tests.faults.viewer import Viewer
 from tests.support.cluster import Team
+from tests.support.patience import overrun, within
 from tests.support.screen import browser
 
 pytestmark = pytest.mark.xdist_group("faults-redis")  # on a cluster of their own, beside those of nodes
@@ -28,6 +29,7 @@ TOO_MANY = 3_000  # one and a half megabytes: more than it keeps
 GOES_ON_SECONDS = 17.0  # 4 s and a burst, on two busy cores; a driver who is waited for takes 18 s at the least
 LOOK_SECONDS = 0.02
 HEARD_SECONDS = 5.0
+END_SECONDS = 60.0  # in which it goes on however slow this computer is
 
 
 class Timed(Output):
@@ -73,14 +75,14 @@ async def bursts(talking: Talking, records: int) -> None:
     heard = talking._manner.folder / f"{talking.who}.heard"
     order = b"!burst %d\n" % records
     assert await talking.viewers[0].attachment.write(order)
-    async with asyncio.timeout(HEARD_SECONDS):
+    async with asyncio.timeout(within(HEARD_SECONDS)):
         while order not in heard.read_bytes():  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(LOOK_SECONDS)
 
 
 async def sees(viewer: Viewer, records: int) -> None:
     """Wait until so many records have been seen."""
-    async with asyncio.timeout(GOES_ON_SECONDS):
+    async with asyncio.timeout(END_SECONDS):
         while viewer.output.last < records:  # noqa: ASYNC110 - the checker tells nobody
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -102,6 +104,7 @@ async def test_who_watches_beside_a_machine_goes_on_while_its_drivers_node_canno
         way.stall()
         await sees(watcher, before + records)
         print(f"the longest wait of a watcher: {timed.longest_seconds:.1f} s")
+        assert timed.longest_seconds < GOES_ON_SECONDS or overrun()
         assert driver.output.last < before + records
         way.heal()
         await until_ready(cluster.urls)
