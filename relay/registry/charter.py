@@ -16,6 +16,8 @@ from relay.rules.machine import iso
 # Of several who find no row one makes it, and all of them read that one. Both databases know these words.
 _MAKE = text("INSERT INTO charter (number, id, created_ms) VALUES (1, :id, :now) ON CONFLICT (number) DO NOTHING")
 
+_MOVED_TO = select(charter.c.moved_to)  # made once, for every writing transaction asks it
+
 
 class Charter(Struct, frozen=True):
     """The id that a registry keeps for life, through backups and moves; a copy made on purpose gets another."""
@@ -56,7 +58,7 @@ async def refuse_moved(connection: AsyncConnection) -> None:
 async def take_no_writes_once_moved(connection: AsyncConnection) -> None:
     """Raise `RegistryUnavailable` if the content went elsewhere since this process opened the registry. Its read lock
     on the charter lasts as long as the transaction, so that a move waits for it."""
-    if await connection.scalar(select(charter.c.moved_to)) is not None:
+    if await connection.scalar(_MOVED_TO) is not None:
         raise RegistryUnavailable(
             "the registry was moved while this process ran: start it anew with the new RELAY_DATABASE_URL"
         )
