@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from relay.errors import LimitReached, NotFound, Unavailable
+from relay.errors import Conflict, LimitReached, NotFound, Unavailable
 from relay.node import hops
 from relay.node.calls import Calls
-from relay.node.hub import Attachment, Browser, Hub, Reason
+from relay.node.hub import Agent, Attachment, Browser, Hub, Reason
 from relay.node.lanes import Lanes
 from relay.node.sessions import Sessions
 from relay.rules import ids
@@ -69,11 +69,28 @@ class Attachments:
                 raise NotFound("no such machine")
             agent = self._hub.agents.get(ask.machine)
             if agent is not None:
-                self._sessions.attach_here(agent, attachment)
+                self._attach_here(agent, attachment)
             elif home is not None:
                 await self._attach_there(attachment, home)
         finally:
             browser.asking.discard(attachment)
+
+    def _attach_here(self, agent: Agent, attachment: Attachment) -> None:
+        try:
+            self._sessions.attach_here(agent, attachment)
+        except Conflict:
+            if not self._ends_older(attachment):
+                raise
+            self._sessions.attach_here(agent, attachment)
+
+    def _ends_older(self, attachment: Attachment) -> bool:
+        """End what its browser holds under the same number of the same machine. One connection of a machine gives no
+        number twice, so that is of an earlier one, on a node that died and of which nobody here has heard yet."""
+        older = attachment.browser.attachments.get(attachment.key)
+        if older is None or older.machine != attachment.machine:
+            return False
+        self.end(older, "gap", dropped=True)
+        return True
 
     def _wanted(self, attachment: Attachment) -> bool:
         return not attachment.cancelled and attachment.browser in self._hub.browsers
@@ -125,6 +142,8 @@ class Attachments:
         if attachment is None:
             return  # given up long ago; the agent's node forgets it when no interest list names it
         attachment.number, attachment.generation = hop.attachment, hop.generation
+        if self._wanted(attachment):
+            self._ends_older(attachment)
         if not self._wanted(attachment) or attachment.key in attachment.browser.attachments:
             self._leave_there(attachment, dropped=False)
             self._calls.refuse(hop.call, NotFound("no such machine"))

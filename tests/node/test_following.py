@@ -104,3 +104,30 @@ async def test_a_browser_that_left_meanwhile_is_not_brought_anywhere(scene: Scen
     await asyncio.wait([scene.attaching])
     assert scene.attaching.exception() is not None
     assert peer(newer).heard("attach") == []
+
+
+async def test_what_is_left_of_an_attach_to_a_dead_node_is_in_nobodys_way(scene: Scene) -> None:
+    """The machine came back before this node knew that the other one is dead, and counts from one again."""
+    scene.between.go_on()
+    await scene.attaching
+    scene.between.still = scene.near
+    newer = scene.back_at(scene.far)
+    ask = m.Attach(ref=2, machine=scene.agent.machine, session=SESSION)
+    await scene.far.router.attach(scene.browser, scene.agent.workspace, ask, anybody)
+    assert peer(newer).heard("attach")[-1]["session"] == SESSION
+    assert [each.home for each in scene.browser.attachments.values()] == [None]
+
+
+async def test_nor_is_it_when_the_machine_came_back_on_a_third_node(scene: Scene) -> None:
+    scene.between.go_on()
+    await scene.attaching
+    [(where, away)] = scene.far.hub.away.items()
+    [older] = scene.browser.attachments.values()
+    older.home = away.home = "a node that died"
+    newer = scene.back_at(scene.near)
+    assert scene.browser.attachments, "nobody has told it"
+    ask = m.Attach(ref=2, machine=scene.agent.machine, session=SESSION)
+    await scene.far.router.attach(scene.browser, scene.agent.workspace, ask, anybody)
+    assert len(peer(newer).heard("attach")) == 1
+    assert [each.home for each in scene.browser.attachments.values()] == [scene.near.boot]
+    assert scene.far.hub.away[where].generation == newer.generation
