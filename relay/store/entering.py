@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from relay.errors import Misconfigured
 from relay.store.leases import Lease, Leases
+
+LOOK_SECONDS = 0.1  # between two looks whether a younger node without a common secret goes, which takes it one
+LOOKS = 20
 
 
 async def enter(leases: Leases, mine: Lease) -> None:
     """Take the node's first lease. Raises `Misconfigured` if a node that lives has no secret in common with it, and
     `Unavailable`.
 
-    Of two that start at once and have none in common the later one is refused: both are listed before they look."""
+    Of two that start at once and have none in common the later one is refused, if both are listed before they look. One
+    that was quicker than the older's first lease has seen nobody and stays; then the older goes."""
     before = [lease for lease in await leases.live() if lease.boot != mine.boot]
     _refuse(mine, before)
     await leases.renew(mine)
-    known = {lease.boot for lease in before}
-    meanwhile = [lease for lease in await leases.live() if lease.boot not in known and lease.boot != mine.boot]
+    known = {lease.boot for lease in before} | {mine.boot}
     try:
-        _refuse(mine, [lease for lease in meanwhile if _age(lease) < _age(mine)])
+        for look in range(LOOKS):
+            meanwhile = [lease for lease in await leases.live() if lease.boot not in known]
+            _refuse(mine, [lease for lease in meanwhile if _age(lease) < _age(mine) or look == LOOKS - 1])
+            if not strangers(mine, meanwhile):
+                break
+            await asyncio.sleep(LOOK_SECONDS)
     except Misconfigured:
         await leases.release(mine.boot)
         raise

@@ -114,6 +114,24 @@ async def test_of_two_that_start_at_once_with_foreign_secrets_one_starts(redis: 
         await redis.flushall()
 
 
+async def test_a_younger_node_that_was_in_before_the_older_ones_first_lease_stays(
+    redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.store.entering.LOOK_SECONDS", 0)
+    older, younger = (
+        Lease(f"boot-{each}", "http://x", each, marks=Marks("r", (each_id,))) for each, each_id in enumerate("ab")
+    )
+
+    class Slow(Leases):
+        async def renew(self, lease: Lease) -> bool:
+            await enter(Leases(redis, keys), younger)
+            return await super().renew(lease)
+
+    with pytest.raises(Misconfigured, match="RELAY_SECRET is not the cluster's"):
+        await enter(Slow(redis, keys), older)
+    assert [lease.boot for lease in await Leases(redis, keys).live()] == [younger.boot]
+
+
 async def test_two_clusters_do_not_share_a_redis_under_one_prefix(
     settings: dict[str, Any], migrated_file: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from relay.errors import Unavailable
 from relay.rules.presence import Info
 from relay.store import Bus, Keys, Lease, Memory, Pipeline, Reannouncement, open_memory
-from relay.store.connection import ask
+from relay.store.connection import Commands, ask
 from tests.store.cluster import NODE, Cluster, machine_id
 from tests.store.listening import WAIT_SECONDS, Inbox, running
 from tests.support.redis_cluster import PRIMARIES, RedisCluster, Server, redis_cluster
@@ -119,6 +119,17 @@ async def test_sweepers_claim_what_is_due_in_other_shards_and_compare_those(
     assert await cluster.claims.absent(pairs) == pairs[1:]
     with pytest.raises(Unavailable):
         await cluster.claims.claim(shards_on(cluster, 1), 500, [NODE])
+
+
+async def answered(asking: Commands, key: str) -> None:
+    """Wait until somebody answers for a key; servers hear from each other whose its slot is."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            try:
+                assert await ask(asking, "GET", key) is None
+                return
+            except Unavailable:
+                await asyncio.sleep(0.02)
 
 
 async def reached(state: Callable[[], bool]) -> None:
