@@ -45,6 +45,7 @@ EVENTS_PAGE = 200  # audit entries per page
 NAME_CHARACTERS = 63  # machine names; the length of one DNS label
 QUERY_CHARACTERS = 255  # what a person types to find a machine
 HOSTNAME_CHARACTERS = 253  # RFC 1035
+TRACEPARENT_CHARACTERS = 128  # 55 as they are today; later versions of the standard may append to it
 TITLE_CHARACTERS = 200  # names of people, workspaces, keys and sessions
 LABEL_CHARACTERS = 128
 UNIX_SECONDS = 253_402_300_799  # the end of the year 9999, after which no calendar of ours writes a date

@@ -26,6 +26,7 @@ Columns = Annotated[int, Meta(ge=1, le=limits.TERMINAL_COLUMNS)]
 Rows = Annotated[int, Meta(ge=1, le=limits.TERMINAL_ROWS)]
 Title = Annotated[str, Meta(max_length=limits.TITLE_CHARACTERS)]
 Hostname = Annotated[str, Meta(min_length=1, max_length=limits.HOSTNAME_CHARACTERS)]
+Traceparent = Annotated[str, Meta(max_length=limits.TRACEPARENT_CHARACTERS)]  # W3C Trace Context; else it is ignored
 ClientId = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+(?!\n)$")]
 Mode = Literal["drive", "watch"]
 SessionKind = Literal["terminal", "exec"]
@@ -197,6 +198,7 @@ class Request(Message, tag="request", kw_only=True):
     operation: Literal["open", "end", "sessions"]
     operator: Operator
     body: dict[str, Any]
+    traceparent: Traceparent = ""
 
 
 class AgentAttach(Message, tag="attach", kw_only=True):
@@ -211,6 +213,7 @@ class AgentAttach(Message, tag="attach", kw_only=True):
     columns: Columns | None = None
     rows: Rows | None = None
     take: bool = False  # take the keyboard from whoever holds it
+    traceparent: Traceparent = ""
 
 
 class AgentDetach(Message, tag="detach", kw_only=True):
@@ -300,6 +303,7 @@ class Open(Message, tag="open", kw_only=True):
     columns: Columns = 80
     rows: Rows = 24
     title: Title = ""
+    traceparent: Traceparent = ""
 
 
 class Attach(Message, tag="attach", kw_only=True):
@@ -313,6 +317,7 @@ class Attach(Message, tag="attach", kw_only=True):
     columns: Columns | None = None
     rows: Rows | None = None
     take: bool = False
+    traceparent: Traceparent = ""
 
 
 class Detach(Message, tag="detach", kw_only=True):
@@ -328,6 +333,7 @@ class End(Message, tag="end", kw_only=True):
     ref: Ref
     machine: Id
     session: Id
+    traceparent: Traceparent = ""
 
 
 class ListSessions(Message, tag="sessions", kw_only=True):
@@ -335,6 +341,7 @@ class ListSessions(Message, tag="sessions", kw_only=True):
 
     ref: Ref
     machine: Id
+    traceparent: Traceparent = ""
 
 
 class Ping(Message, tag="ping", kw_only=True):

@@ -197,7 +197,7 @@ class BrowserConversation:
     async def _ask(self, ask: m.Open | m.End | m.ListSessions, operation: Any, action: Action) -> None:
         row = await self._allowed(ask.machine, action)
         body = msgspec.to_builtins(ask)
-        for name in ("type", "ref", "machine"):
+        for name in ("type", "ref", "machine", "traceparent"):
             body.pop(name, None)
         try:
             with bound_contextvars(**self._ids(row)):
