@@ -10,8 +10,8 @@ from random import Random
 from loadtests.seeding import Seeded
 from relay.client.dial import Closed, Socket, open_socket
 from relay.errors import RelayError
-from relay.rules import messages as m
-from relay.rules import timing
+from relay.rules import messages, timing
+from relay.rules.agent_messages import AgentHello, AgentWelcome, Beat, Bye, to_agent
 
 DIALLING_AT_ONCE = 50  # handshakes under way; a storm is another scenario
 
@@ -45,14 +45,14 @@ class Agents:
             async with self._dialling:
                 began = loop.time()
                 socket = await open_socket(self._urls, "/ws/agent", token, random=self._random)
-                hello = m.AgentHello(instance=machine.instance, hostname=machine.hostname, version="1.0.0", pid=1)
-                await socket.send_text(m.encode(hello))
-                welcome = m.to_agent(await socket.receive())
+                hello = AgentHello(instance=machine.instance, hostname=machine.hostname, version="1.0.0", pid=1)
+                await socket.send_text(messages.encode(hello))
+                welcome = to_agent(await socket.receive())
         except RelayError as error:
             self.counts.refused[error.code] += 1
             await self._advance()
             return
-        assert isinstance(welcome, m.AgentWelcome)
+        assert isinstance(welcome, AgentWelcome)
         self.counts.welcomed += 1
         self.counts.welcome_ms.append((loop.time() - began) * 1000)
         self._sockets[machine.id] = socket
@@ -78,7 +78,7 @@ class Agents:
     async def leave(self, machine: Seeded) -> None:
         """One agent says goodbye and closes."""
         socket = self._sockets.pop(machine.id)
-        await socket.send_text(m.encode(m.Bye()))
+        await socket.send_text(messages.encode(Bye()))
         await socket.close()
 
     async def _listen(self, socket: Socket) -> None:
@@ -88,5 +88,5 @@ class Agents:
     async def _beat(self, socket: Socket, beat_seconds: float) -> None:
         while True:
             await asyncio.sleep(beat_seconds * (1 - self._random.uniform(0, timing.BEAT_JITTER)))
-            await socket.send_text(m.encode(m.Beat()))
+            await socket.send_text(messages.encode(Beat()))
             self.counts.beats += 1

@@ -15,8 +15,9 @@ from relay.client.api import api
 from relay.client.connection import Connection, Options, connected
 from relay.client.subscription import Subscription
 from relay.errors import RelayError
-from relay.rules import messages
+from relay.rules.browser_messages import MachineChanged, MachineGone, Snapshot
 from relay.rules.machine import Machine
+from relay.rules.messages import Message
 from relay.store import Keys, Leases, Presence, open_memory
 
 RECORDS_SECONDS = 0.5  # between two looks at who holds whom: the grain of the times that come of it
@@ -34,15 +35,15 @@ class Told(Subscription):
         self.unconnected: set[str] = set()
         self.changes_told = 0
 
-    def on_message(self, message: messages.Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Look at each machine before the picture takes it in."""
         match message:
-            case messages.Snapshot(machines=machines):
+            case Snapshot(machines=machines):
                 self._look(machines)
-            case messages.MachineChanged(machine=machine):
+            case MachineChanged(machine=machine):
                 self.changes_told += 1
                 self._look([machine])
-            case messages.MachineGone(id=id):
+            case MachineGone(id=id):
                 self.offline.add(id)
         super().on_message(message)
 

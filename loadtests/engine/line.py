@@ -13,8 +13,8 @@ from loadtests.bench import wire
 from relay.client.dial import CLOSE_SECONDS, Closed, Unreachable, closed
 from relay.client.refusal import final_word, turn_seconds
 from relay.errors import Close, RelayError
-from relay.rules import limits
-from relay.rules import messages as m
+from relay.rules import limits, messages
+from relay.rules.messages import Message
 
 HEAD_END = b"\r\n\r\n"
 SWITCHING = b" 101 "
@@ -73,9 +73,9 @@ class Line(asyncio.Protocol):
 
     # --- what a peer does --------------------------------------------------------------------------------------------
 
-    def tell(self, message: m.Message) -> None:
+    def tell(self, message: Message) -> None:
         """Send a control message."""
-        self._write(m.encode(message), wire.TEXT)
+        self._write(messages.encode(message), wire.TEXT)
 
     def send(self, frame: bytes) -> None:
         """Send a frame."""

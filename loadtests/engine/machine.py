@@ -15,7 +15,20 @@ from relay.client.addresses import usable
 from relay.client.dial import AGENT_PATH, BackOff, Closed
 from relay.errors import Invalid, RelayError
 from relay.rules import frames, ids, timing
-from relay.rules import messages as m
+from relay.rules.agent_messages import (
+    AgentAttach,
+    AgentDetach,
+    AgentHello,
+    AgentWelcome,
+    Answer,
+    AttachRefused,
+    Beat,
+    Bye,
+    Move,
+    Request,
+    to_agent,
+)
+from relay.rules.messages import Message, Take
 
 DUE = struct.Struct(">d")  # what a ping carries: when its beat was due
 
@@ -63,18 +76,18 @@ class Machine(Peer):
         if self.line is not None:
             self.line.send(frame)
 
-    def tell(self, message: m.Message) -> None:
+    def tell(self, message: Message) -> None:
         """Send a control message, likewise."""
         if self.line is not None:
             self.line.tell(message)
 
     # --- a peer's life -----------------------------------------------------------------------------------------------
 
-    def hello(self) -> m.AgentHello:
+    def hello(self) -> AgentHello:
         """With all sessions that run here."""
         seat = self.seat
         sessions = [talk.session.announce() for talk in self.talks]
-        return m.AgentHello(
+        return AgentHello(
             instance=seat.instance,
             hostname=seat.hostname,
             version="1.0.0",
@@ -85,8 +98,8 @@ class Machine(Peer):
 
     def welcomed(self, line: Line, text: bytes) -> bool:
         """Beat from now on, on this line."""
-        welcome = m.to_agent(text)
-        if not isinstance(welcome, m.AgentWelcome):
+        welcome = to_agent(text)
+        if not isinstance(welcome, AgentWelcome):
             return False
         if self.line is not None:
             self._disconnected()
@@ -106,7 +119,7 @@ class Machine(Peer):
 
     def _beat(self, line: Line, every: float) -> None:
         if self.line is line:
-            line.tell(m.Beat())
+            line.tell(Beat())
             line.ping(DUE.pack(self._beat_due))  # a beat has no answer of its own; this one is given behind it
             self.world.tally.begun["beats"] += 1
             self._beat_later(line, every)
@@ -126,25 +139,25 @@ class Machine(Peer):
 
     def farewell(self, line: Line) -> None:
         """Say that it is on purpose."""
-        line.tell(m.Bye(remove=self._removes and self.for_good))
+        line.tell(Bye(remove=self._removes and self.for_good))
 
     # --- what the relay says -----------------------------------------------------------------------------------------
 
     def heard(self, text: bytes) -> None:
         """A control message."""
-        match m.to_agent(text):
-            case m.AgentAttach() as ask if ask.session in self._by_id:
+        match to_agent(text):
+            case AgentAttach() as ask if ask.session in self._by_id:
                 self._by_id[ask.session].attach(ask)
-            case m.AgentAttach() as ask:
+            case AgentAttach() as ask:
                 gone = "this machine has no such session"
-                self.tell(m.AttachRefused(session=ask.session, attachment=ask.attachment, message=gone))
-            case m.AgentDetach() as left if left.session in self._by_id:
+                self.tell(AttachRefused(session=ask.session, attachment=ask.attachment, message=gone))
+            case AgentDetach() as left if left.session in self._by_id:
                 self._by_id[left.session].detach(left)
-            case m.Take() as take if take.session in self._by_id:
+            case Take() as take if take.session in self._by_id:
                 self._by_id[take.session].session.take(take.attachment)
-            case m.Request(ref=ref):
-                self.tell(m.Answer(ref=ref, error=Invalid("a load test runs here").body()))
-            case m.Move(nodes=nodes):
+            case Request(ref=ref):
+                self.tell(Answer(ref=ref, error=Invalid("a load test runs here").body()))
+            case Move(nodes=nodes):
                 self._asked_to_move(nodes)
 
     def given(self, line: Line, frame: bytes) -> None:

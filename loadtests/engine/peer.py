@@ -17,8 +17,8 @@ from loadtests.engine.tally import Tally
 from relay.agent.verdict import Return, judge
 from relay.client.dial import BackOff, Closed, Shed, Unreachable, in_random_order
 from relay.errors import RelayError
-from relay.rules import messages as m
 from relay.rules import timing
+from relay.rules.messages import Message
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Peer(ABC):
         return
 
     @abstractmethod
-    def hello(self) -> m.Message:
+    def hello(self) -> Message:
         """The first message on a new line."""
 
     @abstractmethod

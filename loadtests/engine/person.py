@@ -14,8 +14,20 @@ from relay.client.addresses import usable
 from relay.client.connection import BACK_OFF_SECONDS
 from relay.client.dial import BROWSER_PATH, Closed
 from relay.rules import frames, ids
-from relay.rules import messages as m
+from relay.rules.browser_messages import (
+    BrowserAttaching,
+    BrowserHello,
+    BrowserWelcome,
+    Detached,
+    MachineChanged,
+    Ping,
+    Pong,
+    Snapshot,
+    Subscribe,
+    to_browser,
+)
 from relay.rules.machine import Machine
+from relay.rules.messages import Attached, ErrorMessage, InputRefused
 
 MICROSECONDS = 1_000_000
 UNASKED_MOST = 10_000  # questions that wait for the one before; beyond it the load is void
@@ -74,7 +86,7 @@ class Person(Peer):
     def _ask_on(self) -> None:
         if self._unasked and not self._asking and self.line is not None:
             self._asking = True
-            self.line.tell(m.Ping(at=int(self._unasked[0] * MICROSECONDS)))
+            self.line.tell(Ping(at=int(self._unasked[0] * MICROSECONDS)))
 
     def ref(self, view: View) -> int:
         """A fresh number."""
@@ -92,19 +104,19 @@ class Person(Peer):
         self._by_raw = {ids.raw(view.target.session): view for view in self.views}
         self._by_id = {view.target.session: view for view in self.views}
 
-    def hello(self) -> m.BrowserHello:
+    def hello(self) -> BrowserHello:
         """Under the client id that names what it types."""
-        return m.BrowserHello(client=self.client, label="load test")
+        return BrowserHello(client=self.client, label="load test")
 
     def welcomed(self, line: Line, text: bytes) -> bool:
         """Attach to everything, again if need be."""
-        welcome = m.to_browser(text)
-        if not isinstance(welcome, m.BrowserWelcome):
+        welcome = to_browser(text)
+        if not isinstance(welcome, BrowserWelcome):
             return False
         self.nodes = list(dict.fromkeys([*self.world.urls, *usable(welcome.nodes, self.world.urls[0])]))
         self.line = line
         if self.chair.workspace:
-            line.tell(m.Subscribe(ref=1, workspace=self.chair.workspace))
+            line.tell(Subscribe(ref=1, workspace=self.chair.workspace))
         for view in self.views:
             view.attach()
         self._asking = False
@@ -125,16 +137,16 @@ class Person(Peer):
 
     def heard(self, text: bytes) -> None:
         """A control message."""
-        match m.to_browser(text):
-            case m.Pong(at=at):
+        match to_browser(text):
+            case Pong(at=at):
                 self._answered(at)
-            case m.BrowserAttaching() as told:
+            case BrowserAttaching() as told:
                 view = self._asked.pop(told.ref, None)
                 if view is not None:
                     view.attaching(told)
-            case m.Attached() | m.Detached() | m.InputRefused() as told:
+            case Attached() | Detached() | InputRefused() as told:
                 self._tell_view(told)
-            case m.ErrorMessage() as error:
+            case ErrorMessage() as error:
                 view = self._asked.pop(error.ref, None) if error.ref is not None else None
                 if view is not None:
                     view.refused(error)
@@ -142,9 +154,9 @@ class Person(Peer):
                     self.world.tally.begun["said after a detach"] += 1
                 else:
                     self.world.tally.errors[f"browser: {error.code}"] += 1
-            case m.Snapshot(machines=machines):
+            case Snapshot(machines=machines):
                 self._look(machines)
-            case m.MachineChanged(machine=machine):
+            case MachineChanged(machine=machine):
                 self._look([machine])
 
     def _look(self, machines: Sequence[Machine]) -> None:
@@ -157,19 +169,19 @@ class Person(Peer):
                 self._online.discard(machine.id)
                 tally.begun["machines told offline"] += 1
 
-    def _tell_view(self, told: m.Attached | m.Detached | m.InputRefused) -> None:
+    def _tell_view(self, told: Attached | Detached | InputRefused) -> None:
         view = self._by_id.get(told.session)
         if view is None:
             return
         match told:
-            case m.Attached():
+            case Attached():
                 view.attached(told)
                 if self._sleeps and self.line is not None and all(each.live for each in self.views):
                     self.asleep, self._sleeps = True, False
                     self.line.stop_reading()
-            case m.Detached():
+            case Detached():
                 view.detached(told)
-            case m.InputRefused():
+            case InputRefused():
                 view.input_refused(told)
 
     def _answered(self, at: int) -> None:

@@ -19,7 +19,7 @@ from loadtests.servers import Servers
 from relay.client.api import Api, api
 from relay.errors import Unavailable
 from relay.rules import limits
-from relay.rules.messages import Mode
+from relay.rules.fields import Mode
 from relay.rules.tokens import Secrets, sign_machine
 
 AT_ONCE = 8  # registrations under way: each is a transaction of the registry, which is not what is measured

@@ -15,8 +15,8 @@ from relay.agent.clock import Clock
 from relay.agent.outlet import Outlet
 from relay.agent.program import Program
 from relay.agent.session import Session
-from relay.rules import frames
-from relay.rules import messages as m
+from relay.rules import frames, messages
+from relay.rules.agent_messages import AgentAttach, AgentDetach
 from relay.rules.frames import Header, Kind
 
 EPOCH = 1
@@ -28,7 +28,7 @@ class Talk:
     """One session. What real agents decide about rings, replays, keyboards and stalls is decided by their own code."""
 
     def __init__(self, id: str, outlet: Outlet, tally: Tally, *, echoes: bool) -> None:
-        described = m.Session(id=id, epoch=EPOCH, kind="terminal", started_at=time.time(), title="load test")
+        described = messages.Session(id=id, epoch=EPOCH, kind="terminal", started_at=time.time(), title="load test")
         self.session = Session(described, outlet, Clock())
         self.attended = False  # somebody has been attached at some time
         self._echoes = echoes
@@ -73,7 +73,7 @@ class Talk:
 
     # --- what the machine's connection calls -------------------------------------------------------------------------
 
-    def attach(self, ask: m.AgentAttach) -> None:
+    def attach(self, ask: AgentAttach) -> None:
         """Somebody comes, or comes back."""
         self.attended = True
         # Each attachment is told what was applied, and numbers on from there. An input that it sends again may still be
@@ -82,7 +82,7 @@ class Talk:
         self._typed[ask.attachment] = Stream(self._tally.wrong, self._applied[ask.client])
         self.session.attach(ask)
 
-    def detach(self, message: m.AgentDetach) -> None:
+    def detach(self, message: AgentDetach) -> None:
         """Somebody left."""
         self._clients.pop(message.attachment, None)
         self._typed.pop(message.attachment, None)

@@ -15,8 +15,10 @@ from loadtests.engine.peer import Reporting, World
 from relay.client.input_stream import Entry, InputStream
 from relay.client.output_track import SeenMeter
 from relay.rules import frames, ids, timing
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach, BrowserAttaching, Detached
+from relay.rules.fields import Mode
 from relay.rules.frames import EVERYBODY, Header, Kind
+from relay.rules.messages import After, Attached, ErrorMessage, InputRefused
 
 AGAIN_SECONDS = 1.0  # between two tries to attach while the relay says "not now"; its random part is all of it
 GAP_SPREAD_SECONDS = 2.0  # after a gap all browsers of a node come back at random within this time
@@ -31,7 +33,7 @@ class Target(NamedTuple):
 
     machine: str
     session: str
-    mode: m.Mode = "watch"
+    mode: Mode = "watch"
 
 
 class Browser(Protocol):
@@ -104,10 +106,10 @@ class View(Reporting):
             self._wanted_since = self.attaching_since
         if self._epoch is None:
             self._counts_from = self.attaching_since
-        after = m.After(epoch=self._epoch, sequence=self.output.last) if self._epoch is not None else None
+        after = After(epoch=self._epoch, sequence=self.output.last) if self._epoch is not None else None
         target = self.target
         line.tell(
-            m.Attach(
+            Attach(
                 ref=self._browser.ref(self),
                 machine=target.machine,
                 session=target.session,
@@ -139,7 +141,7 @@ class View(Reporting):
         self._pause()
         self.attaching_since = None
 
-    def refused(self, error: m.ErrorMessage) -> None:
+    def refused(self, error: ErrorMessage) -> None:
         """The attach was not possible; most reasons pass."""
         self.attaching_since = None
         tally = self._browser.world.tally
@@ -149,7 +151,7 @@ class View(Reporting):
         else:
             tally.errors[f"browser: attach: {error.code}"] += 1
 
-    def attaching(self, told: m.BrowserAttaching) -> None:
+    def attaching(self, told: BrowserAttaching) -> None:
         """The machine answered: frames follow."""
         same = self._epoch == told.epoch
         if told.recovered and same:
@@ -168,7 +170,7 @@ class View(Reporting):
             if lost:
                 self._browser.world.tally.errors["browser: nobody knows whether what was typed was applied"] += 1
 
-    def attached(self, told: m.Attached) -> None:
+    def attached(self, told: Attached) -> None:
         """Everything up to now is here; frames for everybody apply."""
         if told.attachment != self._number:
             return
@@ -182,7 +184,7 @@ class View(Reporting):
             self._send(entry)
         self._type_on()
 
-    def detached(self, told: m.Detached) -> None:
+    def detached(self, told: Detached) -> None:
         """It is over, and comes back unless it may not."""
         if told.attachment != self._number:
             return
@@ -203,7 +205,7 @@ class View(Reporting):
             case _:
                 tally.errors[f"browser: detached: {told.reason}"] += 1
 
-    def input_refused(self, told: m.InputRefused) -> None:
+    def input_refused(self, told: InputRefused) -> None:
         """What was typed was not taken."""
         self._browser.world.tally.errors[f"browser: input refused: {told.reason}"] += 1
         self._inputs.refuse(told.sequence)

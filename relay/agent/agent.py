@@ -23,7 +23,19 @@ from relay.client.dial import AGENT_PATH, BackOff, Closed, Shed, Socket, open_so
 from relay.client.profile import Enrolment, Profile
 from relay.errors import Exit, Invalid, LimitReached, RelayError
 from relay.rules import limits
-from relay.rules import messages as m
+from relay.rules.agent_messages import (
+    AgentAttach,
+    AgentDetach,
+    AgentHello,
+    AgentWelcome,
+    Answer,
+    Bye,
+    Move,
+    Request,
+    SessionChanged,
+    ToAgent,
+)
+from relay.rules.messages import ErrorMessage, Nodes, Notice, Take
 
 TICK_SECONDS = 1.0  # how late a keyboard may become free, or a stalled command end
 RECORD_SECONDS = 2.0  # output that a crash of this computer may cost the history
@@ -110,7 +122,7 @@ class Agent:
             moving.cancel()
         if link is None:
             return Leave(Exit.REPLACED if self._parked else Exit.OK, "stopped")
-        link.tell(m.Bye(remove=self._ephemeral))
+        link.tell(Bye(remove=self._ephemeral))
         await link.leave("bye")
         if self._ephemeral:
             await self._identity.forget()
@@ -175,7 +187,7 @@ class Agent:
         self._greeted.clear()
         try:
             welcome = await link.greet(
-                m.AgentHello(
+                AgentHello(
                     instance=self._identity.enrolment.instance_id,
                     hostname=self._surroundings.hostname(),
                     version=VERSION,
@@ -209,11 +221,11 @@ class Agent:
         now = {session.id: session for session in self._sessions.announced()}
         for id, session in now.items():
             if told.get(id) != session:
-                link.tell(m.SessionChanged(session=session))
+                link.tell(SessionChanged(session=session))
         for id in told.keys() - now.keys():
             gone = told[id]
             gone.ended_at, gone.ended = self._surroundings.clock.unix(), "exit"
-            link.tell(m.SessionChanged(session=gone))
+            link.tell(SessionChanged(session=gone))
 
     async def _move(self, old: Link, nodes: list[str]) -> Link | None:
         """Connect elsewhere and only then let go of the old connection; None if nobody there takes us."""
@@ -247,33 +259,33 @@ class Agent:
 
     # --- what the relay says -----------------------------------------------------------------------------------------
 
-    def told(self, link: Link, message: m.ToAgent) -> None:
+    def told(self, link: Link, message: ToAgent) -> None:
         """A control message of the relay."""
         if link is not self._link:
             return  # what the connection that we are leaving still says is about attachments that are gone
         match message:
-            case m.AgentAttach():
+            case AgentAttach():
                 self._sessions.attach(message)
-            case m.AgentDetach():
+            case AgentDetach():
                 self._sessions.detach(message)
-            case m.Take():
+            case Take():
                 self._sessions.take(message)
-            case m.Request():
+            case Request():
                 self._asked(link, message)
-            case m.Move(nodes=nodes):
+            case Move(nodes=nodes):
                 if self._moving is None or self._moving.done():
                     assert self._tasks is not None
                     structlog.get_logger().info("asked to move", nodes=len(nodes))
                     self._moving = self._tasks.create_task(self._move(link, nodes))
-            case m.Nodes(nodes=nodes):
+            case Nodes(nodes=nodes):
                 assert self._tasks is not None
                 self._identity.learned(nodes)
                 self._tasks.create_task(self._identity.save())
-            case m.Notice(code=code, message=text):
+            case Notice(code=code, message=text):
                 structlog.get_logger().warning(text, code=code)
-            case m.ErrorMessage(code=code, message=text):
+            case ErrorMessage(code=code, message=text):
                 structlog.get_logger().warning("the relay refused a message", code=code, why=text)
-            case m.AgentWelcome():
+            case AgentWelcome():
                 raise Invalid("a second welcome")
 
     def given(self, link: Link, frame: bytes) -> None:
@@ -285,16 +297,16 @@ class Agent:
         """The connection became full, or has room again."""
         self._sessions.pressed()
 
-    def _asked(self, link: Link, request: m.Request) -> None:
+    def _asked(self, link: Link, request: Request) -> None:
         if self._pending >= PENDING_REQUESTS:
             error = LimitReached("this machine has too many requests to answer", limit="PENDING_REQUESTS")
-            link.tell(m.Answer(ref=request.ref, error=error.body()))
+            link.tell(Answer(ref=request.ref, error=error.body()))
             return
         assert self._tasks is not None
         self._pending += 1
         self._tasks.create_task(self._answer(link, request))
 
-    async def _answer(self, link: Link, request: m.Request) -> None:
+    async def _answer(self, link: Link, request: Request) -> None:
         try:
             link.tell(await self._requests.answer(request))
         finally:

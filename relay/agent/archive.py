@@ -6,11 +6,11 @@ import json
 
 from relay.agent.ring import Ring
 from relay.rules import frames, ids
-from relay.rules import messages as m
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import Session
 
 
-def ring_of(described: m.Session, kept: list[bytes]) -> Ring:
+def ring_of(described: Session, kept: list[bytes]) -> Ring:
     """The newest frames that follow each other without a hole, closed by an exit: a session that ended with its agent
     or its computer never wrote one itself."""
     headers = [Header._make(frames.HEADER.unpack_from(frame)) for frame in kept]

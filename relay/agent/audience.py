@@ -7,7 +7,8 @@ from collections.abc import Callable
 from relay.agent.outlet import Outlet
 from relay.agent.ring import Ring, addressed
 from relay.rules import limits
-from relay.rules.messages import AgentAttach, Attached, Behind
+from relay.rules.agent_messages import AgentAttach, Behind
+from relay.rules.messages import Attached
 
 
 class Viewer:

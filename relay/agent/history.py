@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 
 from relay.client.private_files import make_folder, open_own
 from relay.errors import Misconfigured
-from relay.rules import frames, limits
-from relay.rules import messages as m
+from relay.rules import frames, limits, messages
+from relay.rules.messages import Session
 
 TAIL_BYTES = 128 * limits.KIB  # output kept per session: a few screens, and at most 64 MiB on disk in all
 KEPT_SESSIONS = 500  # the newest ones; months for a person, hours for a build box
@@ -39,7 +39,7 @@ T = TypeVar("T")
 class Entry(NamedTuple):
     """What is new of one session: its description, its frames, and the oldest one that is still of interest."""
 
-    session: m.Session
+    session: Session
     frames: list[bytes]
     keep_from: int
 
@@ -61,11 +61,11 @@ class History:
         """Write what is new, in one transaction."""
         await self._run(lambda: self._keep(entries, now))
 
-    async def sessions(self, limit: int) -> list[m.Session]:
+    async def sessions(self, limit: int) -> list[Session]:
         """The newest sessions, newest first."""
         return await self._run(lambda: self._sessions(limit))
 
-    async def session(self, id: str) -> tuple[m.Session, list[bytes]] | None:
+    async def session(self, id: str) -> tuple[Session, list[bytes]] | None:
         """One session with the frames that are kept of it."""
         return await self._run(lambda: self._session(id))
 
@@ -132,14 +132,14 @@ class History:
         )
         database.execute("DELETE FROM output WHERE session = ? AND sequence < ?", (s.id, entry.keep_from))
 
-    def _sessions(self, limit: int) -> list[m.Session]:
+    def _sessions(self, limit: int) -> list[Session]:
         rows = self._open_database().execute(
             f"SELECT {_FIELDS} FROM sessions ORDER BY started_at DESC LIMIT ?",  # noqa: S608
             (limit,),
         )
         return [_described(row) for row in rows]
 
-    def _session(self, id: str) -> tuple[m.Session, list[bytes]] | None:
+    def _session(self, id: str) -> tuple[Session, list[bytes]] | None:
         database = self._open_database()
         row = database.execute(f"SELECT {_FIELDS} FROM sessions WHERE id = ?", (id,)).fetchone()  # noqa: S608
         if row is None:
@@ -153,6 +153,6 @@ class History:
             self._database = None
 
 
-def _described(row: tuple[object, ...]) -> m.Session:
+def _described(row: tuple[object, ...]) -> Session:
     names = ("id", "epoch", "kind", "title", "startedAt", "endedAt", "exitCode", "ended", "columns", "rows")
-    return m.checked(m.Session, dict(zip(names, row, strict=True)))
+    return messages.checked(Session, dict(zip(names, row, strict=True)))

@@ -10,7 +10,7 @@ import structlog
 from relay.client.addresses import usable
 from relay.client.profile import Enrolment, Profile
 from relay.errors import RelayError
-from relay.rules.messages import AgentWelcome
+from relay.rules.agent_messages import AgentWelcome
 
 KNOWN_NODES = 64  # addresses that a welcome may teach us
 

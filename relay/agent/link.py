@@ -14,8 +14,9 @@ from relay.agent.clock import Clock
 from relay.agent.outbox import Outbox
 from relay.client.dial import Closed, Socket, Unreachable
 from relay.errors import RelayError
-from relay.rules import messages as m
-from relay.rules import timing
+from relay.rules import messages, timing
+from relay.rules.agent_messages import AgentHello, AgentWelcome, Beat, ToAgent, to_agent
+from relay.rules.messages import Message, Session
 
 FAREWELL_SECONDS = 1.0  # for what is queued when we leave
 
@@ -23,7 +24,7 @@ FAREWELL_SECONDS = 1.0  # for what is queued when we leave
 class Ears(Protocol):
     """Who hears what the relay says on this socket; every call returns at once."""
 
-    def told(self, link: Link, message: m.ToAgent) -> None:
+    def told(self, link: Link, message: ToAgent) -> None:
         """A control message."""
 
     def given(self, link: Link, frame: bytes) -> None:
@@ -51,7 +52,7 @@ class Link:
         self._outbox = Outbox(ears.pressed)
         self._told_hostname = ""
         self._beat_seconds = timing.BEAT_SECONDS
-        self.sessions: list[m.Session] = []  # those that the hello told of
+        self.sessions: list[Session] = []  # those that the hello told of
 
     @property
     def node(self) -> str:
@@ -67,21 +68,21 @@ class Link:
         """Queue a ready frame."""
         self._put(frame, text=False)
 
-    def tell(self, message: m.Message) -> None:
+    def tell(self, message: Message) -> None:
         """Queue a control message."""
-        self._put(m.encode(message), text=True)
+        self._put(messages.encode(message), text=True)
 
-    async def greet(self, hello: m.AgentHello) -> m.AgentWelcome:
+    async def greet(self, hello: AgentHello) -> AgentWelcome:
         """Say hello and wait for the welcome; raises a `Closed`, or `Unreachable` if none comes."""
         self._told_hostname = hello.hostname
         self.sessions = hello.sessions
         try:
             async with asyncio.timeout(timing.HELLO_SECONDS):
-                await self._socket.send_text(m.encode(hello))
+                await self._socket.send_text(messages.encode(hello))
                 while True:
                     message = await self._socket.receive()
                     welcome = self._understood(message) if isinstance(message, str) else None
-                    if isinstance(welcome, m.AgentWelcome):
+                    if isinstance(welcome, AgentWelcome):
                         self._beat_seconds = welcome.beat_seconds
                         return welcome
         except TimeoutError:
@@ -148,7 +149,7 @@ class Link:
             changed = hostname != self._told_hostname
             if changed:
                 structlog.get_logger().info("the hostname changed", hostname=hostname, before=self._told_hostname)
-            self.tell(m.Beat(hostname=hostname if changed else None))
+            self.tell(Beat(hostname=hostname if changed else None))
             self._told_hostname = hostname
 
     def _put(self, data: bytes, *, text: bool) -> None:
@@ -159,9 +160,9 @@ class Link:
             structlog.get_logger().warning("the relay takes nothing any more, connecting again", node=self.node)
             self._socket.abort()
 
-    def _understood(self, text: str) -> m.ToAgent | None:
+    def _understood(self, text: str) -> ToAgent | None:
         try:
-            return m.to_agent(text)
+            return to_agent(text)
         except DecodeError as error:
             # A node one version ahead may say more than we know; what we need, it says as before.
             structlog.get_logger().warning("a message of the relay is not understood", node=self.node, why=str(error))

@@ -8,18 +8,20 @@ from msgspec import to_builtins
 from relay.agent.history import History
 from relay.agent.sessions import Opening, Sessions
 from relay.errors import RelayError
-from relay.rules import limits
-from relay.rules import messages as m
+from relay.rules import limits, messages
+from relay.rules.agent_messages import Answer, Request
+from relay.rules.fields import Id
+from relay.rules.messages import Message, Session
 
 LISTED_SESSIONS = 200  # what one list may name; more than anybody reads
 OFFERED_SESSIONS = 50  # of those only in the history, the newest can then be attached to and read
 LIST_BYTES = limits.CONTROL_BYTES - 4 * limits.KIB  # an answer is one control message
 
 
-class Ending(m.Message, kw_only=True):
+class Ending(Message, kw_only=True):
     """Which session to end."""
 
-    session: m.Id
+    session: Id
 
 
 class Requests:
@@ -29,28 +31,28 @@ class Requests:
         self._sessions = sessions
         self._history = history
 
-    async def answer(self, request: m.Request) -> m.Answer:
+    async def answer(self, request: Request) -> Answer:
         """The answer to a request: a result, or an error with a code and a sentence."""
         try:
-            return m.Answer(ref=request.ref, result=await self._result(request))
+            return Answer(ref=request.ref, result=await self._result(request))
         except RelayError as error:
-            return m.Answer(ref=request.ref, error=error.body())
+            return Answer(ref=request.ref, error=error.body())
         except Exception:
             structlog.get_logger().exception("request failed", operation=request.operation)
-            return m.Answer(ref=request.ref, error={"code": "internal", "message": "internal error"})
+            return Answer(ref=request.ref, error={"code": "internal", "message": "internal error"})
 
-    async def _result(self, request: m.Request) -> dict[str, object]:
+    async def _result(self, request: Request) -> dict[str, object]:
         match request.operation:
             case "open":
-                opened = await self._sessions.open(m.checked(Opening, request.body), request.operator)
+                opened = await self._sessions.open(messages.checked(Opening, request.body), request.operator)
                 return {"session": to_builtins(opened)}
             case "end":
-                ended = await self._sessions.end(m.checked(Ending, request.body).session)
+                ended = await self._sessions.end(messages.checked(Ending, request.body).session)
                 return {"session": to_builtins(ended)}
             case "sessions":
                 return {"sessions": [to_builtins(session) for session in await self._list()]}
 
-    async def _list(self) -> list[m.Session]:
+    async def _list(self) -> list[Session]:
         here = self._sessions.remembered()
         known = {session.id for session in here}
         before = [session for session in await self._history.sessions(LISTED_SESSIONS) if session.id not in known]
@@ -58,11 +60,11 @@ class Requests:
         return fitting([*here, *before][:LISTED_SESSIONS], LIST_BYTES)
 
 
-def fitting(sessions: list[m.Session], room_bytes: int) -> list[m.Session]:
+def fitting(sessions: list[Session], room_bytes: int) -> list[Session]:
     """As many of the first sessions as fit into a message with so much room."""
     taken = []
     for session in sessions:
-        room_bytes -= len(m.encode(session)) + 1
+        room_bytes -= len(messages.encode(session)) + 1
         if room_bytes < 0:
             break
         taken.append(session)

@@ -18,9 +18,10 @@ from relay.agent.intake import Intake
 from relay.agent.outlet import Outlet
 from relay.agent.program import Program
 from relay.agent.ring import Ring
-from relay.rules import frames, ids, limits
-from relay.rules import messages as m
+from relay.rules import frames, ids, limits, messages
+from relay.rules.agent_messages import AgentAttach, SessionChanged
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import Attaching, DriverChanged
 from relay.rules.resume import decide_replay
 
 END_GRACE_SECONDS = 5.0  # between "please end" and "end": enough for an editor to save its swap file
@@ -31,7 +32,7 @@ SIGNALLED = 128  # shells add the number of the signal to it
 class Session:
     """One session. Everything but `run` and `end` returns at once."""
 
-    def __init__(self, described: m.Session, outlet: Outlet, clock: Clock, ring: Ring | None = None) -> None:
+    def __init__(self, described: messages.Session, outlet: Outlet, clock: Clock, ring: Ring | None = None) -> None:
         self.id = described.id
         self.raw = ids.raw(described.id)
         self.ring = ring or Ring(self.raw, described.epoch)
@@ -67,11 +68,11 @@ class Session:
         """When it began, in Unix seconds."""
         return self._described.started_at
 
-    def describe(self) -> m.Session:
+    def describe(self) -> messages.Session:
         """The session as it is."""
         return msgspec.structs.replace(self._described, attached=len(self._audience))
 
-    def announce(self) -> m.Session:
+    def announce(self) -> messages.Session:
         """The session as the relay is told of it, which counts attachments itself."""
         return self._described
 
@@ -120,7 +121,7 @@ class Session:
         self._ended.set()
         self.changed = True
         structlog.get_logger().info("session ended", session=self.id, exit_code=code, why=self._described.ended)
-        self._outlet.tell(m.SessionChanged(session=self.announce()))
+        self._outlet.tell(SessionChanged(session=self.announce()))
 
     async def end(self, reason: str) -> None:
         """End the program: hang up, and if that does not help, kill; returns when it has ended."""
@@ -145,7 +146,7 @@ class Session:
 
     # --- attachments -------------------------------------------------------------------------------------------------
 
-    def attach(self, ask: m.AgentAttach) -> None:
+    def attach(self, ask: AgentAttach) -> None:
         """Somebody wants the output after what they have: replay it to them, then let common frames apply."""
         now = self._clock.monotonic()
         moved = False
@@ -158,7 +159,7 @@ class Session:
         viewer = self._audience.join(ask, replay.first)
         self._flow.attached(now)
         self._outlet.tell(
-            m.Attaching(
+            Attaching(
                 session=self.id,
                 attachment=ask.attachment,
                 epoch=self.ring.epoch,
@@ -229,7 +230,7 @@ class Session:
         self._regulate()
         if self._untold:  # once a second at most, because a window is resized in many small steps
             self._untold = False
-            self._outlet.tell(m.SessionChanged(session=self.announce()))
+            self._outlet.tell(SessionChanged(session=self.announce()))
         return self._flow.given_up(now) if self.live and self._ending is None else None
 
     # --- inside ------------------------------------------------------------------------------------------------------
@@ -284,9 +285,7 @@ class Session:
         self._audience.exempt = viewer.number if viewer is not None else 0
         driver = self._driver
         self._outlet.tell(
-            m.DriverChanged(
-                session=self.id, attachment=self._audience.exempt, operator=driver.operator, term=driver.term
-            )
+            DriverChanged(session=self.id, attachment=self._audience.exempt, operator=driver.operator, term=driver.term)
         )
 
     def _regulate(self) -> None:

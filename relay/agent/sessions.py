@@ -22,23 +22,25 @@ from relay.agent.program import Program, Start
 from relay.agent.session import ENDED_KEPT_SECONDS, Session
 from relay.agent.take_terminal import NOT_EXECUTABLE, NOT_FOUND
 from relay.errors import Invalid, LimitReached, NotFound, Unavailable
-from relay.rules import frames, ids, limits
-from relay.rules import messages as m
+from relay.rules import frames, ids, limits, messages
+from relay.rules.agent_messages import AgentAttach, AgentDetach, AttachRefused, SessionChanged
+from relay.rules.fields import Columns, Rows, SessionKind, Title
+from relay.rules.messages import Message, Operator, Take
 
 ENDED_KEPT = 64  # sessions that are over and still in memory, a ring each; the others come from the history
 UNWRITTEN_KEPT = 128  # the same while the history takes nothing, so that a full disk does not fill the memory too
 
 
-class Opening(m.Message, kw_only=True):
+class Opening(Message, kw_only=True):
     """What a person asks to be started; the fields of `open` without its address."""
 
-    kind: m.SessionKind = "terminal"
+    kind: SessionKind = "terminal"
     command: Annotated[list[str], Meta(max_length=limits.ARGUMENTS)] | None = None
     directory: Annotated[str, Meta(max_length=4096)] | None = None
     environment: Annotated[dict[str, str], Meta(max_length=limits.ENVIRONMENT)] = {}  # noqa: RUF012 - msgspec copies it
-    columns: m.Columns = 80
-    rows: m.Rows = 24
-    title: m.Title = ""
+    columns: Columns = 80
+    rows: Rows = 24
+    title: Title = ""
 
 
 class Host(NamedTuple):
@@ -68,12 +70,12 @@ class Sessions:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    async def open(self, ask: Opening, operator: m.Operator) -> m.Session:
+    async def open(self, ask: Opening, operator: Operator) -> messages.Session:
         """Start a session; raises `Invalid`, `LimitReached` or `Unavailable`."""
         if sum(session.live for session in self._sessions.values()) >= limits.SESSIONS_PER_MACHINE:
             raise LimitReached("this machine has too many sessions", limit="SESSIONS_PER_MACHINE")
         start = self._start(ask)
-        described = m.Session(
+        described = messages.Session(
             id=ids.make(os.urandom(ids.RAW_BYTES)),
             epoch=self.epoch,
             kind=ask.kind,
@@ -91,12 +93,12 @@ class Sessions:
         structlog.get_logger().info(
             "session opened", session=session.id, kind=ask.kind, user=operator.user, client=operator.client
         )
-        self._outlet.tell(m.SessionChanged(session=session.announce()))
+        self._outlet.tell(SessionChanged(session=session.announce()))
         if running is not None:
             self._create_task(session.run(running))
         return session.describe()
 
-    async def end(self, id: str) -> m.Session:
+    async def end(self, id: str) -> messages.Session:
         """End a session and wait until it has; raises `NotFound`."""
         session = self.find(id)
         await session.end("killed")
@@ -109,24 +111,24 @@ class Sessions:
             raise NotFound("no such session on this machine")
         return session
 
-    def remembered(self) -> list[m.Session]:
+    def remembered(self) -> list[messages.Session]:
         """All sessions in memory, newest first."""
         described = [session.describe() for session in self._sessions.values()]
         return sorted(described, key=lambda session: session.started_at, reverse=True)
 
-    def offer(self, sessions: list[m.Session]) -> None:
+    def offer(self, sessions: list[messages.Session]) -> None:
         """Let the relay know of sessions in the history, so that people can attach to them and read what is kept."""
         for session in sessions:
-            self._outlet.tell(m.SessionChanged(session=session))
+            self._outlet.tell(SessionChanged(session=session))
 
     # --- the connection to the relay ---------------------------------------------------------------------------------
 
-    def announced(self) -> list[m.Session]:
+    def announced(self) -> list[messages.Session]:
         """What a new connection is told of first."""
         newest_first = sorted(self._sessions.values(), key=lambda session: (session.live, session.began), reverse=True)
         return [session.announce() for session in newest_first[: limits.SESSIONS_PER_MACHINE]]
 
-    def attach(self, ask: m.AgentAttach) -> None:
+    def attach(self, ask: AgentAttach) -> None:
         """Somebody wants the output of a session."""
         structlog.get_logger().info(
             "attached", session=ask.session, user=ask.operator.user, client=ask.operator.client, mode=ask.mode
@@ -138,7 +140,7 @@ class Sessions:
             self._fetching.add((ask.session, ask.attachment))
             self._create_task(self._fetch(ask))
 
-    async def _fetch(self, ask: m.AgentAttach) -> None:
+    async def _fetch(self, ask: AgentAttach) -> None:
         """Bring a session back from the history, for an attachment that did not leave meanwhile."""
         try:
             found = await self._history.session(ask.session)
@@ -153,7 +155,7 @@ class Sessions:
         if found is None:
             structlog.get_logger().info("attach to a session that is gone", session=ask.session)
             gone = "this machine does not keep that session any more"
-            self._outlet.tell(m.AttachRefused(session=ask.session, attachment=ask.attachment, message=gone))
+            self._outlet.tell(AttachRefused(session=ask.session, attachment=ask.attachment, message=gone))
             return
         if ask.session not in self._sessions:
             described, kept = found
@@ -162,14 +164,14 @@ class Sessions:
             )
         self._sessions[ask.session].attach(ask)
 
-    def detach(self, message: m.AgentDetach) -> None:
+    def detach(self, message: AgentDetach) -> None:
         """An attachment left."""
         self._fetching.discard((message.session, message.attachment))
         session = self._sessions.get(message.session)
         if session is not None:
             session.detach(message.attachment, dropped=message.dropped, away=message.away)
 
-    def take(self, message: m.Take) -> None:
+    def take(self, message: Take) -> None:
         """An attachment takes the keyboard."""
         session = self._sessions.get(message.session)
         if session is not None:

@@ -19,7 +19,8 @@ from relay.client.attachment import Attachment, Manner, Target, attached
 from relay.client.connection import Connection, Options, connected
 from relay.client.session import choose_session, list_sessions, open_terminal
 from relay.errors import Ambiguous, Invalid, NotFound, Offline
-from relay.rules.messages import Mode, Session
+from relay.rules.fields import Mode
+from relay.rules.messages import Session
 
 SIGNAL_BASE = 128  # what shells add to the number of the signal that ended a program
 LAST_KEYS_SECONDS = 1.0  # what was typed before leaving is sent, unless the connection takes nothing

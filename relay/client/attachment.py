@@ -18,8 +18,11 @@ from relay.client.output_track import OutputTrack, Start, Verdict
 from relay.client.pending import Lost
 from relay.client.subscription import follow
 from relay.errors import Forbidden, MachineRevoked, NotFound, Offline, RelayError, TimedOut, Unavailable
-from relay.rules import frames, limits, messages
+from relay.rules import frames, limits
+from relay.rules.browser_messages import Attach, BrowserAttaching, Detached
+from relay.rules.fields import Mode
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import After, Attached, DriverChanged, InputRefused, Message, Operator
 
 GAP_SPREAD_SECONDS = 2.0  # after a bus gap all browsers of a node come back at random within this time
 # Between two tries to attach while the relay says "not now"; the random part is all of it. The first is short because a
@@ -41,11 +44,11 @@ class Target(NamedTuple):
 class Manner(NamedTuple):
     """How to attach."""
 
-    mode: messages.Mode = "drive"
+    mode: Mode = "drive"
     take: bool = False  # take the keyboard from whoever holds it, at the first attach
     columns: int | None = None
     rows: int | None = None
-    after: messages.After | None = None  # what of the output is there already
+    after: After | None = None  # what of the output is there already
 
 
 class Attachment:
@@ -158,7 +161,7 @@ class Attachment:
     async def _attach(self) -> None:
         before = self._line.number
         manner = self._manner
-        ask = messages.Attach(
+        ask = Attach(
             ref=0,
             machine=self.target.machine,
             session=self.target.session,
@@ -252,19 +255,19 @@ class Attachment:
         else:
             self._interrupt("the connection to the relay is lost")
 
-    def on_message(self, message: messages.Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Act on what is said about this session."""
-        if isinstance(message, messages.BrowserAttaching):
+        if isinstance(message, BrowserAttaching):
             self._attaching(message)
-        elif isinstance(message, messages.DriverChanged):
+        elif isinstance(message, DriverChanged):
             self._driver_changed(message)
         elif self._line.number is not None and getattr(message, "attachment", None) == self._line.number:
             match message:
-                case messages.Attached():
+                case Attached():
                     self._attached(message)
-                case messages.Detached():
+                case Detached():
                     self._detached(message)
-                case messages.InputRefused():
+                case InputRefused():
                     self._keyboard.refuse(message.sequence, message.reason)
                     self._feed.put(events.InputRefused(message.reason))
 
@@ -287,7 +290,7 @@ class Attachment:
             case Verdict.RESUME:
                 self._reattach()
 
-    def _attaching(self, message: messages.BrowserAttaching) -> None:
+    def _attaching(self, message: BrowserAttaching) -> None:
         if self._left:
             self._line.detach(message.attachment)
             return
@@ -306,7 +309,7 @@ class Attachment:
         if start is not Start.CONTINUED:
             self._feed.put(events.Resized(message.columns, message.rows))
 
-    def _attached(self, message: messages.Attached) -> None:
+    def _attached(self, message: Attached) -> None:
         if self._feed.overflown:
             return
         if self._track.misses(message.head):
@@ -319,7 +322,7 @@ class Attachment:
             self._feed.put(events.Resumed())
         self._keyboard.go_live()
 
-    def _detached(self, message: messages.Detached) -> None:
+    def _detached(self, message: Detached) -> None:
         self._pause()
         match message.reason:
             case "machine-gone":
@@ -335,12 +338,12 @@ class Attachment:
             case "left":
                 self._end(NotFound("this attachment was ended"))
 
-    def _driver_changed(self, message: messages.DriverChanged) -> None:
+    def _driver_changed(self, message: DriverChanged) -> None:
         if self._line.number is None:
             return
         self._keyboard.pass_to(mine=message.attachment == self._line.number, term=message.term)
         self._refusal_told = False
-        operator = message.operator or messages.Operator(user="")
+        operator = message.operator or Operator(user="")
         self._feed.put(events.KeyboardMoved(self._keyboard.mine, operator.user, operator.client))
 
     def _deliver(self, header: Header, payload: bytes) -> None:

@@ -20,6 +20,8 @@ from relay.client.listeners import Listeners
 from relay.client.pending import Pending
 from relay.errors import Invalid, RelayError, Unavailable
 from relay.rules import frames, messages, timing
+from relay.rules.browser_messages import BrowserHello, BrowserWelcome, to_browser
+from relay.rules.messages import Message, Nodes
 
 BACK_OFF_SECONDS = (0.25, 0.5, 1.0, 2.0, 5.0)  # with full jitter; a person waits, and a lost node leaves others at once
 FLUSH_SECONDS = 1.0  # at the end, for what was posted last, such as a detach
@@ -57,7 +59,7 @@ class Connection:
 
     def __init__(self, urls: Sequence[str], token: str | None, options: Options) -> None:
         self.client = options.client or secrets.token_urlsafe(12)
-        self.welcome: messages.BrowserWelcome | None = None
+        self.welcome: BrowserWelcome | None = None
         self.nodes: list[str] = list(urls)
         self._given = next(iter(urls), "")
         self.listeners = Listeners()
@@ -104,7 +106,7 @@ class Connection:
         assert self._failure is not None, "an end has a reason"
         return self._failure
 
-    async def request(self, message: Any, seconds: float = ANSWER_SECONDS) -> messages.Message:
+    async def request(self, message: Any, seconds: float = ANSWER_SECONDS) -> Message:
         """Send a message with a `ref` and return its answer. Raises the error that the relay answered, `TimedOut`, or
         `Lost` when the socket ends first: then nobody knows whether it was done."""
         await self.ready()
@@ -208,10 +210,10 @@ class Connection:
         writer: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(timing.HELLO_SECONDS):
-                hello = messages.BrowserHello(client=self.client, label=self._options.label)
+                hello = BrowserHello(client=self.client, label=self._options.label)
                 await socket.send_text(messages.encode(hello))
                 first = _decoded(await socket.receive())
-            if not isinstance(first, messages.BrowserWelcome):
+            if not isinstance(first, BrowserWelcome):
                 raise Invalid("the relay did not begin with a welcome")
             self._admitted(socket, first)
             writer = asyncio.create_task(self._write(socket))
@@ -247,7 +249,7 @@ class Connection:
         except Closed:
             return
 
-    def _admitted(self, socket: Socket, welcome: messages.BrowserWelcome) -> None:
+    def _admitted(self, socket: Socket, welcome: BrowserWelcome) -> None:
         self._socket = socket
         self.welcome = welcome
         self._learn(welcome.nodes)
@@ -284,7 +286,7 @@ class Connection:
             self.listeners.tell_frame(frames.read_header(incoming, frames.FROM_AGENT), incoming)
             return
         message = _decoded(incoming)
-        if isinstance(message, messages.Nodes):
+        if isinstance(message, Nodes):
             self._learn(message.nodes)
         if message is not None:
             self.listeners.tell_message(message)  # before whoever asked: frames may follow in the same read
@@ -305,12 +307,12 @@ async def connected(
         await connection.close()
 
 
-def _decoded(incoming: str | bytes) -> messages.Message | None:
+def _decoded(incoming: str | bytes) -> Message | None:
     """A control message, or None for one of a newer relay that this version does not know."""
     if isinstance(incoming, bytes):
         raise Invalid("a frame where a message was due")
     try:
-        return messages.to_browser(incoming)
+        return to_browser(incoming)
     except msgspec.ValidationError:
         return None
     except msgspec.DecodeError as error:

@@ -8,7 +8,9 @@ from relay.client.connection import Connection
 from relay.client.input_stream import Entry
 from relay.client.output_track import SeenMeter
 from relay.rules import frames, ids, messages, timing
+from relay.rules.browser_messages import Detach
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import Message, Take
 
 
 class Line:
@@ -52,12 +54,12 @@ class Line:
     def take(self) -> None:
         """Ask for the keyboard."""
         if self.number is not None:
-            self._post(messages.Take(session=self._session, attachment=self.number))
+            self._post(Take(session=self._session, attachment=self.number))
 
     def detach(self, number: int | None) -> None:
         """Leave the attachment of this number, which need not be the current one."""
         if number is not None:
-            self._post(messages.Detach(session=self._session, attachment=number))
+            self._post(Detach(session=self._session, attachment=number))
 
     def _report_soon(self) -> None:
         if self._timer is None:
@@ -68,5 +70,5 @@ class Line:
         header = Header(kind, 0, self.number, self.epoch, self._raw, sequence)
         self._connection.post(frames.pack(header, payload))
 
-    def _post(self, message: messages.Message) -> None:
+    def _post(self, message: Message) -> None:
         self._connection.post(messages.encode(message).decode())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from relay.errors import RelayError
-from relay.rules import ids, messages
+from relay.rules import ids
 from relay.rules.frames import Header
+from relay.rules.messages import Message
 
 
 class Listener(Protocol):
@@ -21,7 +22,7 @@ class Listener(Protocol):
     def on_frame(self, header: Header, frame: bytes) -> None:
         """A frame of the session that this listener named."""
 
-    def on_message(self, message: messages.Message) -> None:
+    def on_message(self, message: Message) -> None:
         """A control message about the session or workspace that this listener named."""
 
 
@@ -57,7 +58,7 @@ class Listeners:
         if listener is not None:
             listener.on_frame(header, frame)
 
-    def tell_message(self, message: messages.Message) -> None:
+    def tell_message(self, message: Message) -> None:
         """Pass a message to whoever named its session or workspace."""
         subject = getattr(message, "session", None) or getattr(message, "workspace", None)
         listener = self._by_id.get(subject) if subject is not None else None

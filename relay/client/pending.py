@@ -10,6 +10,7 @@ import msgspec
 
 from relay.errors import TimedOut, Unavailable, from_body
 from relay.rules import limits, messages
+from relay.rules.messages import ErrorMessage, Message
 
 
 class Lost(Unavailable):
@@ -20,16 +21,16 @@ class Pending:
     """Requests by their `ref`; more than a node takes wait here for their turn."""
 
     def __init__(self) -> None:
-        self._answers: dict[int, asyncio.Future[messages.Message]] = {}
+        self._answers: dict[int, asyncio.Future[Message]] = {}
         self._slots = asyncio.Semaphore(limits.PENDING_PER_BROWSER)
         self._ref = 0
 
-    async def ask(self, message: Any, send: Callable[[str], None], seconds: float) -> messages.Message:
+    async def ask(self, message: Any, send: Callable[[str], None], seconds: float) -> Message:
         """Number the message, send it and wait; raises the error in the answer, `Lost`, or `TimedOut`."""
         async with self._slots:
             self._ref += 1
             ref = message.ref = self._ref
-            answer: asyncio.Future[messages.Message] = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
             self._answers[ref] = answer
             try:
                 send(messages.encode(message).decode())
@@ -40,13 +41,13 @@ class Pending:
             finally:
                 self._answers.pop(ref, None)
 
-    def settle(self, message: messages.Message) -> None:
+    def settle(self, message: Message) -> None:
         """Give an answer to whoever waits for it; nobody waits for one that comes late."""
         ref = getattr(message, "ref", None)
         answer = self._answers.get(ref) if ref is not None else None
         if answer is None or answer.done():
             return
-        if isinstance(message, messages.ErrorMessage):
+        if isinstance(message, ErrorMessage):
             told = {name: value for name, value in msgspec.to_builtins(message).items() if value is not None}
             answer.set_exception(from_body(told))
         else:

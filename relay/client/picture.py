@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from relay.rules.browser_messages import LastSeen, MachineChanged, MachineGone, Snapshot
 from relay.rules.machine import Machine
-from relay.rules.messages import LastSeen, MachineChanged, MachineGone, Snapshot
 
 Change = Snapshot | MachineChanged | MachineGone | LastSeen
 

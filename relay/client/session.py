@@ -8,12 +8,13 @@ from typing import Any
 from relay.client.connection import Connection
 from relay.errors import NotFound
 from relay.rules import messages, quoting
+from relay.rules.browser_messages import End, ListSessions, Open, Result
 from relay.rules.messages import Session
 
 
 async def open_terminal(connection: Connection, machine: str, *, columns: int, rows: int, title: str = "") -> Session:
     """Start a shell in a terminal of this size; raises what the relay or the machine says."""
-    ask = messages.Open(ref=0, machine=machine, columns=columns, rows=rows, title=title)
+    ask = Open(ref=0, machine=machine, columns=columns, rows=rows, title=title)
     return await _opened(connection, ask)
 
 
@@ -26,7 +27,7 @@ async def open_command(
     directory: str | None = None,
 ) -> Session:
     """Start a command with its own standard input, output and error; it runs at once and waits for its reader."""
-    ask = messages.Open(
+    ask = Open(
         ref=0,
         machine=machine,
         kind="exec",
@@ -39,13 +40,13 @@ async def open_command(
 
 async def list_sessions(connection: Connection, machine: str) -> list[Session]:
     """The machine's sessions: live ones, and ended ones that it remembers."""
-    result = await _result(connection, messages.ListSessions(ref=0, machine=machine))
+    result = await _result(connection, ListSessions(ref=0, machine=machine))
     return [messages.checked(Session, each) for each in result.get("sessions", [])]
 
 
 async def end_session(connection: Connection, machine: str, session: str) -> None:
     """End a session and what runs in it."""
-    await _result(connection, messages.End(ref=0, machine=machine, session=session))
+    await _result(connection, End(ref=0, machine=machine, session=session))
 
 
 def choose_session(sessions: Sequence[Session], wanted: str) -> Session:
@@ -56,11 +57,11 @@ def choose_session(sessions: Sequence[Session], wanted: str) -> Session:
     return found[0]
 
 
-async def _opened(connection: Connection, ask: messages.Open) -> Session:
+async def _opened(connection: Connection, ask: Open) -> Session:
     result = await _result(connection, ask)
     return messages.checked(Session, result.get("session"))
 
 
 async def _result(connection: Connection, ask: Any) -> dict[str, Any]:
     answer = await connection.request(ask)
-    return answer.result if isinstance(answer, messages.Result) else {}
+    return answer.result if isinstance(answer, Result) else {}

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from relay.client.connection import Connection
 from relay.client.picture import Applied, Picture
 from relay.errors import RelayError, TimedOut, Unavailable
-from relay.rules import frames, messages
+from relay.rules import frames
+from relay.rules.browser_messages import LastSeen, MachineChanged, MachineGone, Snapshot, Subscribe
 from relay.rules.machine import Machine
+from relay.rules.messages import Message
 
 ASK_AGAIN_SECONDS = 1.0  # between two tries to subscribe when a node could not
 
@@ -54,7 +56,7 @@ class Subscription:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                await self._connection.request(messages.Subscribe(ref=0, workspace=self.workspace))
+                await self._connection.request(Subscribe(ref=0, workspace=self.workspace))
             except RelayError as error:
                 if not isinstance(error, Unavailable | TimedOut) or self._connection.failure is not None:
                     self._end(error)
@@ -76,10 +78,10 @@ class Subscription:
     def on_frame(self, header: frames.Header, frame: bytes) -> None:
         """Workspaces have no frames."""
 
-    def on_message(self, message: messages.Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Take a change in, in stream order."""
         match message:
-            case messages.Snapshot() | messages.MachineChanged() | messages.MachineGone() | messages.LastSeen():
+            case Snapshot() | MachineChanged() | MachineGone() | LastSeen():
                 match self.picture.apply(message):
                     case Applied.CHANGED:
                         self._changed.set()

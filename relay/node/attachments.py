@@ -13,7 +13,7 @@ from relay.node.hub import Agent, Attachment, Browser, Hub, Reason
 from relay.node.lanes import Lanes
 from relay.node.sessions import Sessions
 from relay.rules import ids
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach
 from relay.rules.limits import ATTACHMENTS_PER_BROWSER
 from relay.rules.timing import REQUEST_SECONDS
 
@@ -42,7 +42,7 @@ class Attachments:
         self._awaited: dict[str, dict[int, str]] = {}  # of those, by machine and call: the node that was asked
 
     async def attach(
-        self, browser: Browser, workspace: str, ask: m.Attach, check: Check, home_of: Callable[[], Awaitable[str]]
+        self, browser: Browser, workspace: str, ask: Attach, check: Check, home_of: Callable[[], Awaitable[str]]
     ) -> None:
         """Start an attach, whose `attaching` follows; a machine that comes back elsewhere meanwhile is followed there.
         Raises what `check` and `home_of` raise, and `NotFound`, `Conflict`, `LimitReached` or `Unavailable`."""
@@ -55,7 +55,7 @@ class Attachments:
         raise Unavailable("the machine moves from node to node")
 
     async def _attach(
-        self, browser: Browser, workspace: str, ask: m.Attach, check: Check, home_of: Callable[[], Awaitable[str]]
+        self, browser: Browser, workspace: str, ask: Attach, check: Check, home_of: Callable[[], Awaitable[str]]
     ) -> None:
         unnumbered = sum(not each.number for each in browser.asking)  # the others are among its attachments already
         if len(browser.attachments) + unnumbered >= ATTACHMENTS_PER_BROWSER:

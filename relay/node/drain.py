@@ -12,7 +12,7 @@ from relay.node.hub import Agent, Hub
 from relay.node.membership import Membership
 from relay.node.pace import Pace, Step, spread
 from relay.node.socket import Socket
-from relay.rules import messages as m
+from relay.rules.agent_messages import Move
 
 # Parts of the window. Sessions follow their agents, so browsers that are told later come once.
 OFFERED_SHARE = 0.4  # in which every agent is asked to move by itself, which interrupts nothing
@@ -71,7 +71,7 @@ class Drain:
         nodes = self._membership.others()
         if nodes and agent.admitted:
             self._hub.outcomes.moves += 1
-            agent.send(m.Move(nodes=nodes, within_seconds=seconds))
+            agent.send(Move(nodes=nodes, within_seconds=seconds))
 
     async def _see_off(self) -> None:
         """Close whoever came in while the others left, and wait until all are gone or for a limited time: to be asked

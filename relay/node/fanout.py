@@ -12,9 +12,9 @@ from relay.node.hub import Agent, Attachment, Audience, Browser, Hub, Route
 from relay.node.lanes import Lanes
 from relay.node.traffic import Traffic
 from relay.rules import frames, ids, websocket
-from relay.rules import messages as m
 from relay.rules.frames import EVERYBODY, FROM_AGENT, FROM_BROWSER, OUTPUT_KINDS, Header, Kind
 from relay.rules.limits import KIB
+from relay.rules.messages import ErrorMessage, InputRefused
 
 JOINED_BYTES = 64 * KIB  # frames of one session; more go out in several writes, so that a full outbox refuses less
 
@@ -39,7 +39,7 @@ class Fanout:
         self.traffic.agent_in_bytes += len(frame)
         route = agent.sessions.get(session)
         if route is None:
-            agent.send(m.ErrorMessage(code="not-found", message="no such session", session=ids.text(session)))
+            agent.send(ErrorMessage(code="not-found", message="no such session", session=ids.text(session)))
         elif number != EVERYBODY:
             self.flush()
             self._to_one(agent, route, session, number, websocket.binary(frame))
@@ -140,7 +140,7 @@ class Fanout:
             return
         if header.kind != Kind.SEEN and attachment.ask.mode == "watch":
             browser.send(
-                m.InputRefused(
+                InputRefused(
                     session=attachment.ask.session,
                     attachment=attachment.number,
                     sequence=header.sequence,
@@ -181,6 +181,6 @@ class NotAttached(RelayError):
 
     code, status = "not-attached", 409
 
-    def as_message(self, session: str) -> m.ErrorMessage:
+    def as_message(self, session: str) -> ErrorMessage:
         """The control error that the sender is told."""
-        return m.ErrorMessage(code=self.code, message="this socket holds no such attachment", session=session)
+        return ErrorMessage(code=self.code, message="this socket holds no such attachment", session=session)

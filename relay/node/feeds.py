@@ -16,8 +16,8 @@ from relay.node.socket import Socket
 from relay.node.strands import Strands
 from relay.node.view import View
 from relay.registry import Change
-from relay.rules import messages as m
 from relay.rules import presence
+from relay.rules.browser_messages import LastSeen, MachineChanged, MachineGone, Snapshot, Subscribe, Visible
 from relay.rules.limits import SNAPSHOT_MACHINES, SUBSCRIPTIONS_PER_BROWSER
 from relay.rules.machine import iso
 from relay.rules.timing import LAST_SEEN_BATCH_SECONDS
@@ -37,7 +37,7 @@ class Feeds:
 
     # --- from browsers -----------------------------------------------------------------------------------------
 
-    async def subscribe(self, browser: Browser, ask: m.Subscribe) -> None:
+    async def subscribe(self, browser: Browser, ask: Subscribe) -> None:
         """Send the snapshot and follow with changes; raises `NotFound`, `LimitReached` or `Unavailable`."""
         if ask.workspace not in browser.identity.roles:
             raise NotFound("there is nothing here that you may see")
@@ -70,7 +70,7 @@ class Feeds:
         for workspace in list(browser.feeds):
             self.unsubscribe(browser, workspace)
 
-    def visible(self, browser: Browser, rows: m.Visible) -> None:
+    def visible(self, browser: Browser, rows: Visible) -> None:
         """These rows are on the screen: tell their last-seen times."""
         feed = browser.feeds.get(rows.workspace)
         if feed is not None:
@@ -98,7 +98,7 @@ class Feeds:
                 if machine is not None:
                     machines.append(machine)
                     feed.known[id] = _digest(essence(machine))
-            message = m.Snapshot(
+            message = Snapshot(
                 ref=ref,
                 workspace=feed.workspace,
                 seq=seq,
@@ -229,12 +229,12 @@ class Feeds:
         if machine is None:
             if feed.known.pop(id, None) is not None:
                 reason = "" if id in view.rows else "revoked"
-                feed.browser.send(m.MachineGone(workspace=feed.workspace, seq=feed.next(), id=id, reason=reason))
+                feed.browser.send(MachineGone(workspace=feed.workspace, seq=feed.next(), id=id, reason=reason))
             return
         digest = _digest(essence(machine))
         if feed.known.get(id) != digest:
             feed.known[id] = digest
-            feed.browser.send(m.MachineChanged(workspace=feed.workspace, seq=feed.next(), machine=machine))
+            feed.browser.send(MachineChanged(workspace=feed.workspace, seq=feed.next(), machine=machine))
 
     def _tell_last_seen(self, watched: Watched, view: View) -> None:
         for feed in watched.feeds:
@@ -248,7 +248,7 @@ class Feeds:
                     if feed.told_at.get(id) != at:
                         moved[id] = feed.told_at[id] = at
             if moved:
-                feed.browser.send(m.LastSeen(workspace=feed.workspace, seq=feed.next(), at=moved))
+                feed.browser.send(LastSeen(workspace=feed.workspace, seq=feed.next(), at=moved))
 
 
 def _digest(text: bytes) -> bytes:

@@ -7,17 +7,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from relay.rules.messages import (
-    After,
-    Attached,
-    Attaching,
-    AttachRefused,
-    Behind,
-    DriverChanged,
-    InputRefused,
-    Mode,
-    Operator,
-)
+from relay.rules.agent_messages import AttachRefused, Behind
+from relay.rules.fields import Mode
+from relay.rules.messages import After, Attached, Attaching, DriverChanged, InputRefused, Operator
 
 # Nodes of two versions stand beside each other while a cluster is deployed. What a node does not understand it drops
 # and logs, and goes on with what is behind it: so a later version may add hops, and fields that have a default. What it

@@ -9,14 +9,16 @@ from uuid import uuid4
 from relay.errors import Forbidden, MachineRevoked, NotFound, RelayError, Unavailable
 from relay.node.outcomes import Outcomes, outcome
 from relay.node.socket import Socket
-from relay.rules import ids
-from relay.rules import messages as m
+from relay.rules import ids, messages
 from relay.rules.access import Identity
+from relay.rules.agent_messages import AgentHello, Answer, AttachRefused, Behind
+from relay.rules.browser_messages import Attach, BrowserAttaching, Detached
+from relay.rules.messages import Attached, Attaching, ErrorMessage, InputRefused, Message, Operator, Session
 from relay.rules.presence import Fence
 
 NUMBERS = 65_535  # what the header's 16 bits hold, 0 aside
 
-Told = m.Attaching | m.AttachRefused | m.Attached | m.Behind | m.InputRefused  # what an agent says to one attachment
+Told = Attaching | AttachRefused | Attached | Behind | InputRefused  # what an agent says to one attachment
 Reason = Literal["machine-gone", "gap", "behind", "forbidden", "machine-revoked", "left"]
 
 
@@ -26,7 +28,7 @@ class Agent:
     __slots__ = ("admitted", "bye", "fence", "heard", "hello", "machine", "raw", "requests", "secret", "sessions",
                  "socket", "told", "workspace")  # fmt: skip
 
-    def __init__(self, socket: Socket, workspace: str, machine: str, hello: m.AgentHello, heard: float) -> None:
+    def __init__(self, socket: Socket, workspace: str, machine: str, hello: AgentHello, heard: float) -> None:
         self.socket = socket
         self.workspace = workspace
         self.machine = machine
@@ -39,7 +41,7 @@ class Agent:
         self.heard = heard  # monotonic seconds
         self.told = heard  # what the last flush told Redis
         self.sessions: dict[bytes, Route] = {}
-        self.requests: dict[int, Callable[[m.Answer], None]] = {}
+        self.requests: dict[int, Callable[[Answer], None]] = {}
 
     @property
     def generation(self) -> int:
@@ -47,9 +49,9 @@ class Agent:
         assert self.fence is not None, "only admitted agents have a generation"
         return self.fence.generation
 
-    def send(self, message: m.Message) -> None:
+    def send(self, message: Message) -> None:
         """Queue a control message for the agent."""
-        self.socket.send_text(m.encode(message))
+        self.socket.send_text(messages.encode(message))
 
 
 def connection_of(agent: Agent) -> str:
@@ -94,21 +96,21 @@ class Audience:
         if attachment is None:
             return
         match message:
-            case m.Attaching():
+            case Attaching():
                 attachment.browser.outcomes.attached(message.recovered if attachment.ask.after is not None else None)
                 attachment.answered = True
-                fields = {name: getattr(message, name) for name in m.Attaching.__struct_fields__}
-                attachment.tell(m.BrowserAttaching(ref=attachment.ask.ref, machine=attachment.machine, **fields))
-            case m.AttachRefused():
+                fields = {name: getattr(message, name) for name in Attaching.__struct_fields__}
+                attachment.tell(BrowserAttaching(ref=attachment.ask.ref, machine=attachment.machine, **fields))
+            case AttachRefused():
                 self.leave(message.attachment)
                 attachment.refuse(message)
-            case m.Attached():
+            case Attached():
                 self.join(message.attachment)
                 attachment.tell(message)
-            case m.Behind():
+            case Behind():
                 self.leave(message.attachment)
                 attachment.end("behind")
-            case m.InputRefused():
+            case InputRefused():
                 attachment.tell(message)
 
     def dismiss(self, reason: Reason) -> None:
@@ -127,7 +129,7 @@ class Holder:
 
     __slots__ = ("boot", "operator", "seen", "since_ms")
 
-    def __init__(self, boot: str | None, operator: m.Operator, seen: float, since_ms: int) -> None:
+    def __init__(self, boot: str | None, operator: Operator, seen: float, since_ms: int) -> None:
         self.boot = boot  # None: here
         self.operator = operator
         self.seen = seen  # monotonic seconds when the holder last said that it lives
@@ -139,7 +141,7 @@ class Route:
 
     __slots__ = ("audience", "described", "holders", "last", "remote")
 
-    def __init__(self, described: m.Session) -> None:
+    def __init__(self, described: Session) -> None:
         self.described = described
         self.audience = Audience()
         self.remote: dict[str, set[int]] = {}  # by node: its attachments that take what everybody gets
@@ -172,7 +174,7 @@ class Attachment:
     __slots__ = ("answered", "ask", "browser", "cancelled", "generation", "home", "machine", "number", "session",
                  "workspace")  # fmt: skip
 
-    def __init__(self, browser: Browser, workspace: str, ask: m.Attach) -> None:
+    def __init__(self, browser: Browser, workspace: str, ask: Attach) -> None:
         self.browser = browser
         self.workspace = workspace
         self.machine = ask.machine
@@ -189,15 +191,15 @@ class Attachment:
         """Where its browser finds it."""
         return (self.session, self.number)
 
-    def tell(self, message: m.Message) -> None:
+    def tell(self, message: Message) -> None:
         """Queue a control message for the browser."""
         self.browser.send(message)
 
-    def refuse(self, why: m.AttachRefused) -> None:
+    def refuse(self, why: AttachRefused) -> None:
         """Take it from its browser, whose attach the agent refuses."""
         self.browser.attachments.pop(self.key, None)
         self.browser.outcomes.attaches["denied"] += 1
-        self.tell(m.ErrorMessage(code=NotFound.code, message=why.message, ref=self.ask.ref, session=why.session))
+        self.tell(ErrorMessage(code=NotFound.code, message=why.message, ref=self.ask.ref, session=why.session))
 
     def end(self, reason: Reason) -> None:
         """Take it from its browser, and say why: under its number, or to a browser that still waits for one, as the
@@ -207,13 +209,11 @@ class Attachment:
         del self.browser.attachments[self.key]
         self.browser.outcomes.ends[reason] += 1
         if self.answered:
-            self.tell(m.Detached(session=self.ask.session, attachment=self.number, reason=reason))
+            self.tell(Detached(session=self.ask.session, attachment=self.number, reason=reason))
         else:
             error = _unanswered(reason)
             self.browser.outcomes.attaches[outcome(error)] += 1
-            self.tell(
-                m.ErrorMessage(code=error.code, message=error.message, ref=self.ask.ref, session=self.ask.session)
-            )
+            self.tell(ErrorMessage(code=error.code, message=error.message, ref=self.ask.ref, session=self.ask.session))
 
 
 def _unanswered(reason: Reason) -> RelayError:
@@ -246,13 +246,13 @@ class Browser:
         self.outcomes = outcomes or Outcomes()  # the node's
 
     @property
-    def operator(self) -> m.Operator:
+    def operator(self) -> Operator:
         """How others see this person."""
-        return m.Operator(user=self.identity.name, client=self.label)
+        return Operator(user=self.identity.name, client=self.label)
 
-    def send(self, message: m.Message) -> None:
+    def send(self, message: Message) -> None:
         """Queue a control message for the browser."""
-        self.socket.send_text(m.encode(message))
+        self.socket.send_text(messages.encode(message))
 
 
 class Away:

@@ -10,7 +10,7 @@ import structlog
 
 from relay.errors import RelayError
 from relay.node.hub import Agent, Browser, Hub
-from relay.rules import messages as m
+from relay.rules.messages import Nodes
 from relay.rules.timing import LEASE_RENEW_SECONDS, LEASE_SECONDS
 from relay.store import Lease, Leases, Marks, enter
 
@@ -72,7 +72,7 @@ class Membership:
         peers: list[Agent | Browser] = list(self._hub.agents.values())
         peers += [browser for browser in self._hub.browsers if browser.client]  # those who have been welcomed
         for count, peer in enumerate(peers, 1):
-            peer.send(m.Nodes(nodes=self.urls()))
+            peer.send(Nodes(nodes=self.urls()))
             if count % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
 

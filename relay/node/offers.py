@@ -12,7 +12,7 @@ import structlog
 
 from relay.node.hub import Agent, Hub
 from relay.node.pace import Pace, Step, spread
-from relay.rules import messages as m
+from relay.rules.agent_messages import Move
 from relay.rules.timing import LEASE_RENEW_SECONDS
 
 OFFER_SECONDS = 30.0  # in which agents are asked one after the other: ten thousand of them are then 330 hellos a second
@@ -67,7 +67,7 @@ class Offers:
     def _ask(self, agent: Agent, nodes: list[str]) -> None:
         if self._hub.agents.get(agent.machine) is agent:  # else it has moved already
             self._hub.outcomes.moves += 1
-            agent.send(m.Move(nodes=nodes, within_seconds=OFFER_SECONDS))
+            agent.send(Move(nodes=nodes, within_seconds=OFFER_SECONDS))
 
     async def run(self) -> None:
         """Ask whoever is to be asked, each at its moment, until cancelled."""

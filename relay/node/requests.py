@@ -14,12 +14,13 @@ from relay.node import hops
 from relay.node.calls import Calls
 from relay.node.hub import Agent, Hub, connection_of
 from relay.node.lanes import Lanes
-from relay.rules import messages as m
+from relay.rules.agent_messages import Answer, Request
+from relay.rules.messages import Operator
 from relay.rules.timing import REQUEST_SECONDS
 from relay.traces import Span, Traces
 
 Operation = Literal["open", "end", "sessions"]
-Reply = Callable[[m.Answer], None]
+Reply = Callable[[Answer], None]
 
 
 class Question(NamedTuple):
@@ -27,7 +28,7 @@ class Question(NamedTuple):
 
     machine: str
     operation: str
-    operator: m.Operator
+    operator: Operator
     body: dict[str, Any]
 
 
@@ -45,7 +46,7 @@ class Requests:
         self,
         machine: str,
         operation: Operation,
-        operator: m.Operator,
+        operator: Operator,
         body: dict[str, Any],
         home_of: Callable[[], Awaitable[str]],
     ) -> dict[str, Any]:
@@ -84,7 +85,7 @@ class Requests:
             agent = self._hub.agents.get(question.machine)
             if agent is None:
                 return await self._ask_there(home, question, carried)
-        answered: asyncio.Future[m.Answer] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         ref, span = self._pass_on(agent, question, carried, lambda answer: _settle(answered, answer))
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -112,7 +113,7 @@ class Requests:
             return
         self._lanes.send_hop(sender, hops.TakenHop(call=hop.call))
 
-        def reply(answer: m.Answer) -> None:
+        def reply(answer: Answer) -> None:
             done = hops.AnswerHop(call=hop.call, result=answer.result, error=answer.error)
             self._lanes.send_hop(sender, done)
 
@@ -127,12 +128,12 @@ class Requests:
         span = self.traces.begin(f"machine {operation}", carried, operation=operation, **ids)
         structlog.get_logger().info("a machine is asked", trace=span.trace, operation=operation, **ids)
 
-        def answered(answer: m.Answer) -> None:
+        def answered(answer: Answer) -> None:
             span.end("" if answer.error is None else str(answer.error.get("code", "internal")))
             reply(answer)
 
         agent.requests[ref] = answered
-        agent.send(m.Request(ref=ref, operation=cast(Operation, operation), operator=question.operator,
+        agent.send(Request(ref=ref, operation=cast(Operation, operation), operator=question.operator,
                              body=question.body))  # fmt: skip
         return ref, span
 
@@ -141,7 +142,7 @@ class Requests:
         if agent.requests.pop(ref, None) is not None:
             span.end(TimedOut.code)
 
-    def answered(self, agent: Agent, answer: m.Answer) -> None:
+    def answered(self, agent: Agent, answer: Answer) -> None:
         """The agent answers; nobody waits for an answer that comes late."""
         reply = agent.requests.pop(answer.ref, None)
         if reply is not None:
@@ -151,7 +152,7 @@ class Requests:
         """Fail everything that this connection has not answered."""
         lost: RelayError = Unavailable("the machine's connection was lost before it answered")
         for ref, reply in list(agent.requests.items()):
-            reply(m.Answer(ref=ref, error=lost.body()))
+            reply(Answer(ref=ref, error=lost.body()))
         agent.requests.clear()
 
 
@@ -162,6 +163,6 @@ def code_of(error: BaseException | None) -> str:
     return error.code if isinstance(error, RelayError) else "internal"
 
 
-def _settle(future: asyncio.Future[m.Answer], answer: m.Answer) -> None:
+def _settle(future: asyncio.Future[Answer], answer: Answer) -> None:
     if not future.done():
         future.set_result(answer)

@@ -18,8 +18,9 @@ from relay.node.meters import Meters
 from relay.node.requests import Operation, Requests
 from relay.node.sessions import Sessions, Shown
 from relay.rules import ids
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach
 from relay.rules.machine import iso
+from relay.rules.messages import Notice, Operator
 from relay.rules.presence import Record
 from relay.rules.timing import LANE_TICK_SECONDS, REVOKE_WAIT_SECONDS
 
@@ -87,12 +88,12 @@ class Router:
         self.hub.browsers.discard(browser)
         self.attachments.browser_left(browser)
 
-    async def attach(self, browser: Browser, workspace: str, ask: m.Attach, check: Check) -> None:
+    async def attach(self, browser: Browser, workspace: str, ask: Attach, check: Check) -> None:
         """See `Attachments.attach`."""
         await self.attachments.attach(browser, workspace, ask, check, lambda: self._home(workspace, ask.machine))
 
     async def ask(
-        self, workspace: str, machine: str, operation: Operation, operator: m.Operator, body: dict[str, Any]
+        self, workspace: str, machine: str, operation: Operation, operator: Operator, body: dict[str, Any]
     ) -> dict[str, Any]:
         """See `Requests.ask`."""
         return await self.requests.ask(machine, operation, operator, body, lambda: self._home(workspace, machine))
@@ -178,7 +179,7 @@ class Router:
         """Tell the agent of a machine a fact, on whichever node it is; a hint, which nothing depends on."""
         agent = self.hub.agents.get(machine)
         if agent is not None:
-            agent.send(m.Notice(code=code, message=text))
+            agent.send(Notice(code=code, message=text))
         elif boot != self.boot:
             self._lanes.send_hop(boot, hops.NoticeHop(machine=machine, code=code, text=text))
 

@@ -12,8 +12,9 @@ from relay.node.hub import Agent, Attachment, Holder, Hub, Told
 from relay.node.hub import Route as SessionRoute
 from relay.node.lanes import Lanes
 from relay.rules import ids
-from relay.rules import messages as m
+from relay.rules.agent_messages import AgentAttach, AgentDetach, AttachRefused, Behind
 from relay.rules.limits import ATTACHMENTS_PER_SESSION, SESSIONS_PER_MACHINE
+from relay.rules.messages import Attached, DriverChanged, Operator, Session, Take
 from relay.rules.timing import INTEREST_FORGET_SECONDS
 
 
@@ -33,7 +34,7 @@ class Sessions:
         self._unix_ms = shown.unix_ms
         self._changed = shown.changed
 
-    def announced(self, agent: Agent, session: m.Session) -> None:
+    def announced(self, agent: Agent, session: Session) -> None:
         """The agent has this session now, changed it, or ended it; raises `LimitReached`. What has ended stays so,
         whatever arrives late."""
         raw = ids.raw(session.id)
@@ -67,7 +68,7 @@ class Sessions:
         route.audience.pending[number] = attachment
         browser, ask = attachment.browser, attachment.ask
         agent.send(
-            m.AgentAttach(
+            AgentAttach(
                 session=ask.session,
                 attachment=number,
                 client=browser.client,
@@ -93,7 +94,7 @@ class Sessions:
         numbered = hops.NumberedHop(call=hop.call, attachment=number, generation=agent.generation)
         self._lanes.send_hop(sender, numbered)
         agent.send(
-            m.AgentAttach(
+            AgentAttach(
                 session=hop.session,
                 attachment=number,
                 client=hop.client,
@@ -106,7 +107,7 @@ class Sessions:
             )
         )
 
-    def _number(self, agent: Agent, session: bytes, boot: str | None, operator: m.Operator) -> tuple[SessionRoute, int]:
+    def _number(self, agent: Agent, session: bytes, boot: str | None, operator: Operator) -> tuple[SessionRoute, int]:
         route = agent.sessions.get(session)
         if route is None:
             raise NotFound("no such session on this machine")
@@ -125,15 +126,15 @@ class Sessions:
         if holder.boot is None:
             route.audience.hear(message)
         else:
-            if isinstance(message, m.Attached):
+            if isinstance(message, Attached):
                 route.remote.setdefault(holder.boot, set()).add(message.attachment)
             hop = hops.TellHop(machine=agent.machine, generation=agent.generation, message=message)
             self._lanes.send_hop(holder.boot, hop)
-        if isinstance(message, m.Behind | m.AttachRefused):
+        if isinstance(message, Behind | AttachRefused):
             route.release(message.attachment)
             self._changed(agent)
 
-    def told_all(self, agent: Agent, message: m.DriverChanged) -> None:
+    def told_all(self, agent: Agent, message: DriverChanged) -> None:
         """The agent speaks to everybody attached to a session."""
         route = agent.sessions.get(ids.raw(message.session))
         if route is None:
@@ -155,7 +156,7 @@ class Sessions:
             return
         route.release(number)
         route.audience.leave(number)
-        agent.send(m.AgentDetach(session=route.described.id, attachment=number, dropped=dropped, away=away))
+        agent.send(AgentDetach(session=route.described.id, attachment=number, dropped=dropped, away=away))
         self._changed(agent)
 
     def take(self, machine: str, session: bytes, number: int, boot: str | None) -> None:
@@ -164,7 +165,7 @@ class Sessions:
         route = agent.sessions.get(session) if agent is not None else None
         holder = route.holders.get(number) if route is not None else None
         if agent is not None and route is not None and holder is not None and holder.boot == boot:
-            agent.send(m.Take(session=route.described.id, attachment=number))
+            agent.send(Take(session=route.described.id, attachment=number))
 
     def left_from(self, sender: str, hop: hops.DetachHop) -> None:
         """An attachment of another node left, if it was on the connection that the agent still has: numbers begin

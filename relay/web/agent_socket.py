@@ -14,8 +14,20 @@ from relay.node.infos import info_of
 from relay.node.socket import Carrier
 from relay.registry import SYSTEM
 from relay.rules import ids, timing, tokens
-from relay.rules import messages as m
+from relay.rules.agent_messages import (
+    AgentHello,
+    AgentWelcome,
+    Answer,
+    AttachRefused,
+    Beat,
+    Behind,
+    Bye,
+    FromAgent,
+    SessionChanged,
+    from_agent,
+)
 from relay.rules.machine import Registered
+from relay.rules.messages import Attached, Attaching, DriverChanged, ErrorMessage, InputRefused, Notice, Session
 from relay.rules.presence import Fence, Info
 from relay.rules.tokens import MachineToken
 from relay.store import Admitted, Announcement, Refused
@@ -59,9 +71,9 @@ class AgentConversation:
 
     def text(self, text: str) -> None:
         """A control message; raises `Invalid` for one that is malformed or not due."""
-        message = m.from_agent(text)
+        message = from_agent(text)
         if self._state == "hello":
-            if not isinstance(message, m.AgentHello):
+            if not isinstance(message, AgentHello):
                 raise Invalid("the first message is hello")
             self._hello(message)
             return
@@ -86,40 +98,40 @@ class AgentConversation:
             raise Invalid("nothing but hello is due before the welcome")
         return self._agent
 
-    def _act(self, agent: Agent, message: m.FromAgent) -> None:
+    def _act(self, agent: Agent, message: FromAgent) -> None:
         router = self._doors.router
         match message:
-            case m.Beat():
+            case Beat():
                 if message.hostname is not None and message.hostname != agent.hello.hostname:
                     agent.hello.hostname = message.hostname
                     self._rehost_soon(agent)
-            case m.SessionChanged():
+            case SessionChanged():
                 self._announced(agent, message.session)
-            case m.Attaching() | m.AttachRefused() | m.Attached() | m.Behind() | m.InputRefused():
+            case Attaching() | AttachRefused() | Attached() | Behind() | InputRefused():
                 router.sessions.told(agent, message)
-            case m.DriverChanged():
+            case DriverChanged():
                 router.sessions.told_all(agent, message)
-            case m.Answer():
+            case Answer():
                 router.requests.answered(agent, message)
-            case m.Bye():
+            case Bye():
                 agent.bye = True
                 if message.remove and not self._removes:
                     self._removes = True
                     self._socket.spawn(self._remove(agent))
-            case m.AgentHello():
+            case AgentHello():
                 raise Invalid("a second hello")
 
-    def _announced(self, agent: Agent, session: m.Session) -> None:
+    def _announced(self, agent: Agent, session: Session) -> None:
         try:
             self._doors.router.sessions.announced(agent, session)
         except LimitReached as error:  # one session too many is no reason to lose the others
             limit = str(error.extra.get("limit"))
             self._doors.meters.limited(limit)
-            agent.send(m.ErrorMessage(code=error.code, message=error.message, session=session.id, limit=limit))
+            agent.send(ErrorMessage(code=error.code, message=error.message, session=session.id, limit=limit))
 
     # --- admission ---------------------------------------------------------------------------------------------
 
-    def _hello(self, hello: m.AgentHello) -> None:
+    def _hello(self, hello: AgentHello) -> None:
         self._state = "admitting"
         self._doors.hellos.end(self)
         token = self._token
@@ -151,7 +163,7 @@ class AgentConversation:
         said, agent.heard = agent.heard, self._loop.time()
         doors.hello_seconds.add(agent.heard - said)
         agent.send(
-            m.AgentWelcome(
+            AgentWelcome(
                 connection=admitted.fence.connection,
                 generation=admitted.fence.generation,
                 beat_seconds=timing.BEAT_SECONDS,
@@ -214,7 +226,7 @@ class AgentConversation:
         raise AssertionError("the last attempt is answered or refused")
 
     async def _tell_both(self, agent: Agent, name: str, other: Registered) -> None:
-        agent.send(m.Notice(code="name-taken-over", message=f"the name {name} was taken over from {other.id}"))
+        agent.send(Notice(code="name-taken-over", message=f"the name {name} was taken over from {other.id}"))
         try:
             record = await self._doors.parts.presence.locate(other.workspace, other.id)
         except RelayError:

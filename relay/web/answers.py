@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from relay.registry import Person, Workspace
 from relay.rules.access import Identity, Role
+from relay.rules.fields import Id
 from relay.rules.machine import iso
-from relay.rules.messages import Id
 from relay.web.bodies import Answer, Moment
 
 

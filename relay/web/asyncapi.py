@@ -14,8 +14,11 @@ import relay
 from relay import errors
 from relay.errors import Close, RelayError
 from relay.node.fanout import NotAttached
-from relay.rules import frames, limits, messages, timing
+from relay.rules import frames, limits, timing
+from relay.rules.agent_messages import FromAgent, ToAgent
+from relay.rules.browser_messages import FromBrowser, ToBrowser
 from relay.rules.frames import Kind
+from relay.rules.messages import Message
 from relay.web.bodies import JSON
 from relay.web.problems import title
 from relay.web.protocol import AGENT_FLOW, BROWSER_FLOW, CLOSES, FRAMES, HEADER, OBJECTS, OVERVIEW
@@ -28,11 +31,11 @@ Peer = Literal["agent", "browser"]
 
 def asyncapi(url: str) -> dict[str, Any]:
     """The document, for the cluster whose public URL is `url`."""
-    sides: dict[tuple[Peer, str], tuple[type[messages.Message], ...]] = {
-        ("agent", "receive"): get_args(messages.FromAgent),
-        ("agent", "send"): get_args(messages.ToAgent),
-        ("browser", "receive"): get_args(messages.FromBrowser),
-        ("browser", "send"): get_args(messages.ToBrowser),
+    sides: dict[tuple[Peer, str], tuple[type[Message], ...]] = {
+        ("agent", "receive"): get_args(FromAgent),
+        ("agent", "send"): get_args(ToAgent),
+        ("browser", "receive"): get_args(FromBrowser),
+        ("browser", "send"): get_args(ToBrowser),
     }
     kinds = list(dict.fromkeys(kind for side in sides.values() for kind in side))
     schemas = _schemas(kinds)
@@ -76,7 +79,7 @@ def asyncapi(url: str) -> dict[str, Any]:
     }
 
 
-def _schemas(kinds: list[type[messages.Message]]) -> dict[str, Any]:
+def _schemas(kinds: list[type[Message]]) -> dict[str, Any]:
     _named, schemas = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
     for schema in schemas.values():
         if "description" in schema:
@@ -135,7 +138,7 @@ def _operation(peer: Peer, action: str, names: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _message(kind: type[messages.Message]) -> dict[str, Any]:
+def _message(kind: type[Message]) -> dict[str, Any]:
     return {
         "name": str(kind.__struct_config__.tag),
         "title": kind.__name__,

@@ -16,10 +16,27 @@ from relay.node.hub import Attachment, Browser
 from relay.node.outcomes import outcome
 from relay.node.socket import Carrier
 from relay.rules import access, ids
-from relay.rules import messages as m
 from relay.rules.access import Action, Identity
+from relay.rules.browser_messages import (
+    Attach,
+    BrowserHello,
+    BrowserWelcome,
+    Detach,
+    End,
+    FromBrowser,
+    ListSessions,
+    Open,
+    Ping,
+    Pong,
+    Result,
+    Subscribe,
+    Unsubscribe,
+    Visible,
+    from_browser,
+)
 from relay.rules.limits import PENDING_PER_BROWSER
 from relay.rules.machine import Registered, iso
+from relay.rules.messages import ErrorMessage, Take
 from relay.web.addresses import Addresses
 from relay.web.auth import COOKIE, bearer_token
 from relay.web.origin import check_listed
@@ -84,9 +101,9 @@ class BrowserConversation:
 
     def text(self, text: str) -> None:
         """A control message; raises `Invalid` for one that is malformed or not due."""
-        message = m.from_browser(text)
+        message = from_browser(text)
         if not self._browser.client:
-            if not isinstance(message, m.BrowserHello):
+            if not isinstance(message, BrowserHello):
                 raise Invalid("the first message is hello")
             self._hello(message)
             return
@@ -101,13 +118,13 @@ class BrowserConversation:
     def flush(self) -> None:
         """One read is handed over; what came in it went out message by message."""
 
-    def _hello(self, hello: m.BrowserHello) -> None:
+    def _hello(self, hello: BrowserHello) -> None:
         browser, doors = self._browser, self._doors
         doors.hellos.end(self)
         browser.client, browser.label = hello.client, hello.label
         identity = browser.identity
         browser.send(
-            m.BrowserWelcome(
+            BrowserWelcome(
                 user={"id": identity.id, "name": identity.name},
                 workspaces=[
                     {"id": id, "name": identity.workspaces.get(id, ""), "role": role}
@@ -119,44 +136,44 @@ class BrowserConversation:
         )
         doors.log.info("a browser joined", user=identity.id, connection=browser.connection)
 
-    def _act(self, message: m.FromBrowser) -> None:
+    def _act(self, message: FromBrowser) -> None:
         browser, doors = self._browser, self._doors
         match message:
-            case m.Subscribe():
+            case Subscribe():
                 self._request(message.ref, doors.feeds.subscribe(browser, message))
-            case m.Unsubscribe():
+            case Unsubscribe():
                 doors.feeds.unsubscribe(browser, message.workspace)
-            case m.Visible():
+            case Visible():
                 doors.feeds.visible(browser, message)
-            case m.Open():
+            case Open():
                 self._request(message.ref, self._open(message))
-            case m.Attach():
+            case Attach():
                 self._request(message.ref, self._attach(message))
-            case m.End():
+            case End():
                 self._request(message.ref, self._end_session(message))
-            case m.ListSessions():
+            case ListSessions():
                 self._request(message.ref, self._list_sessions(message))
-            case m.Detach():
+            case Detach():
                 attachment = self._attachment(message)
                 if attachment is not None:
                     doors.router.attachments.end(attachment, "left")
-            case m.Take():
+            case Take():
                 self._take(message)
-            case m.Ping():
-                browser.send(m.Pong(at=message.at))
-            case m.BrowserHello():
+            case Ping():
+                browser.send(Pong(at=message.at))
+            case BrowserHello():
                 raise Invalid("a second hello")
 
-    def _attachment(self, message: m.Detach | m.Take) -> Attachment | None:
+    def _attachment(self, message: Detach | Take) -> Attachment | None:
         return self._browser.attachments.get((ids.raw(message.session), message.attachment))
 
-    def _take(self, message: m.Take) -> None:
+    def _take(self, message: Take) -> None:
         attachment = self._attachment(message)
         if attachment is None:
-            error = m.ErrorMessage(code="not-attached", message="this socket holds no such attachment")
+            error = ErrorMessage(code="not-attached", message="this socket holds no such attachment")
             self._browser.send(error)
         elif attachment.ask.mode == "watch":
-            self._browser.send(m.ErrorMessage(code="forbidden", message="a watcher cannot take the keyboard"))
+            self._browser.send(ErrorMessage(code="forbidden", message="a watcher cannot take the keyboard"))
         else:
             self._doors.router.attachments.take(attachment)
 
@@ -183,7 +200,7 @@ class BrowserConversation:
             self._browser.send(error_message(error, ref))
         except Exception:
             structlog.get_logger().exception("a request failed")
-            self._browser.send(m.ErrorMessage(code="internal", message="internal error", ref=ref))
+            self._browser.send(ErrorMessage(code="internal", message="internal error", ref=ref))
         finally:
             self._browser.pending -= 1
 
@@ -194,7 +211,7 @@ class BrowserConversation:
             raise Forbidden("your role does not allow this")
         return row
 
-    async def _ask(self, ask: m.Open | m.End | m.ListSessions, operation: Any, action: Action) -> None:
+    async def _ask(self, ask: Open | End | ListSessions, operation: Any, action: Action) -> None:
         row = await self._allowed(ask.machine, action)
         body = msgspec.to_builtins(ask)
         for name in ("type", "ref", "machine", "traceparent"):
@@ -204,25 +221,25 @@ class BrowserConversation:
                 result = await self._doors.router.ask(row.workspace, row.id, operation, self._browser.operator, body)
         except Offline as error:
             raise offline(row, error) from None
-        self._browser.send(m.Result(ref=ask.ref, result=result))
+        self._browser.send(Result(ref=ask.ref, result=result))
 
-    async def _open(self, ask: m.Open) -> None:
+    async def _open(self, ask: Open) -> None:
         await self._ask(ask, "open", "drive")
 
-    async def _end_session(self, ask: m.End) -> None:
+    async def _end_session(self, ask: End) -> None:
         await self._ask(ask, "end", "drive")
 
-    async def _list_sessions(self, ask: m.ListSessions) -> None:
+    async def _list_sessions(self, ask: ListSessions) -> None:
         await self._ask(ask, "sessions", "watch")
 
-    async def _attach(self, ask: m.Attach) -> None:
+    async def _attach(self, ask: Attach) -> None:
         try:
             await self._start_attach(ask)
         except Exception as error:
             self._browser.outcomes.attaches[outcome(error)] += 1
             raise
 
-    async def _start_attach(self, ask: m.Attach) -> None:
+    async def _start_attach(self, ask: Attach) -> None:
         row = await self._allowed(ask.machine, "drive" if ask.mode == "drive" else "watch")
 
         async def check(attachment: Attachment) -> None:
@@ -259,9 +276,9 @@ def offline(row: Registered, error: Offline) -> Offline:
     return Offline(f"{row.name} is offline, {seen}", lastSeenAt=at)
 
 
-def error_message(error: RelayError, ref: int | None) -> m.ErrorMessage:
+def error_message(error: RelayError, ref: int | None) -> ErrorMessage:
     """An error as the control message that answers a request."""
-    return m.ErrorMessage(
+    return ErrorMessage(
         code=error.code,
         message=error.message,
         ref=ref,

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from relay import errors
 from relay.registry import Actor, Credential, Key
 from relay.rules import tokens
+from relay.rules.fields import Id
 from relay.rules.machine import iso
-from relay.rules.messages import Id
 from relay.web.answers import moment
 from relay.web.bodies import Answer, Body, Moment, Query, Title, answer, printable
 from relay.web.call import Ask, Call

@@ -14,8 +14,8 @@ from relay.node import listing
 from relay.node.lines import Line
 from relay.registry import Actor
 from relay.rules import access, limits, machine
+from relay.rules.fields import Id
 from relay.rules.machine import Labels, Machine, Registered, Visibility, iso
-from relay.rules.messages import Id
 from relay.web.bodies import Answer, Body, Moment, Query, answer, printable
 from relay.web.call import Ask, Call, nothing
 from relay.web.pages import read_cursor, unchanged, weak_tag, write_cursor, write_list

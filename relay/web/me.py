@@ -7,8 +7,8 @@ from typing import Literal
 from starlette.responses import Response
 
 from relay.rules import timing, tokens
+from relay.rules.fields import Id
 from relay.rules.machine import iso
-from relay.rules.messages import Id
 from relay.web.answers import Membership, memberships
 from relay.web.auth import COOKIE, bearer_token
 from relay.web.bodies import Answer, Moment, answer

@@ -8,8 +8,8 @@ from relay import errors
 from relay.registry import Actor, Invitation, Member
 from relay.rules import access, timing, tokens
 from relay.rules.access import Role
+from relay.rules.fields import Id
 from relay.rules.machine import iso
-from relay.rules.messages import Id
 from relay.web import rate
 from relay.web.answers import User, user
 from relay.web.bodies import Answer, Body, Moment, Title, answer, printable

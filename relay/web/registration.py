@@ -10,8 +10,8 @@ from starlette.responses import Response
 from relay import errors
 from relay.registry import NewMachine
 from relay.rules import access, ids, limits, names, timing, tokens
+from relay.rules.fields import Count, Hostname, Id
 from relay.rules.machine import Labels, Machine, Visibility, state_of
-from relay.rules.messages import Count, Hostname, Id
 from relay.web.bodies import Answer, Body, Query, answer, printable
 from relay.web.call import Ask, Call
 from relay.web.machines import Name, shown

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from relay import errors
 from relay.rules import access, limits
+from relay.rules.fields import Id
 from relay.rules.machine import Machine
-from relay.rules.messages import Id
 from relay.rules.names import bare_hostname, fold
 from relay.rules.resolver import MatchedBy
 from relay.web.bodies import Answer, Query, answer

@@ -11,8 +11,8 @@ from relay import errors
 from relay.registry import Actor, Entry, Workspace
 from relay.rules import limits
 from relay.rules.access import Role
+from relay.rules.fields import Id
 from relay.rules.machine import iso
-from relay.rules.messages import Id
 from relay.web.bodies import Answer, Body, Moment, Query, Title, answer, printable
 from relay.web.call import Ask, Call
 from relay.web.pages import read_cursor, write_cursor

@@ -15,8 +15,10 @@ from relay.agent.history import History
 from relay.agent.ring import Ring
 from relay.agent.sessions import Host, Opening, Sessions
 from relay.rules import frames, ids
-from relay.rules import messages as m
+from relay.rules.agent_messages import AgentAttach, AgentDetach, Behind, SessionChanged
+from relay.rules.fields import Mode, SessionKind
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import After, Attaching, DriverChanged, InputRefused, Message, Session
 from tests.agent.scene import JANE, Recorder, Screen, Time
 
 VARIABLES = {"PATH": os.environ["PATH"], "RELAY_TOKEN": "never to be seen", "PS1": "$ ", "HISTFILE": ""}
@@ -25,16 +27,16 @@ VARIABLES = {"PATH": os.environ["PATH"], "RELAY_TOKEN": "never to be seen", "PS1
 class Visitor:
     """A browser attached to one session: it types, reports what it sees, and can be cut off and come back."""
 
-    def __init__(self, machine: Machine, session: m.Session, number: int, client: str = "") -> None:
+    def __init__(self, machine: Machine, session: Session, number: int, client: str = "") -> None:
         self.machine = machine
         self.session = session
         self.number = number
         self.client = client or f"client-{number}"
         self.screen = Screen(number)
         self.reports = True
-        self.attaching: m.Attaching | None = None
+        self.attaching: Attaching | None = None
         self.acknowledged = 0
-        self.refusals: list[m.InputRefused] = []
+        self.refusals: list[InputRefused] = []
         self.behind = False
         self.drives = False
         self._typed = 0
@@ -44,11 +46,11 @@ class Visitor:
     def attach(
         self,
         *,
-        after: m.After | None = None,
-        mode: m.Mode = "drive",
+        after: After | None = None,
+        mode: Mode = "drive",
         take: bool = False,
         size: tuple[int, int] | None = None,
-    ) -> m.Attaching:
+    ) -> Attaching:
         """Attach, as the node would pass it on; the answer."""
         self.behind = False
         self.ask(after=after, mode=mode, take=take, size=size)
@@ -58,27 +60,27 @@ class Visitor:
     def ask(
         self,
         *,
-        after: m.After | None = None,
-        mode: m.Mode = "drive",
+        after: After | None = None,
+        mode: Mode = "drive",
         take: bool = False,
         size: tuple[int, int] | None = None,
     ) -> None:
         """The same where the answer takes its time."""
-        ask = m.AgentAttach(
+        ask = AgentAttach(
             session=self.session.id, attachment=self.number, client=self.client, mode=mode, operator=JANE,
             after=after, columns=size[0] if size else None, rows=size[1] if size else None, take=take,
         )  # fmt: skip
         self.machine.sessions.attach(ask)
 
-    def come_back(self, number: int) -> m.Attaching:
+    def come_back(self, number: int) -> Attaching:
         """Attach once more, on a new number, with what is on the screen."""
         self.number = self.screen.attachment = number
-        return self.attach(after=m.After(epoch=self.session.epoch, sequence=self.screen.last))
+        return self.attach(after=After(epoch=self.session.epoch, sequence=self.screen.last))
 
     def leave(self, *, dropped: bool = False, away: bool = False) -> None:
         """Detach."""
         self.screen.leave()
-        left = m.AgentDetach(session=self.session.id, attachment=self.number, dropped=dropped, away=away)
+        left = AgentDetach(session=self.session.id, attachment=self.number, dropped=dropped, away=away)
         self.machine.sessions.detach(left)
 
     def type(self, text: bytes, *, kind: Kind = Kind.INPUT, number: int | None = None) -> int:
@@ -109,16 +111,16 @@ class Visitor:
         assert isinstance(found, dict)
         return found
 
-    def hear(self, item: bytes | m.Message) -> None:
+    def hear(self, item: bytes | Message) -> None:
         """What the agent says, to anybody."""
         match item:
-            case m.Attaching(session=self.session.id, attachment=self.number):
+            case Attaching(session=self.session.id, attachment=self.number):
                 self.attaching, self.drives = item, item.driver
-            case m.InputRefused(session=self.session.id, attachment=self.number):
+            case InputRefused(session=self.session.id, attachment=self.number):
                 self.refusals.append(item)
-            case m.Behind(session=self.session.id, attachment=self.number):
+            case Behind(session=self.session.id, attachment=self.number):
                 self.behind = True
-            case m.DriverChanged(session=self.session.id):
+            case DriverChanged(session=self.session.id):
                 self.drives = item.attachment == self.number
             case bytes():
                 head = Header._make(frames.HEADER.unpack_from(item))
@@ -145,36 +147,36 @@ class Machine:
         self.visitors: list[Visitor] = []
         outlet.listener = self._spread
 
-    def _spread(self, item: bytes | m.Message) -> None:
+    def _spread(self, item: bytes | Message) -> None:
         for visitor in self.visitors:
             visitor.hear(item)
 
-    async def open(self, *words: str, kind: m.SessionKind = "exec", **rest: Any) -> m.Session:
+    async def open(self, *words: str, kind: SessionKind = "exec", **rest: Any) -> Session:
         """Open a session; a terminal without words is a shell."""
         ask = Opening(kind=kind, command=list(words) or None, **rest)
         return await self.sessions.open(ask, JANE)
 
-    async def visit(self, *words: str, kind: m.SessionKind = "exec", **rest: Any) -> Visitor:
+    async def visit(self, *words: str, kind: SessionKind = "exec", **rest: Any) -> Visitor:
         """Open a session and attach to it."""
         visitor = Visitor(self, await self.open(*words, kind=kind, **rest), 1)
         visitor.attach()
         return visitor
 
-    def described(self, session: m.Session) -> m.Session:
+    def described(self, session: Session) -> Session:
         """How a session is described now."""
         return next(found for found in self.sessions.remembered() if found.id == session.id)
 
-    async def ended(self, session: m.Session) -> m.Session:
+    async def ended(self, session: Session) -> Session:
         """Wait until the agent says that a session has ended."""
 
-        def last() -> list[m.Session]:
-            told = self.outlet.told(m.SessionChanged)
+        def last() -> list[Session]:
+            told = self.outlet.told(SessionChanged)
             return [change.session for change in told if change.session.id == session.id and change.session.ended_at]
 
         await self.outlet.until(lambda: bool(last()))
         return last()[-1]
 
-    async def writes(self, session: m.Session, end: int) -> Ring:
+    async def writes(self, session: Session, end: int) -> Ring:
         """Wait until the output of a session has so many bytes, also when nobody is attached; its ring."""
         ring = self.sessions.find(session.id).ring
         while ring.end < end:  # noqa: ASYNC110 - nobody is told, so there is nothing to wait for

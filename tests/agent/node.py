@@ -14,7 +14,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from relay.rules import messages as m
+from relay.rules import agent_messages, messages
+from relay.rules.agent_messages import AgentHello, AgentWelcome, Answer, FromAgent, from_agent
+from relay.rules.messages import Message, Operator
 
 BEAT_SECONDS = 10.0
 
@@ -26,10 +28,10 @@ class Visit:
         self.connection = connection
         self.number = number
         self.token = token
-        self.hello: m.AgentHello | None = None
-        self.messages: list[m.FromAgent] = []
+        self.hello: AgentHello | None = None
+        self.messages: list[FromAgent] = []
         self.frames: list[bytes] = []
-        self.order: list[m.FromAgent | bytes] = []
+        self.order: list[FromAgent | bytes] = []
         self.closed = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -38,9 +40,9 @@ class Visit:
         """With which code it ended."""
         return self.connection.close_code
 
-    async def tell(self, message: m.Message) -> None:
+    async def tell(self, message: Message) -> None:
         """Say something to the agent."""
-        await self.connection.send(m.encode(message), text=True)
+        await self.connection.send(messages.encode(message), text=True)
 
     async def give(self, frame: bytes) -> None:
         """Send a frame of a browser."""
@@ -54,12 +56,12 @@ class Visit:
         """Drop the connection as a lost network does."""
         self.connection.transport.abort()
 
-    async def ask(self, operation: Any, ref: int = 1, **body: Any) -> m.Answer:
+    async def ask(self, operation: Any, ref: int = 1, **body: Any) -> Answer:
         """A person's request, and its answer."""
-        await self.tell(m.Request(ref=ref, operation=operation, operator=m.Operator(user="Jane"), body=body))
-        return await self.hears(m.Answer, lambda answer: answer.ref == ref)
+        await self.tell(agent_messages.Request(ref=ref, operation=operation, operator=Operator(user="Jane"), body=body))
+        return await self.hears(Answer, lambda answer: answer.ref == ref)
 
-    async def hears(self, kind: type[m.M], fits: Callable[[m.M], bool] = lambda _: True) -> m.M:
+    async def hears(self, kind: type[messages.M], fits: Callable[[messages.M], bool] = lambda _: True) -> messages.M:
         """The first message of a kind that fits, now or when it comes."""
         while True:
             for message in self.messages:
@@ -82,7 +84,7 @@ class Visit:
             self.frames.append(item)
             self.order.append(item)
         else:
-            message = m.from_agent(item)
+            message = from_agent(item)
             self.messages.append(message)
             self.order.append(message)
         self._changed.set()
@@ -126,8 +128,8 @@ class Node:
         visit = Visit(connection, len(self.visits) + 1, token)
         self.visits.append(visit)
         try:
-            hello = m.from_agent(await connection.recv())
-            assert isinstance(hello, m.AgentHello), "the first message is hello"
+            hello = from_agent(await connection.recv())
+            assert isinstance(hello, AgentHello), "the first message is hello"
             visit.hello = hello
             if self.close_at_hello is not None:
                 await connection.close(*self.close_at_hello)
@@ -142,9 +144,9 @@ class Node:
         finally:
             visit.closed.set()
 
-    def welcome(self, visit: Visit) -> m.AgentWelcome:
+    def welcome(self, visit: Visit) -> AgentWelcome:
         """What it says to a hello."""
-        return m.AgentWelcome(
+        return AgentWelcome(
             connection=str(visit.number),
             generation=self.generation + visit.number,
             beat_seconds=self.beat_seconds,

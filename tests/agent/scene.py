@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Callable
 
 from relay.agent.clock import Clock
-from relay.rules import frames, ids
-from relay.rules import messages as m
+from relay.rules import frames, ids, messages
+from relay.rules.agent_messages import AgentAttach
+from relay.rules.fields import Mode
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import After, Attached, Attaching, Message, Operator
 
 SESSION = "0d9f5a58-3bb6-4c0e-9a39-2f1f6d0c7a11"
 RAW = ids.raw(SESSION)
 EPOCH = 1_790_000_000
-JANE = m.Operator(user="Jane", client="laptop")
+JANE = Operator(user="Jane", client="laptop")
 
 
 class Time(Clock):
@@ -76,17 +78,17 @@ class Recorder:
 
     def __init__(self) -> None:
         self.pressed = False
-        self.all: list[bytes | m.Message] = []
+        self.all: list[bytes | Message] = []
         self.heard = asyncio.Event()
-        self.listener: Callable[[bytes | m.Message], None] | None = None
+        self.listener: Callable[[bytes | Message], None] | None = None
 
     def send(self, frame: bytes) -> None:
         self._take(frame)
 
-    def tell(self, message: m.Message) -> None:
+    def tell(self, message: Message) -> None:
         self._take(message)
 
-    def _take(self, item: bytes | m.Message) -> None:
+    def _take(self, item: bytes | Message) -> None:
         self.all.append(item)
         self.heard.set()
         if self.listener is not None:
@@ -97,7 +99,7 @@ class Recorder:
         """The frames alone."""
         return [item for item in self.all if isinstance(item, bytes)]
 
-    def told(self, kind: type[m.M]) -> list[m.M]:
+    def told(self, kind: type[messages.M]) -> list[messages.M]:
         """The messages of one kind."""
         return [item for item in self.all if isinstance(item, kind)]
 
@@ -131,13 +133,13 @@ def ask(
     attachment: int = 1,
     client: str = "client-one",
     *,
-    mode: m.Mode = "drive",
-    after: m.After | None = None,
+    mode: Mode = "drive",
+    after: After | None = None,
     size: tuple[int, int] | None = None,
     take: bool = False,
-) -> m.AgentAttach:
+) -> AgentAttach:
     """An attach as the node passes it on."""
-    return m.AgentAttach(
+    return AgentAttach(
         session=SESSION,
         attachment=attachment,
         client=client,
@@ -160,13 +162,13 @@ class Screen:
         self.exit: bytes | None = None
         self._following = False
 
-    def take(self, item: bytes | m.Message) -> bool:
+    def take(self, item: bytes | Message) -> bool:
         """Hear one thing; says whether it was a frame that is now on the screen."""
-        if isinstance(item, m.Attaching) and item.attachment == self.attachment:
+        if isinstance(item, Attaching) and item.attachment == self.attachment:
             if not item.recovered:
                 self.text = b""
             self._following, self.last = False, item.first - 1
-        elif isinstance(item, m.Attached) and item.attachment == self.attachment:
+        elif isinstance(item, Attached) and item.attachment == self.attachment:
             assert item.head == self.last, "attached at the head"
             self._following = True
         elif isinstance(item, bytes):

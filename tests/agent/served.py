@@ -14,9 +14,10 @@ from relay.agent.outlet import Switch
 from relay.agent.sessions import Host, Sessions
 from relay.agent.verdict import Leave
 from relay.client.profile import Enrolment, Profile
-from relay.rules import frames, ids, timing
-from relay.rules import messages as m
+from relay.rules import frames, ids, messages, timing
+from relay.rules.agent_messages import AgentAttach
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import After, Session
 from tests.agent.machine import VARIABLES
 from tests.agent.node import Node, Visit
 from tests.agent.scene import JANE, Impatient
@@ -84,25 +85,25 @@ class Served:
         return await self.leaves()
 
 
-async def open_session(visit: Visit, *command: str, kind: str = "exec") -> m.Session:
+async def open_session(visit: Visit, *command: str, kind: str = "exec") -> Session:
     """Open a session through the relay."""
     answer = await visit.ask("open", kind=kind, command=list(command) or None)
     assert answer.result is not None, answer.error
-    return m.checked(m.Session, answer.result["session"])
+    return messages.checked(Session, answer.result["session"])
 
 
-def attach_to(session: m.Session, attachment: int = 1, after: int = 0) -> m.AgentAttach:
+def attach_to(session: Session, attachment: int = 1, after: int = 0) -> AgentAttach:
     """An attach of a person who has the output up to `after`."""
-    return m.AgentAttach(
+    return AgentAttach(
         session=session.id,
         attachment=attachment,
         client="client-one",
         mode="drive",
         operator=JANE,
-        after=m.After(epoch=session.epoch, sequence=after),
+        after=After(epoch=session.epoch, sequence=after),
     )
 
 
-def browser_frame(session: m.Session, kind: Kind, sequence: int, payload: bytes = b"", attachment: int = 1) -> bytes:
+def browser_frame(session: Session, kind: Kind, sequence: int, payload: bytes = b"", attachment: int = 1) -> bytes:
     """A frame as a browser sends it."""
     return frames.pack(Header(kind, 0, attachment, session.epoch, ids.raw(session.id), sequence), payload)

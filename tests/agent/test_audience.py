@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from relay.agent.audience import Audience, Viewer
 from relay.agent.ring import Ring
 from relay.rules import frames, limits
-from relay.rules import messages as m
+from relay.rules.agent_messages import Behind
 from relay.rules.frames import Kind
+from relay.rules.messages import Attached, Attaching
 from tests.agent.scene import EPOCH, RAW, SESSION, Recorder, Screen, ask, header
 
 CHUNK = b"x" * (8 * limits.KIB - frames.HEADER_BYTES)  # 8 KiB with its header
@@ -49,7 +50,7 @@ async def test_a_replay_ends_with_attached_and_then_common_frames_apply() -> Non
     assert isinstance(first, bytes)
     assert isinstance(second, bytes)
     assert (header(first).attachment, header(first).sequence) == (7, 1)
-    assert attached == m.Attached(session=SESSION, attachment=7, head=1)
+    assert attached == Attached(session=SESSION, attachment=7, head=1)
     assert (header(second).attachment, header(second).sequence) == (frames.EVERYBODY, 2)
 
 
@@ -92,7 +93,7 @@ async def test_a_watcher_too_far_behind_is_detached_and_the_others_are_not() -> 
         stage.write()
         stage.audience.saw(2, stage.ring.head)
     assert [viewer.number for viewer in stage.detached] == [1]
-    assert stage.outlet.told(m.Behind) == [m.Behind(session=SESSION, attachment=1)]
+    assert stage.outlet.told(Behind) == [Behind(session=SESSION, attachment=1)]
     assert stage.audience.find(2) is not None
 
 
@@ -189,7 +190,7 @@ async def test_whatever_is_written_heard_and_dropped_a_screen_gets_the_exact_res
         assert screen.text == written
 
 
-def _attaching(first: int, recovered: bool) -> m.Attaching:
-    return m.Attaching(
+def _attaching(first: int, recovered: bool) -> Attaching:
+    return Attaching(
         session=SESSION, attachment=1, epoch=EPOCH, first=first, recovered=recovered, driver=False, columns=80, rows=24
     )

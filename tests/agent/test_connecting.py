@@ -12,8 +12,9 @@ import structlog
 
 from relay.errors import Close, Exit
 from relay.rules import frames, timing
-from relay.rules import messages as m
+from relay.rules.agent_messages import Beat, Bye
 from relay.rules.frames import Kind
+from relay.rules.messages import ErrorMessage, Nodes, Notice
 from tests.agent.node import Node, Visit
 from tests.agent.served import INSTANCE, Served, attach_to, open_session
 from tests.support.processes import alive
@@ -47,7 +48,7 @@ async def test_it_keeps_a_newer_token_that_a_welcome_brings_and_shows_it_from_th
 async def test_a_node_that_it_heard_of_is_as_good_as_the_one_it_knew(agent: Served, one: Node, two: Node) -> None:
     one.nodes = [one.url, two.url]
     visit = await one.visit()
-    await visit.hears(m.Beat)
+    await visit.hears(Beat)
     one.refuses = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
     visit.cut()
     again = await two.visit()
@@ -60,7 +61,7 @@ async def test_a_node_that_its_own_heard_of_later_is_as_good_as_the_one_it_knew(
 ) -> None:
     one.nodes = [one.url]
     visit = await one.visit()
-    await visit.tell(m.Nodes(nodes=[one.url, two.url]))
+    await visit.tell(Nodes(nodes=[one.url, two.url]))
     await visit.until(lambda: agent.enrolment.nodes == (one.url, two.url))
     one.refuses = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
     visit.cut()
@@ -70,7 +71,7 @@ async def test_a_node_that_its_own_heard_of_later_is_as_good_as_the_one_it_knew(
 async def test_it_beats_as_often_as_it_is_told_and_never_late(agent: Served, one: Node) -> None:
     one.beat_seconds = 7.0
     visit = await one.visit()
-    await visit.until(lambda: sum(isinstance(message, m.Beat) for message in visit.messages) >= 3)
+    await visit.until(lambda: sum(isinstance(message, Beat) for message in visit.messages) >= 3)
     beats = [slept for slept in agent.clock.slept if slept > 5]
     assert all(7.0 * (1 - timing.BEAT_JITTER) <= slept <= 7.0 for slept in beats)
     assert len(set(beats)) > 1
@@ -79,19 +80,19 @@ async def test_it_beats_as_often_as_it_is_told_and_never_late(agent: Served, one
 async def test_a_new_hostname_is_told_once_with_a_beat(agent: Served, one: Node) -> None:
     visit = await one.visit()
     agent.hostname = "studio.local"
-    await visit.hears(m.Beat, lambda beat: beat.hostname == "studio.local")
+    await visit.hears(Beat, lambda beat: beat.hostname == "studio.local")
     told = len(visit.messages)
     await visit.until(lambda: len(visit.messages) > told)
-    assert visit.messages[told] == m.Beat()
+    assert visit.messages[told] == Beat()
 
 
 async def test_told_to_stop_it_says_goodbye_and_closes(agent: Served, one: Node) -> None:
     visit = await one.visit()
-    await visit.hears(m.Beat)
+    await visit.hears(Beat)
     leave = await agent.stopped()
     assert leave.exit == Exit.OK
     await visit.closed.wait()
-    assert visit.messages[-1] == m.Bye()
+    assert visit.messages[-1] == Bye()
     assert visit.close_code == Close.NORMAL
 
 
@@ -105,7 +106,7 @@ async def test_told_to_stop_while_its_hello_is_answered_it_still_says_goodbye(tm
     await asyncio.sleep(0)
     await visit.tell(one.welcome(visit))
     assert (await stopping).exit == Exit.OK
-    assert visit.messages[-1] == m.Bye()
+    assert visit.messages[-1] == Bye()
 
 
 async def test_an_ephemeral_one_asks_to_be_removed_and_forgets_that_it_was(tmp_path: Path, one: Node) -> None:
@@ -113,9 +114,9 @@ async def test_an_ephemeral_one_asks_to_be_removed_and_forgets_that_it_was(tmp_p
     served.ephemeral = True
     served.start()
     visit = await one.visit()
-    await visit.hears(m.Beat)
+    await visit.hears(Beat)
     await served.stopped()
-    assert visit.messages[-1] == m.Bye(remove=True)
+    assert visit.messages[-1] == Bye(remove=True)
     assert served.profile.enrolment(served.url) is None
 
 
@@ -260,7 +261,7 @@ async def test_busy_nodes_are_all_asked_but_a_turn_is_kept_where_it_was_given(
 ) -> None:
     one.nodes = [one.url, two.url]
     visit = await one.visit()
-    await visit.hears(m.Beat)
+    await visit.hears(Beat)
     for node, seconds in ((one, "3"), (two, "4")):
         node.refuses, node.refusal_headers = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"), {"Retry-After": seconds}
     asked: list[tuple[int, int]] = []
@@ -304,6 +305,6 @@ async def test_what_a_newer_node_says_beyond_our_words_is_ignored(agent: Served,
     await visit.connection.send('{"type": "news", "of": "tomorrow"}', text=True)
     await visit.connection.send("not even JSON", text=True)
     await visit.give(b"no frame")
-    await visit.tell(m.Notice(code="shadowed", message="another machine took the name"))
-    await visit.tell(m.ErrorMessage(code="invalid", message="what?"))
+    await visit.tell(Notice(code="shadowed", message="another machine took the name"))
+    await visit.tell(ErrorMessage(code="invalid", message="what?"))
     assert (await visit.ask("sessions")).result == {"sessions": []}

@@ -15,9 +15,9 @@ from relay.agent import archive, history
 from relay.agent.history import Entry, History
 from relay.agent.ring import Ring
 from relay.errors import Misconfigured
-from relay.rules import frames, ids
-from relay.rules import messages as m
+from relay.rules import frames, ids, messages
 from relay.rules.frames import Kind
+from relay.rules.messages import Session
 from tests.agent.scene import EPOCH, RAW, SESSION, header
 
 
@@ -31,11 +31,11 @@ async def opened(path: Path, now: float = EPOCH) -> AsyncIterator[History]:
         await kept.close()
 
 
-def session(id: str = SESSION, **rest: object) -> m.Session:
-    return m.checked(m.Session, {"id": id, "epoch": EPOCH, "kind": "terminal", "startedAt": EPOCH, **rest})
+def session(id: str = SESSION, **rest: object) -> Session:
+    return messages.checked(Session, {"id": id, "epoch": EPOCH, "kind": "terminal", "startedAt": EPOCH, **rest})
 
 
-def entry(described: m.Session, *texts: bytes) -> Entry:
+def entry(described: Session, *texts: bytes) -> Entry:
     ring = Ring(ids.raw(described.id), described.epoch)
     for text in texts:
         ring.append(Kind.OUTPUT, text)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from relay.rules import frames, ids
-from relay.rules import messages as m
+from relay.rules.agent_messages import SessionChanged
 from relay.rules.frames import Kind
+from relay.rules.messages import Attached, Attaching
 from tests.agent.node import Node
 from tests.agent.scene import Screen
 from tests.agent.served import Served, attach_to, browser_frame, open_session
@@ -54,7 +55,7 @@ async def test_input_sent_again_after_a_cut_is_applied_once(agent: Served, one: 
     visit.cut()
     visit = await one.visit(2)
     await visit.tell(attach_to(session, attachment=5))
-    applied = (await visit.hears(m.Attaching)).input
+    applied = (await visit.hears(Attaching)).input
     assert 1 <= applied <= 3
     for number in range(1, 5):
         await visit.give(browser_frame(session, Kind.INPUT, number, b"%d" % number, attachment=5))
@@ -80,9 +81,9 @@ async def test_after_a_restart_old_sessions_are_history_that_can_be_read(agent: 
     assert answer.result is not None
     (found,) = answer.result["sessions"]
     assert (found["id"], found["ended"]) == (session.id, "agent-restarted")
-    assert (await visit.hears(m.SessionChanged)).session.id == session.id
+    assert (await visit.hears(SessionChanged)).session.id == session.id
     await visit.tell(attach_to(session))
-    await visit.hears(m.Attached)
+    await visit.hears(Attached)
     screen = Screen()
     for item in visit.order:
         screen.take(item)
@@ -112,7 +113,7 @@ async def test_ended_through_the_relay_a_session_says_so(agent: Served, one: Nod
     answer = await visit.ask("end", 2, session=session.id)
     assert answer.result is not None
     assert answer.result["session"]["ended"] == "killed"
-    await visit.hears(m.SessionChanged, lambda change: change.session.ended == "killed")
+    await visit.hears(SessionChanged, lambda change: change.session.ended == "killed")
 
 
 async def test_a_relay_that_takes_nothing_does_not_fill_the_machines_memory(agent: Served, one: Node) -> None:

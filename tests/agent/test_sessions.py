@@ -14,8 +14,9 @@ from relay.agent import sessions as module
 from relay.agent.session import ENDED_KEPT_SECONDS
 from relay.errors import Invalid, LimitReached, NotFound
 from relay.rules import frames, ids, limits
-from relay.rules import messages as m
+from relay.rules.agent_messages import AgentDetach, AttachRefused, SessionChanged
 from relay.rules.frames import Kind
+from relay.rules.messages import After, Attaching, Session, Take
 from tests.agent.machine import Machine, Visitor, machine
 
 
@@ -51,8 +52,8 @@ async def test_a_command_has_its_own_words_folder_and_variables(here: Machine, t
 async def test_the_exit_is_the_last_numbered_frame_and_says_so_to_the_relay_afterwards(here: Machine) -> None:
     jane = await here.visit("/bin/sh", "-c", "echo out; exit 9")
     await here.ended(jane.session)
-    said = [item for item in here.outlet.all if isinstance(item, bytes | m.SessionChanged)]
-    assert isinstance(said[-1], m.SessionChanged)
+    said = [item for item in here.outlet.all if isinstance(item, bytes | SessionChanged)]
+    assert isinstance(said[-1], SessionChanged)
     assert isinstance(said[-2], bytes)
     assert said[-2][0] == Kind.EXIT
 
@@ -110,7 +111,7 @@ async def test_a_session_that_ended_before_anybody_came_is_read_afterwards(here:
     await here.record()
     here.pass_by(ENDED_KEPT_SECONDS)
     jane = Visitor(here, session, 1)
-    jane.attach(after=m.After(epoch=session.epoch, sequence=0))
+    jane.attach(after=After(epoch=session.epoch, sequence=0))
     await jane.sees_the_end()
     assert jane.screen.text == b"quick\n"
 
@@ -139,14 +140,14 @@ async def test_who_left_before_the_history_answered_gets_nothing(here: Machine) 
     jane.leave()
     for _ in range(2):
         await here.history.sessions(1)  # the one thread has answered what was asked before
-    assert here.outlet.told(m.Attaching) == []
+    assert here.outlet.told(Attaching) == []
 
 
 async def test_an_attach_to_what_even_the_history_has_dropped_is_refused_at_once(here: Machine) -> None:
-    gone = m.Session(id="3c1f5a58-3bb6-4c0e-9a39-2f1f6d0c7a99", epoch=1, kind="terminal")
+    gone = Session(id="3c1f5a58-3bb6-4c0e-9a39-2f1f6d0c7a99", epoch=1, kind="terminal")
     Visitor(here, gone, 7).ask()
-    await here.outlet.until(lambda: bool(here.outlet.told(m.AttachRefused)))
-    refused = here.outlet.told(m.AttachRefused)[0]
+    await here.outlet.until(lambda: bool(here.outlet.told(AttachRefused)))
+    refused = here.outlet.told(AttachRefused)[0]
     assert (refused.session, refused.attachment) == (gone.id, 7)
     assert "does not keep that session" in refused.message
 
@@ -252,8 +253,8 @@ async def test_what_cannot_be_started_is_refused(here: Machine, words: tuple[str
 async def test_nothing_is_known_of_other_ids(here: Machine) -> None:
     with pytest.raises(NotFound):
         await here.sessions.end(ids.make(bytes(16)))
-    here.sessions.detach(m.AgentDetach(session=ids.make(bytes(16)), attachment=1))
-    here.sessions.take(m.Take(session=ids.make(bytes(16)), attachment=1))
+    here.sessions.detach(AgentDetach(session=ids.make(bytes(16)), attachment=1))
+    here.sessions.take(Take(session=ids.make(bytes(16)), attachment=1))
     with pytest.raises(Invalid):
         here.sessions.frame(b"short")
 

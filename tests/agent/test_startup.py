@@ -15,7 +15,7 @@ import pytest
 from relay.agent.startup import find_place, only_agent
 from relay.client.profile import Enrolment, Login, Profile
 from relay.errors import Close, Conflict, Exit, Misconfigured
-from relay.rules import messages as m
+from relay.rules.agent_messages import Bye
 from tests.agent.node import Node
 from tests.agent.served import INSTANCE
 
@@ -148,7 +148,7 @@ async def test_a_terminal_that_hangs_up_ends_it_unless_it_was_started_to_outlive
     serving.process.send_signal(signal.SIGHUP)
     for ref in (1, 2):  # by its second answer it would have said goodbye
         await visit.ask("sessions", ref)
-    assert not any(isinstance(message, m.Bye) for message in visit.messages)
+    assert not any(isinstance(message, Bye) for message in visit.messages)
     serving.process.send_signal(signal.SIGTERM)
     await serving.ends()
     other = await computer.serve()

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from relay.rules import frames, limits, timing
-from relay.rules import messages as m
+from relay.rules.agent_messages import SessionChanged
 from relay.rules.frames import Kind
+from relay.rules.messages import DriverChanged, Take
 from tests.agent.machine import Machine, Visitor, machine
 
 
@@ -87,7 +88,7 @@ async def test_a_watchers_input_is_refused_and_its_number_stays_free(here: Machi
     joe.type(b"x", number=1)
     joe.type(b"y", number=2)
     assert [(refusal.sequence, refusal.reason) for refusal in joe.refusals] == [(1, "not-driver")]
-    here.sessions.take(m.Take(session=jane.session.id, attachment=2))
+    here.sessions.take(Take(session=jane.session.id, attachment=2))
     assert joe.drives
     assert not jane.drives
     joe.type(b"z", number=1)
@@ -118,7 +119,7 @@ async def test_a_keyboard_is_kept_for_who_was_dropped_and_then_free(here: Machin
     joe.type(b"x", number=1)
     assert len(joe.refusals) == 1
     here.pass_by(timing.DRIVER_KEPT_SECONDS)
-    assert here.outlet.told(m.DriverChanged)[-1] == m.DriverChanged(session=jane.session.id, attachment=0, term=1)
+    assert here.outlet.told(DriverChanged)[-1] == DriverChanged(session=jane.session.id, attachment=0, term=1)
     joe.type(b"x", number=1)
     assert joe.drives
     found = jane.come_back(3)
@@ -137,10 +138,10 @@ async def test_the_drivers_window_is_the_terminals_size_and_everybody_hears_of_i
     joe.type(frames.SIZE.pack(120, 50), kind=Kind.RESIZE)  # noted, not applied and not refused
     assert joe.refusals == []
     assert here.described(jane.session).columns == 100
-    here.sessions.take(m.Take(session=jane.session.id, attachment=2))
+    here.sessions.take(Take(session=jane.session.id, attachment=2))
     assert here.described(jane.session).columns == 120
     here.pass_by(1)
-    assert here.outlet.told(m.SessionChanged)[-1].session.columns == 120
+    assert here.outlet.told(SessionChanged)[-1].session.columns == 120
 
 
 async def test_a_returning_driver_brings_its_size(here: Machine) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from relay.agent.flow import UNATTENDED_SECONDS
 from relay.rules import frames, limits, timing
-from relay.rules import messages as m
+from relay.rules.messages import After
 from tests.agent.machine import Machine, Visitor, machine
 
 COUNT_FOR_EVER = "i=0; while :; do i=$((i+1)); echo line $i; done"
@@ -71,8 +71,8 @@ async def test_who_has_more_than_there_is_starts_afresh(here: Machine) -> None:
     jane = await here.visit("/bin/sh", "-c", "echo one; read x", kind="terminal")
     await jane.sees(b"one")
     joe = Visitor(here, jane.session, 2)
-    assert not joe.attach(after=m.After(epoch=jane.session.epoch, sequence=99)).recovered
-    assert not joe.attach(after=m.After(epoch=jane.session.epoch - 1, sequence=0)).recovered
+    assert not joe.attach(after=After(epoch=jane.session.epoch, sequence=99)).recovered
+    assert not joe.attach(after=After(epoch=jane.session.epoch - 1, sequence=0)).recovered
 
 
 async def test_yes_waits_for_its_driver_and_memory_stays_bounded(here: Machine) -> None:
@@ -155,7 +155,7 @@ async def test_a_slow_watcher_is_told_that_it_is_behind_and_stalls_nobody(here: 
     await here.outlet.until(lambda: jane.screen.last > seen + 10)
     assert not jane.behind
     joe.reports = True
-    joe.attach(mode="watch", after=m.After(epoch=joe.session.epoch, sequence=joe.screen.last))
+    joe.attach(mode="watch", after=After(epoch=joe.session.epoch, sequence=joe.screen.last))
     await joe.sees(b"y\r\ny\r\n")
 
 
@@ -180,7 +180,7 @@ async def test_a_command_loses_nothing_however_late_its_reader_comes_within_ten_
     assert ring.first == 1
     here.pass_by(UNATTENDED_SECONDS - 1)
     jane = Visitor(here, session, 1)
-    jane.attach(after=m.After(epoch=session.epoch, sequence=0))
+    jane.attach(after=After(epoch=session.epoch, sequence=0))
     assert (await jane.sees_the_end())["code"] == 0
     assert jane.screen.text == b"".join(b"%d\n" % number for number in range(1, 400_001))
 

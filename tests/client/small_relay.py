@@ -16,8 +16,26 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from relay.rules import frames, ids, messages
+from relay.rules.browser_messages import (
+    Attach,
+    BrowserAttaching,
+    BrowserHello,
+    BrowserWelcome,
+    Detach,
+    Detached,
+    End,
+    ListSessions,
+    MachineChanged,
+    Open,
+    Result,
+    Snapshot,
+    Subscribe,
+    from_browser,
+)
+from relay.rules.fields import SessionKind
 from relay.rules.frames import Header, Kind
 from relay.rules.machine import Machine
+from relay.rules.messages import Attached, DriverChanged, ErrorMessage, InputRefused, Message, Session, Take
 from relay.rules.resume import InputStream, decide_replay
 
 WORKSPACE = str(uuid.UUID(int=1, version=4))
@@ -42,7 +60,7 @@ def machine(**changes: Any) -> Machine:
 class Shell:
     """A session on the machine: a ring of output, and input applied once per client."""
 
-    def __init__(self, session: str, kind: messages.SessionKind = "terminal", epoch: int = 9) -> None:
+    def __init__(self, session: str, kind: SessionKind = "terminal", epoch: int = 9) -> None:
         self.id = session
         self.kind = kind
         self.epoch = epoch
@@ -101,7 +119,7 @@ class Browser:
         self.following: set[str] = set()
         self.seq = 0
 
-    async def tell(self, message: messages.Message) -> None:
+    async def tell(self, message: Message) -> None:
         """Send a control message."""
         await self.socket.send(messages.encode(message), text=True)
 
@@ -110,50 +128,47 @@ class Browser:
         if isinstance(incoming, bytes):
             await self._frame(incoming)
             return
-        message = messages.from_browser(incoming)
+        message = from_browser(incoming)
         self.world.asked.append(message)
         self.world.changed.set()
         if self.world.silent:
             return
         match message:
-            case messages.Subscribe():
+            case Subscribe():
                 self.following.add(message.workspace)
                 self.seq += 1
                 await self.tell(
-                    messages.Snapshot(
+                    Snapshot(
                         ref=message.ref, workspace=WORKSPACE, seq=self.seq, now="2026-11-22T10:00:00.000Z",
                         machines=list(self.world.machines.values()),
                     )
                 )  # fmt: skip
-            case messages.Open():
+            case Open():
                 shell = self.world.open(message.kind)
-                described = messages.Session(id=shell.id, epoch=shell.epoch, kind=shell.kind)
-                await self.tell(messages.Result(ref=message.ref, result={"session": _plain(described)}))
-            case messages.ListSessions():
-                found = [
-                    messages.Session(id=each.id, epoch=each.epoch, kind=each.kind)
-                    for each in self.world.shells.values()
-                ]
-                await self.tell(messages.Result(ref=message.ref, result={"sessions": [_plain(each) for each in found]}))
-            case messages.End():
+                described = Session(id=shell.id, epoch=shell.epoch, kind=shell.kind)
+                await self.tell(Result(ref=message.ref, result={"session": _plain(described)}))
+            case ListSessions():
+                found = [Session(id=each.id, epoch=each.epoch, kind=each.kind) for each in self.world.shells.values()]
+                await self.tell(Result(ref=message.ref, result={"sessions": [_plain(each) for each in found]}))
+            case End():
                 await self.world.publish(message.session, Kind.EXIT, b'{"code": null, "signal": 15}')
-                await self.tell(messages.Result(ref=message.ref, result={}))
-            case messages.Attach():
+                await self.tell(Result(ref=message.ref, result={}))
+            case Attach():
                 await self._attach(message)
-            case messages.Detach():
+            case Detach():
                 if self.attachments.get(message.session) == message.attachment:
                     del self.attachments[message.session]
-            case messages.Take():
+            case Take():
                 shell = self.world.shells[message.session]
                 shell.driver, shell.refusing = self.client, False
-                await self.tell(messages.DriverChanged(session=shell.id, attachment=message.attachment))
+                await self.tell(DriverChanged(session=shell.id, attachment=message.attachment))
             case _:
                 pass
 
-    async def _attach(self, ask: messages.Attach) -> None:
+    async def _attach(self, ask: Attach) -> None:
         world = self.world
         if world.refusal is not None:
-            await self.tell(messages.ErrorMessage(ref=ask.ref, session=ask.session, **world.refusal))
+            await self.tell(ErrorMessage(ref=ask.ref, session=ask.session, **world.refusal))
             return
         shell = world.shells[ask.session]
         replay = decide_replay(ask.after, shell.epoch, shell.first_kept, shell.head)
@@ -163,7 +178,7 @@ class Browser:
         self.attachments.pop(ask.session, None)
         stream = shell.streams.setdefault(self.client, InputStream())
         await self.tell(
-            messages.BrowserAttaching(
+            BrowserAttaching(
                 ref=ask.ref, machine=ask.machine, session=shell.id, attachment=number, epoch=shell.epoch,
                 first=replay.first, recovered=replay.recovered, driver=shell.driver == self.client,
                 columns=ask.columns or 80, rows=ask.rows or 24, input=stream.last, term=shell.term,
@@ -174,7 +189,7 @@ class Browser:
             sent += 1
             for frame in world.mischief(addressed(shell.ring[sent - 1], number)):
                 await self.socket.send(frame)
-        await self.tell(messages.Attached(session=shell.id, attachment=number, head=shell.head))
+        await self.tell(Attached(session=shell.id, attachment=number, head=shell.head))
         self.attachments[shell.id] = number
 
     async def _frame(self, frame: bytes) -> None:
@@ -191,7 +206,7 @@ class Browser:
         applied = shell.apply(self.client, header, frames.payload(frame))
         if applied is None:
             await self.tell(
-                messages.InputRefused(
+                InputRefused(
                     session=shell.id, attachment=header.attachment, sequence=header.sequence, reason=shell.reason
                 )
             )
@@ -229,7 +244,7 @@ class World:
         self.turns: list[int] = []  # in how many seconds the next newcomers shall come back, one after the other
         self.turned: list[Turned] = []
 
-    def open(self, kind: messages.SessionKind = "terminal") -> Shell:
+    def open(self, kind: SessionKind = "terminal") -> Shell:
         """A new session."""
         shell = Shell(str(uuid.UUID(int=100 + len(self.shells), version=4)), kind)
         self.shells[shell.id] = shell
@@ -249,14 +264,14 @@ class World:
         for browser in list(self.browsers):
             if WORKSPACE in browser.following:
                 browser.seq += 1
-                await browser.tell(messages.MachineChanged(workspace=WORKSPACE, seq=browser.seq, machine=changed))
+                await browser.tell(MachineChanged(workspace=WORKSPACE, seq=browser.seq, machine=changed))
 
     async def detach_all(self, reason: Any) -> None:
         """End every attachment, as a node does after a gap or when the machine's socket is lost."""
         for browser in list(self.browsers):
             for session, number in list(browser.attachments.items()):
                 del browser.attachments[session]
-                await browser.tell(messages.Detached(session=session, attachment=number, reason=reason))
+                await browser.tell(Detached(session=session, attachment=number, reason=reason))
 
     async def shut(self, node: int) -> None:
         """Lose one node with all its sockets, for good."""
@@ -291,12 +306,12 @@ class World:
             if code is not None:
                 await socket.close(code)
                 return
-            hello = messages.from_browser(await socket.recv())
-            assert isinstance(hello, messages.BrowserHello)
+            hello = from_browser(await socket.recv())
+            assert isinstance(hello, BrowserHello)
             browser.client = hello.client
             self.browsers.add(browser)
             await browser.tell(
-                messages.BrowserWelcome(user={"id": "1", "name": "jane"}, workspaces=[], nodes=self.urls, node="n")
+                BrowserWelcome(user={"id": "1", "name": "jane"}, workspaces=[], nodes=self.urls, node="n")
             )
             async for incoming in socket:
                 await browser.hear(incoming)
@@ -344,6 +359,6 @@ async def _send(browser: Browser, frame: bytes) -> None:
         browser.attachments.clear()
 
 
-def _plain(message: messages.Message) -> dict[str, Any]:
+def _plain(message: Message) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(messages.encode(message))
     return data

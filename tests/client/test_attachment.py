@@ -13,7 +13,8 @@ from relay.client import events
 from relay.client.attachment import RETRY_SECONDS, RETURN_SPREAD_SECONDS, Attachment, Manner, Target, attached
 from relay.client.connection import Connection, Options, connected
 from relay.errors import BadToken, Forbidden, MachineRevoked, NotFound, RelayError
-from relay.rules import frames, limits, messages
+from relay.rules import frames, limits
+from relay.rules.browser_messages import Attach, Detach, ListSessions
 from relay.rules.frames import Kind
 from tests.client.small_relay import MACHINE, WORKSPACE, Shell, World, machine, small_relay
 
@@ -188,13 +189,13 @@ async def test_a_reader_that_does_not_read_is_not_buffered_for_without_end() -> 
         ):
             for _ in range(100):
                 await world.publish(shell.id, Kind.OUTPUT, piece)
-            await connection.request(messages.ListSessions(ref=0, machine=MACHINE))  # all of it has arrived
+            await connection.request(ListSessions(ref=0, machine=MACHINE))  # all of it has arrived
             asked = len(world.asked)
             await world.publish(shell.id, Kind.EXIT, b'{"code": 0}')
             screen = Screen(attachment)
             await asyncio.wait_for(screen.task, 10)
             assert len(screen.shown) == 100 * len(piece)
-            assert any(isinstance(each, messages.Attach) for each in world.asked[asked:])
+            assert any(isinstance(each, Attach) for each in world.asked[asked:])
 
 
 @pytest.mark.parametrize("reason", ["gap", "behind"])
@@ -251,7 +252,7 @@ async def test_a_machine_that_went_away_is_waited_for() -> None:
         await screen.until(lambda: screen.saw(events.Resumed))
         assert screen.shown == b"it is back"
         await until(shell.changed, lambda: shell.typed == b"typed meanwhile")
-        assert sum(isinstance(each, messages.Attach) for each in world.asked[asked:]) <= 1
+        assert sum(isinstance(each, Attach) for each in world.asked[asked:]) <= 1
 
 
 async def test_a_machine_that_never_returns_ends_the_attachment() -> None:
@@ -370,7 +371,7 @@ async def test_leaving_detaches_and_the_session_goes_on() -> None:
         async with at_shell(world) as (_, shell, attachment, screen):
             attachment.leave()
             await asyncio.wait_for(screen.task, 5)
-        assert any(isinstance(message, messages.Detach) for message in world.asked)
+        assert any(isinstance(message, Detach) for message in world.asked)
         assert shell.head == 0
 
 

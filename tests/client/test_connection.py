@@ -17,6 +17,8 @@ from relay.client.session import choose_session, end_session, list_sessions, ope
 from relay.client.subscription import follow
 from relay.errors import Forbidden, Invalid, NotFound, TimedOut, Unavailable
 from relay.rules import messages
+from relay.rules.browser_messages import Attach, ListSessions, Ping, Subscribe
+from relay.rules.messages import Nodes
 from tests.client.small_relay import MACHINE, WORKSPACE, World, machine, small_relay
 from tests.client.test_attachment import Hasty, until
 
@@ -53,14 +55,14 @@ async def test_a_connection_that_lost_its_node_goes_to_one_it_was_told_of() -> N
         await world.shut(0)
         while connection.node != world.urls[1]:
             with suppress(Lost):
-                await connection.request(messages.ListSessions(ref=0, machine=MACHINE))
+                await connection.request(ListSessions(ref=0, machine=MACHINE))
 
 
 async def test_a_connection_learns_of_nodes_that_its_own_hears_of_later() -> None:
     async with small_relay() as world, connected(world.urls, "token", PATIENT) as connection:
         (browser,) = world.browsers
-        await browser.tell(messages.Nodes(nodes=[*world.urls, "http://127.0.0.1:1"]))
-        await connection.request(messages.ListSessions(ref=0, machine=MACHINE))  # whose answer comes behind it
+        await browser.tell(Nodes(nodes=[*world.urls, "http://127.0.0.1:1"]))
+        await connection.request(ListSessions(ref=0, machine=MACHINE))  # whose answer comes behind it
         assert connection.nodes == [*world.urls, "http://127.0.0.1:1"]
 
 
@@ -138,7 +140,7 @@ async def test_an_error_answer_is_raised_as_the_error_it_names() -> None:
     async with small_relay() as world, connected(world.urls, "token", PATIENT) as connection:
         world.refusal = {"code": "limit-reached", "message": "enough", "limit": "ATTACHMENTS_PER_BROWSER"}
         with pytest.raises(Exception, match="enough") as caught:
-            await connection.request(messages.Attach(ref=0, machine=MACHINE, session=WORKSPACE))
+            await connection.request(Attach(ref=0, machine=MACHINE, session=WORKSPACE))
         assert caught.value.extra["limit"] == "ATTACHMENTS_PER_BROWSER"  # type: ignore[attr-defined]
 
 
@@ -146,13 +148,13 @@ async def test_a_request_that_nobody_answers_times_out() -> None:
     async with small_relay() as world, connected(world.urls, "token", PATIENT) as connection:
         world.silent = True
         with pytest.raises(TimedOut):
-            await connection.request(messages.ListSessions(ref=0, machine=MACHINE), seconds=0.05)
+            await connection.request(ListSessions(ref=0, machine=MACHINE), seconds=0.05)
 
 
 async def test_a_request_whose_socket_is_lost_says_that_nobody_knows() -> None:
     async with small_relay() as world, connected(world.urls, "token", PATIENT) as connection:
         world.silent = True
-        asking = asyncio.create_task(connection.request(messages.ListSessions(ref=0, machine=MACHINE)))
+        asking = asyncio.create_task(connection.request(ListSessions(ref=0, machine=MACHINE)))
         await until(world.changed, lambda: bool(world.asked))
         world.cut()
         with pytest.raises(Lost):
@@ -162,15 +164,15 @@ async def test_a_request_whose_socket_is_lost_says_that_nobody_knows() -> None:
 async def test_what_is_posted_last_is_sent_before_the_end() -> None:
     async with small_relay() as world:
         async with connected(world.urls, "token", PATIENT) as connection:
-            connection.post(messages.encode(messages.Ping(at=77)).decode())
-        await until(world.changed, lambda: any(isinstance(each, messages.Ping) for each in world.asked))
+            connection.post(messages.encode(Ping(at=77)).decode())
+        await until(world.changed, lambda: any(isinstance(each, Ping) for each in world.asked))
 
 
 async def test_a_message_of_a_newer_relay_is_passed_over() -> None:
     async with small_relay() as world, connected(world.urls, "token", PATIENT) as connection:
         (browser,) = world.browsers
         await browser.socket.send('{"type": "from-the-future", "session": "x"}')
-        await connection.request(messages.ListSessions(ref=0, machine=MACHINE))
+        await connection.request(ListSessions(ref=0, machine=MACHINE))
         assert connection.up
 
 
@@ -179,7 +181,7 @@ async def test_nonsense_ends_the_socket_and_not_the_connection() -> None:
         (browser,) = world.browsers
         await browser.socket.send(b"short")
         await until(world.changed, lambda: browser not in world.browsers)
-        await connection.request(messages.ListSessions(ref=0, machine=MACHINE))
+        await connection.request(ListSessions(ref=0, machine=MACHINE))
 
 
 async def test_sessions_are_opened_listed_chosen_and_ended() -> None:
@@ -222,7 +224,7 @@ async def test_a_missing_change_brings_a_new_snapshot() -> None:
             world.machines[MACHINE] = machine(name="missed")
             await renamed(world, "noticed")
             await workspace.until(lambda picture: picture.machines[MACHINE].name == "noticed")
-        assert sum(isinstance(each, messages.Subscribe) for each in world.asked) == 2
+        assert sum(isinstance(each, Subscribe) for each in world.asked) == 2
 
 
 async def test_a_subscription_ends_with_its_connection() -> None:

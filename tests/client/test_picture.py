@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.client.picture import Applied, Picture
-from relay.rules.messages import LastSeen, MachineChanged, MachineGone, Snapshot
+from relay.rules.browser_messages import LastSeen, MachineChanged, MachineGone, Snapshot
 from tests.client.small_relay import MACHINE, WORKSPACE, machine
 
 NOW = "2026-11-22T10:00:00.000Z"

@@ -10,8 +10,9 @@ import pytest
 
 from relay.client.connection import Connection
 from relay.client.subscription import Subscription, follow
-from relay.rules import messages as m
+from relay.rules.browser_messages import MachineChanged
 from relay.rules.machine import Machine
+from relay.rules.messages import Message
 from tests.support.cluster import Team
 from tests.support.patience import within
 from tests.support.screen import browser
@@ -25,8 +26,8 @@ class Diary:
         self.pictures: Subscription = follow(connection, workspace)
         original = self.pictures.on_message
 
-        def on_message(message: m.Message) -> None:
-            if isinstance(message, m.MachineChanged):
+        def on_message(message: Message) -> None:
+            if isinstance(message, MachineChanged):
                 self.entries.append((time.monotonic(), message.machine))
             original(message)
 

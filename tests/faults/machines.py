@@ -33,7 +33,7 @@ from relay.client.api import api
 from relay.client.dial import AGENT_PATH, Deadlines, Socket, open_socket
 from relay.client.profile import Enrolment, Profile
 from relay.errors import RelayError
-from relay.rules import messages as m
+from relay.rules.agent_messages import AgentHello, ToAgent
 
 DEADLINES = Deadlines(open=3.0, ping=3.0, pong=4.0)
 AGAIN_SECONDS = 1.0  # between two attempts of a revoked machine
@@ -98,7 +98,7 @@ class Machine:
             except RelayError as error:
                 structlog.get_logger().info("not let in", why=error.message)
                 continue
-            hello = m.AgentHello(instance=enrolment.instance_id, hostname="thief", version=VERSION, pid=os.getpid())
+            hello = AgentHello(instance=enrolment.instance_id, hostname="thief", version=VERSION, pid=os.getpid())
             try:
                 welcome = await Link(socket, self._surroundings, _Deaf()).greet(hello)
             except RelayError as error:
@@ -112,7 +112,7 @@ class Machine:
 class _Deaf:
     """Hears nothing."""
 
-    def told(self, link: Link, message: m.ToAgent) -> None:
+    def told(self, link: Link, message: ToAgent) -> None:
         """Pass over it."""
 
     def given(self, link: Link, frame: bytes) -> None:

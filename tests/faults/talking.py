@@ -15,7 +15,9 @@ from relay.client.attachment import Target
 from relay.client.connection import Connection
 from relay.client.pending import Lost
 from relay.errors import Offline, TimedOut, Unavailable
-from relay.rules import messages as m
+from relay.rules import messages
+from relay.rules.browser_messages import Open, Result
+from relay.rules.messages import Session
 from tests.faults import checker
 from tests.faults.checker import Violation
 from tests.faults.cluster import ROOT
@@ -75,7 +77,7 @@ class Talking:
             self._typing = asyncio.create_task(self.viewers[0].type_on(random))
 
     async def _open(self, *, terminal: bool) -> Talk:
-        ask = m.Open(
+        ask = Open(
             ref=0,
             machine=self._place.machine,
             kind="terminal" if terminal else "exec",
@@ -84,8 +86,8 @@ class Talking:
         )
         opener = self._place.browsers[0][1]
         answer = await persistently(lambda: opener.request(ask))
-        assert isinstance(answer, m.Result)
-        session = m.checked(m.Session, answer.result.get("session"))
+        assert isinstance(answer, Result)
+        session = messages.checked(Session, answer.result.get("session"))
         return Talk(self.who, Target(self._place.workspace, self._place.machine, session.id), self._manner.seed)
 
     def _command(self) -> list[str]:

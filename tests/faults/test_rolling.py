@@ -10,7 +10,7 @@ from uuid import uuid4
 from relay.client.connection import Connection
 from relay.errors import RelayError
 from relay.rules import frames
-from relay.rules import messages as m
+from relay.rules.messages import Message
 from tests.faults.cluster import DRAIN_SECONDS, FaultCluster, Machines
 from tests.faults.load import loaded
 from tests.faults.test_nodes import told
@@ -36,7 +36,7 @@ class Ends:
         """Note it."""
         self._times.append(time.monotonic())
 
-    def on_message(self, message: m.Message) -> None:
+    def on_message(self, message: Message) -> None:
         """Of no interest."""
 
     def on_frame(self, header: frames.Header, frame: bytes) -> None:

@@ -6,8 +6,9 @@ import time
 
 from relay.client.connection import Connection
 from relay.client.subscription import Subscription, follow
-from relay.rules import messages as m
+from relay.rules.browser_messages import MachineChanged, Snapshot
 from relay.rules.machine import Machine
+from relay.rules.messages import Message
 from tests.faults.checker import Told
 
 
@@ -20,11 +21,11 @@ class Watcher:
         self._last: dict[str, tuple[str, bool]] = {}
         original = self.pictures.on_message
 
-        def on_message(message: m.Message) -> None:
+        def on_message(message: Message) -> None:
             match message:
-                case m.MachineChanged():
+                case MachineChanged():
                     self._note(message.machine)
-                case m.Snapshot():
+                case Snapshot():
                     for machine in message.machines:
                         self._note(machine)
             original(message)

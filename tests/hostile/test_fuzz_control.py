@@ -21,8 +21,10 @@ from relay.errors import Close, RelayError
 from relay.node.direct import Carriage
 from relay.node.hub import Browser
 from relay.rules import frames, tokens
-from relay.rules import messages as m
+from relay.rules.agent_messages import FromAgent
+from relay.rules.browser_messages import FromBrowser
 from relay.rules.frames import Header
+from relay.rules.messages import Message
 from relay.web.agent_socket import AgentConversation
 from relay.web.browser_socket import BrowserConversation
 from relay.web.sockets import Bucket, Doors
@@ -50,12 +52,12 @@ anything = st.recursive(
 )
 
 
-def messages(kinds: tuple[type[m.Message], ...]) -> st.SearchStrategy[str]:
+def messages(kinds: tuple[type[Message], ...]) -> st.SearchStrategy[str]:
     """Texts that are nearly one of these messages: known fields with likely and unlikely values, some left out."""
     return st.one_of([_nearly(kind) for kind in kinds])
 
 
-def _nearly(kind: type[m.Message]) -> st.SearchStrategy[str]:
+def _nearly(kind: type[Message]) -> st.SearchStrategy[str]:
     info = msgspec.inspect.type_info(kind)
     assert isinstance(info, msgspec.inspect.StructType)
     fields = {field.encode_name: st.one_of(_likely(field.type), _likely(field.type), anything) for field in info.fields}
@@ -238,7 +240,7 @@ def fuzzed(bench: Bench, said: list[str | bytes], role: str, *, welcomed: bool) 
     assert [entry for entry in logged if entry["log_level"] in ("error", "critical")] == []
 
 
-FROM = {"agent": get_args(m.FromAgent), "browser": get_args(m.FromBrowser)}
+FROM = {"agent": get_args(FromAgent), "browser": get_args(FromBrowser)}
 LENIENT = settings(
     max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )

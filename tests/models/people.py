@@ -10,7 +10,7 @@ from uuid import uuid4
 from relay.client.picture import Applied, Picture
 from relay.node.hub import Browser
 from relay.rules import frames, ids, tokens
-from relay.rules import messages as m
+from relay.rules.browser_messages import to_browser
 from relay.rules.frames import Header, Kind
 from relay.web.agent_socket import AgentConversation
 from relay.web.browser_socket import BrowserConversation
@@ -134,7 +134,7 @@ class Watcher:
         """The machines as its messages tell them."""
         for message in self.peer.heard[self._read :]:
             if message["type"] in PICTURED:
-                change = m.to_browser(json.dumps(message))
+                change = to_browser(json.dumps(message))
                 applied = self._picture.apply(change)  # type: ignore[arg-type]
                 assert applied is not Applied.GAP, "a message about the machines is missing"
         self._read = len(self.peer.heard)

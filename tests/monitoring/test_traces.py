@@ -15,12 +15,13 @@ from structlog.testing import capture_logs
 from relay.errors import Misconfigured, RelayError
 from relay.node import hops
 from relay.node.hub import Agent
-from relay.rules import messages as m
+from relay.rules.agent_messages import Answer
+from relay.rules.messages import Operator
 from relay.traces import RecordedTraces, Traces, open_traces, trace_of
 from tests.node.two_nodes import Between, Node, peer
 
 SESSION = str(uuid4())
-JANE = m.Operator(user="Jane", client="laptop")
+JANE = Operator(user="Jane", client="laptop")
 RECEIVER = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
 
@@ -39,7 +40,7 @@ class Recorded:
         return {span.name: span for span in self.kept.get_finished_spans()}
 
 
-async def ask(node: Node, home: Node, agent: Agent, answer: m.Answer | None) -> dict[str, object]:
+async def ask(node: Node, home: Node, agent: Agent, answer: Answer | None) -> dict[str, object]:
     """Ask a machine for its sessions through a node; it answers so, or its connection is lost."""
     asked = asyncio.create_task(node.router.ask(agent.workspace, agent.machine, "sessions", JANE, {}))
     await peer(agent).until(lambda: peer(agent).heard("request"))
@@ -56,7 +57,7 @@ async def test_a_request_across_two_nodes_is_one_trace() -> None:
     between = Between()
     recorded = Recorded(between)
     agent = between.far.agent(SESSION)
-    assert await ask(between.near, between.far, agent, m.Answer(ref=0, result={"sessions": []})) == {"sessions": []}
+    assert await ask(between.near, between.far, agent, Answer(ref=0, result={"sessions": []})) == {"sessions": []}
     spans = recorded.spans()
     first, second = spans["request sessions"], spans["machine sessions"]
     assert first.context.trace_id == second.context.trace_id
@@ -86,7 +87,7 @@ async def test_a_machine_on_the_same_node_is_a_step_of_its_own() -> None:
     between = Between()
     recorded = Recorded(between)
     agent = between.far.agent(SESSION)
-    await ask(between.far, between.far, agent, m.Answer(ref=0, result={}))
+    await ask(between.far, between.far, agent, Answer(ref=0, result={}))
     spans = recorded.spans()
     parent = spans["machine sessions"].parent
     assert parent is not None
@@ -97,7 +98,7 @@ async def test_without_traces_the_logs_of_both_nodes_share_an_id_all_the_same() 
     between = Between()
     agent = between.far.agent(SESSION)
     with capture_logs() as lines:
-        await ask(between.near, between.far, agent, m.Answer(ref=0, result={}))
+        await ask(between.near, between.far, agent, Answer(ref=0, result={}))
     asked = next(line for line in lines if line["event"] == "a machine is asked")
     done = next(line for line in lines if line["event"] == "a request is answered")
     assert len(done["trace"]) == 32

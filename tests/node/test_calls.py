@@ -12,11 +12,13 @@ import pytest
 
 from relay.errors import Conflict, Unavailable
 from relay.node.hub import Agent, Attachment
-from relay.rules import messages as m
+from relay.rules.agent_messages import Answer
+from relay.rules.browser_messages import Attach
+from relay.rules.messages import Operator
 from relay.rules.timing import LANE_LATE_SECONDS, REQUEST_SECONDS
 from tests.node.two_nodes import WAIT_SECONDS, Between, Node, peer
 
-OPERATOR = m.Operator(user="jane")
+OPERATOR = Operator(user="jane")
 SESSION = str(uuid4())
 
 
@@ -44,7 +46,7 @@ async def asked(agent: Agent) -> int:
 async def test_a_question_is_answered_through_the_machines_node(between: Between) -> None:
     agent = between.far.agent()
     async with asking(between.near, agent) as answer:
-        between.far.router.requests.answered(agent, m.Answer(ref=await asked(agent), result={"fine": True}))
+        between.far.router.requests.answered(agent, Answer(ref=await asked(agent), result={"fine": True}))
         assert await answer == {"fine": True}
 
 
@@ -52,7 +54,7 @@ async def test_an_error_of_the_machine_is_the_answer(between: Between) -> None:
     agent = between.far.agent()
     async with asking(between.near, agent) as answer:
         error = Conflict("no").body()
-        between.far.router.requests.answered(agent, m.Answer(ref=await asked(agent), error=error))
+        between.far.router.requests.answered(agent, Answer(ref=await asked(agent), error=error))
         with pytest.raises(Conflict):
             await answer
 
@@ -73,7 +75,7 @@ async def test_an_attach_to_a_node_that_is_gone_is_unavailable_and_leaves_nothin
     async def anybody(attachment: Attachment) -> None:
         """Everybody may."""
 
-    ask = m.Attach(ref=1, machine=agent.machine, session=SESSION)
+    ask = Attach(ref=1, machine=agent.machine, session=SESSION)
     async with asyncio.timeout(WAIT_SECONDS):
         with pytest.raises(Unavailable, match="does not answer"):
             await between.near.router.attach(browser, agent.workspace, ask, anybody)
@@ -97,7 +99,7 @@ async def test_a_machine_may_take_its_time_on_a_node_that_lives(between: Between
     """However long the two nodes had nothing to do with each other before."""
     agent = between.far.agent()
     async with asking(between.near, agent) as first:
-        between.far.router.requests.answered(agent, m.Answer(ref=await asked(agent), result={}))
+        between.far.router.requests.answered(agent, Answer(ref=await asked(agent), result={}))
         await first
     between.clock.seconds += 300
     peer(agent).told.clear()
@@ -106,7 +108,7 @@ async def test_a_machine_may_take_its_time_on_a_node_that_lives(between: Between
         for _ in range(25):
             await between.second()
         assert not answer.done()
-        between.far.router.requests.answered(agent, m.Answer(ref=ref, result={"fine": True}))
+        between.far.router.requests.answered(agent, Answer(ref=ref, result={"fine": True}))
         assert await answer == {"fine": True}
 
 
@@ -136,7 +138,7 @@ async def test_a_node_that_was_late_itself_does_not_take_the_other_for_dead(betw
             await between.settled()
         between.go_on()
         assert not answer.done()
-        between.far.router.requests.answered(agent, m.Answer(ref=ref, result={"fine": True}))
+        between.far.router.requests.answered(agent, Answer(ref=ref, result={"fine": True}))
         assert await answer == {"fine": True}
 
 

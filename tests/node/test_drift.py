@@ -9,7 +9,7 @@ import pytest
 
 from relay.node.drift import Drift
 from relay.node.hub import Agent, Hub
-from relay.rules import messages as m
+from relay.rules.agent_messages import AgentHello
 from relay.rules.presence import Fence, Info, Record
 from relay.store import Readout
 
@@ -52,7 +52,7 @@ def drift(memory: Memory, *machines: str) -> Drift:
     """A node's comparison, with these machines on it."""
     hub = Hub()
     for machine in machines:
-        hello = m.AgentHello(instance="0b5b0d0e-3c6f-4b6e-9d65-3d2f5c1f8a11", hostname="h", version="1")
+        hello = AgentHello(instance="0b5b0d0e-3c6f-4b6e-9d65-3d2f5c1f8a11", hostname="h", version="1")
         agent = Agent(cast(Any, None), "w", "0b5b0d0e-3c6f-4b6e-9d65-3d2f5c1f8a12", hello, 0.0)
         agent.machine, agent.fence = machine, FENCE
         hub.agents[machine] = agent

@@ -9,7 +9,7 @@ from uuid import uuid4
 from relay.node.fanout import JOINED_BYTES, Fanout
 from relay.node.hub import Agent, Attachment, Browser, Hub, Route
 from relay.rules import frames, ids, websocket
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach
 from relay.rules.frames import EVERYBODY, Header, Kind
 from relay.rules.presence import Fence
 from relay.rules.websocket import BINARY
@@ -63,7 +63,7 @@ class Stage:
 
     def watch(self, session: str, route: Route, outlet: Outlet) -> int:
         """A browser here joins the group."""
-        ask = m.Attach(ref=1, machine=MACHINE, session=session, mode="watch")
+        ask = Attach(ref=1, machine=MACHINE, session=session, mode="watch")
         attachment = Attachment(Browser(cast(Any, outlet), cast(Any, None), ""), "w", ask)
         attachment.number = len(route.audience.group) + 1
         route.audience.group[attachment.number] = attachment

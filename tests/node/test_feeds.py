@@ -11,8 +11,8 @@ import pytest
 
 from relay.node.feeds import Feeds
 from relay.node.hub import Browser
-from relay.rules import messages as m
 from relay.rules.access import Identity
+from relay.rules.browser_messages import Subscribe
 from relay.rules.machine import Owner
 from tests.node.fleet import Fleet
 from tests.rules.samples import ACME, number
@@ -69,7 +69,7 @@ async def test_a_machine_that_is_hidden_while_a_snapshot_is_read_is_not_in_it(
 
     monkeypatch.setattr(fleet.directory, "machines", machines)
     browser = Browser(cast(Any, page), STRANGER, "")
-    await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=ACME))
+    await feeds.subscribe(browser, Subscribe(ref=1, workspace=ACME))
     assert "box-1" not in page.names("snapshot")
     await feeds._tick(ACME)
     told = page.names("snapshot") + page.names("machine")
@@ -82,7 +82,7 @@ async def test_a_machine_that_is_hidden_while_a_slow_page_is_waited_for_is_not_t
     fleet, page = Fleet(3, monkeypatch), Page()
     feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0 if workspace == ACME else 1)
     browser = Browser(cast(Any, page), STRANGER, "")
-    await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=ACME))
+    await feeds.subscribe(browser, Subscribe(ref=1, workspace=ACME))
     fleet.rename(number(1), "renamed")
     view = await fleet.directory.lately(ACME)
     feed = browser.feeds[ACME]
@@ -102,7 +102,7 @@ async def test_what_was_told_while_silence_proved_nothing_is_told_anew_even_if_n
     fleet, page = Fleet(2, monkeypatch), Page()
     feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0 if workspace == ACME else 1)
     browser = Browser(cast(Any, page), STRANGER, "")
-    await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=ACME))
+    await feeds.subscribe(browser, Subscribe(ref=1, workspace=ACME))
     await feeds._tick(ACME)
     del fleet.records[number(1)]
     fleet.settled = False
@@ -110,7 +110,7 @@ async def test_what_was_told_while_silence_proved_nothing_is_told_anew_even_if_n
         feeds.mark(ACME, [number(1)])
         await feeds._tick(ACME)
     else:
-        await feeds.subscribe(browser, m.Subscribe(ref=2, workspace=ACME))
+        await feeds.subscribe(browser, Subscribe(ref=2, workspace=ACME))
     assert states(page)["box-1"] == "degraded"
     fleet.now += 120
     fleet.settled = True
@@ -125,7 +125,7 @@ async def test_a_workspace_that_cannot_be_read_holds_up_no_bell_of_another(monke
     feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0 if workspace == ACME else 1)
     browser = Browser(cast(Any, page), msgspec.structs.replace(STRANGER, roles={ACME: "member", "b": "member"}), "")
     for workspace in ("b", ACME):
-        await feeds.subscribe(browser, m.Subscribe(ref=1, workspace=workspace))
+        await feeds.subscribe(browser, Subscribe(ref=1, workspace=workspace))
     lately, waits = fleet.directory.lately, asyncio.Event()
 
     async def lately_or_never(workspace: str) -> Any:

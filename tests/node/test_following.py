@@ -12,7 +12,7 @@ import pytest
 from relay.errors import Unavailable
 from relay.node.attachments import FOLLOWED
 from relay.node.hub import Agent, Attachment, Browser
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach
 from relay.rules.presence import Fence
 from tests.node.two_nodes import Between, Node, peer
 
@@ -47,7 +47,7 @@ async def scene() -> AsyncIterator[Scene]:
     near, far = between.near, between.far
     agent, browser = near.agent(SESSION), far.browser()
     between.still = near
-    ask = m.Attach(ref=1, machine=agent.machine, session=SESSION)
+    ask = Attach(ref=1, machine=agent.machine, session=SESSION)
     attaching = asyncio.create_task(far.router.attach(browser, agent.workspace, ask, anybody))
     await between.settled()
     assert far.router.attachments.awaits(agent.machine)
@@ -112,7 +112,7 @@ async def test_what_is_left_of_an_attach_to_a_dead_node_is_in_nobodys_way(scene:
     await scene.attaching
     scene.between.still = scene.near
     newer = scene.back_at(scene.far)
-    ask = m.Attach(ref=2, machine=scene.agent.machine, session=SESSION)
+    ask = Attach(ref=2, machine=scene.agent.machine, session=SESSION)
     await scene.far.router.attach(scene.browser, scene.agent.workspace, ask, anybody)
     assert peer(newer).heard("attach")[-1]["session"] == SESSION
     assert [each.home for each in scene.browser.attachments.values()] == [None]
@@ -126,7 +126,7 @@ async def test_nor_is_it_when_the_machine_came_back_on_a_third_node(scene: Scene
     older.home = away.home = "a node that died"
     newer = scene.back_at(scene.near)
     assert scene.browser.attachments, "nobody has told it"
-    ask = m.Attach(ref=2, machine=scene.agent.machine, session=SESSION)
+    ask = Attach(ref=2, machine=scene.agent.machine, session=SESSION)
     await scene.far.router.attach(scene.browser, scene.agent.workspace, ask, anybody)
     assert len(peer(newer).heard("attach")) == 1
     assert [each.home for each in scene.browser.attachments.values()] == [scene.near.boot]

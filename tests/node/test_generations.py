@@ -11,7 +11,7 @@ from relay.errors import Close
 from relay.node import hops
 from relay.node.hub import Agent, Attachment
 from relay.rules import frames, ids
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach
 from relay.rules.frames import Header, Kind
 from relay.rules.presence import Fence
 from tests.node.two_nodes import Between, Node, attach, peer
@@ -126,7 +126,7 @@ async def test_a_repeated_number_is_refused_when_the_machine_has_moved_on(betwee
     newer = again(between.far, between.far.agent(SESSION), 8)
     first, second = between.near.browser(), between.near.browser()
     await attach(first, between.near, newer, between.far, SESSION)
-    ask = m.Attach(ref=1, machine=newer.machine, session=SESSION)
+    ask = Attach(ref=1, machine=newer.machine, session=SESSION)
     waiting = Attachment(second, "workspace", ask)
     second.asking.add(waiting)
     attachments = between.near.router.attachments

@@ -10,7 +10,7 @@ import pytest
 from relay.errors import Unavailable
 from relay.node.hub import Agent
 from relay.node.infos import Infos
-from relay.rules import messages as m
+from relay.rules.agent_messages import AgentHello
 from relay.rules.presence import Fence, Info
 from tests.node.two_nodes import WAIT_SECONDS, Peer
 from tests.rules.samples import number
@@ -47,7 +47,7 @@ class Redis:
 
 def agent(n: int, workspace: str) -> Agent:
     """One that is admitted."""
-    hello = m.AgentHello(instance=number(n), hostname="box", version="1")
+    hello = AgentHello(instance=number(n), hostname="box", version="1")
     made = Agent(Peer(), workspace, number(n), hello, 0.0)
     made.fence, made.admitted = Fence(1, 7, number(n)), True
     return made

@@ -10,7 +10,7 @@ import pytest
 from relay.errors import Unavailable
 from relay.node.hub import Hub
 from relay.node.membership import Membership
-from relay.rules import messages as m
+from relay.rules.messages import Nodes
 from relay.store import Lease
 
 HERE, THERE = Lease("here", "http://here", 1), Lease("there", "http://there", 1)
@@ -66,7 +66,7 @@ class Peer:
         self.secret = ""
         self.told: list[list[str]] = []
 
-    def send(self, message: m.Nodes) -> None:
+    def send(self, message: Nodes) -> None:
         """It is told."""
         self.told.append(message.nodes)
 

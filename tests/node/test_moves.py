@@ -11,7 +11,8 @@ from relay.errors import Unavailable
 from relay.node.hub import Attachment, Browser, Hub
 from relay.node.moves import GATHER_SECONDS, Moves
 from relay.rules import ids
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach, Detached, to_browser
+from relay.rules.messages import Message
 from relay.rules.presence import Fence, Record
 from tests.rules.samples import ACME, number, record
 
@@ -30,11 +31,11 @@ class Stage:
         self.awaited: set[str] = set()  # machines for which somebody waits for an answer of their node
         self.followed: list[tuple[str, str]] = []
         self.moves = Moves(self.hub, self, self._locate, lambda workspace: 0 if workspace == ACME else 1)
-        self.told: list[m.Message] = []
+        self.told: list[Message] = []
 
     def send_text(self, message: bytes) -> None:
         """As the socket of every browser: note what is said."""
-        self.told.append(m.to_browser(message.decode()))
+        self.told.append(to_browser(message.decode()))
 
     async def _locate(self, workspace: str, machine: str) -> Record | None:
         assert workspace == ACME
@@ -54,7 +55,7 @@ class Stage:
     def attach(self, machine: str, generation: int) -> None:
         """A browser here is attached to a session, through this connection of the machine on that node."""
         browser = Browser(cast(Any, self), cast(Any, None), "")
-        attachment = Attachment(browser, ACME, m.Attach(ref=1, machine=machine, session=SESSION))
+        attachment = Attachment(browser, ACME, Attach(ref=1, machine=machine, session=SESSION))
         attachment.number, attachment.answered = 5, True
         browser.attachments[attachment.key] = attachment
         away = self.hub.away_of(ids.raw(machine), attachment.session, THERE, generation)
@@ -80,7 +81,7 @@ async def test_who_is_attached_through_a_dead_node_is_let_go_when_the_machine_is
     stage.attach(number(1), generation=7)
     stage.speaks(number(1), ELSEWHERE, 8)
     await stage.rings(number(1))
-    assert stage.told == [m.Detached(session=SESSION, attachment=5, reason="machine-gone")]
+    assert stage.told == [Detached(session=SESSION, attachment=5, reason="machine-gone")]
     assert stage.hub.away == {}
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from relay.node.hub import Attachment, Browser, Hub
 from relay.node.reactions import Reactions
-from relay.rules import messages as m
 from relay.rules.access import Identity
+from relay.rules.browser_messages import Attach
 from tests.node.fleet import Fleet
 from tests.node.two_nodes import Peer
 from tests.rules.samples import ACME, JANE, number
@@ -46,7 +46,7 @@ class Scene:
         """A browser of a member drives a session of a machine."""
         identity = Identity("person", person, person, f"sign-in of {person}", {ACME: "member"}, {ACME: "acme"})
         browser = Browser(Peer(), identity, "claim")
-        attachment = Attachment(browser, ACME, m.Attach(ref=1, machine=machine, session=number(99)))
+        attachment = Attachment(browser, ACME, Attach(ref=1, machine=machine, session=number(99)))
         attachment.number = 1
         browser.attachments[attachment.key] = attachment
         self.hub.browsers.add(browser)

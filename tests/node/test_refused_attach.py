@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from relay.node.hub import Attachment
-from relay.rules import messages as m
+from relay.rules.agent_messages import AttachRefused
+from relay.rules.browser_messages import Attach
 from tests.node.two_nodes import Between, peer
 
 
@@ -23,12 +24,12 @@ async def test_a_refused_attach_is_answered_under_its_ref_and_leaves_nothing_beh
     async def anybody(attachment: Attachment) -> None:
         """Everybody may."""
 
-    ask = m.Attach(ref=5, machine=agent.machine, session=session)
+    ask = Attach(ref=5, machine=agent.machine, session=session)
     attaching = asyncio.create_task(here.router.attach(browser, agent.workspace, ask, anybody))
     await peer(agent).until(lambda: peer(agent).heard("attach"))
     await attaching
     number = int(peer(agent).heard("attach")[0]["attachment"])
-    refusal = m.AttachRefused(session=session, attachment=number, message="not kept any more")
+    refusal = AttachRefused(session=session, attachment=number, message="not kept any more")
     between.near.router.sessions.told(agent, refusal)
     await peer(browser).until(lambda: peer(browser).heard("error"))
     (error,) = peer(browser).heard("error")
@@ -49,7 +50,7 @@ async def test_an_attach_whose_machine_or_lane_is_lost_before_it_is_answered_is_
     async def anybody(attachment: Attachment) -> None:
         """Everybody may."""
 
-    ask = m.Attach(ref=5, machine=agent.machine, session=session)
+    ask = Attach(ref=5, machine=agent.machine, session=session)
     attaching = asyncio.create_task(here.router.attach(browser, agent.workspace, ask, anybody))
     await peer(agent).until(lambda: peer(agent).heard("attach"))
     await attaching

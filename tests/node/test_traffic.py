@@ -5,8 +5,9 @@ from __future__ import annotations
 from uuid import uuid4
 
 from relay.rules import frames, ids
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import After, Attaching
 from tests.node.two_nodes import Between, attach
 
 SESSION = str(uuid4())
@@ -64,11 +65,11 @@ async def test_a_browser_that_comes_back_is_told_apart_from_one_that_is_new() ->
     outcomes = browser.outcomes
     assert (outcomes.attaches["done"], sum(outcomes.resumes.values())) == (1, 0)
     (attachment,) = browser.attachments.values()
-    attachment.ask = m.Attach(ref=2, machine=agent.machine, session=SESSION, after=m.After(epoch=1, sequence=4))
+    attachment.ask = Attach(ref=2, machine=agent.machine, session=SESSION, after=After(epoch=1, sequence=4))
     audience = between.near.hub.away[agent.raw, ids.raw(SESSION)].audience
     for recovered in (True, False):
         audience.hear(
-            m.Attaching(
+            Attaching(
                 session=SESSION,
                 attachment=attachment.number,
                 epoch=1,

@@ -18,9 +18,11 @@ from relay.node.meters import Meters
 from relay.node.router import Router
 from relay.node.sessions import Shown
 from relay.rules import frames, ids
-from relay.rules import messages as m
 from relay.rules.access import Identity
+from relay.rules.agent_messages import AgentHello
+from relay.rules.browser_messages import Attach
 from relay.rules.frames import Header, Kind
+from relay.rules.messages import Attached, Attaching, Session
 from relay.rules.presence import Fence, Info, Record
 
 WAIT_SECONDS = 10.0  # a test that waits longer has found something
@@ -97,8 +99,8 @@ class Node:
 
     def agent(self, *sessions: str) -> Agent:
         """An agent of a machine of its own, admitted, that keeps these sessions."""
-        described = [m.Session(id=session, epoch=1, kind="terminal") for session in sessions]
-        hello = m.AgentHello(instance=str(uuid4()), hostname="h", version="1", sessions=described)
+        described = [Session(id=session, epoch=1, kind="terminal") for session in sessions]
+        hello = AgentHello(instance=str(uuid4()), hostname="h", version="1", sessions=described)
         agent = Agent(Peer(), "workspace", str(uuid4()), hello, 0.0)
         agent.fence = Fence(1, 7, "connection")
         self.router.agent_admitted(agent)
@@ -133,15 +135,15 @@ async def attach(browser: Browser, far: Node, agent: Agent, near: Node, session:
         """Everybody may."""
 
     told = len(peer(agent).heard("attach"))
-    ask = m.Attach(ref=1, machine=agent.machine, session=session)
+    ask = Attach(ref=1, machine=agent.machine, session=session)
     await far.router.attach(browser, agent.workspace, ask, anybody)
     await peer(agent).until(lambda: len(peer(agent).heard("attach")) > told)
     number = int(peer(agent).heard("attach")[-1]["attachment"])
-    answer = m.Attaching(
+    answer = Attaching(
         session=session, attachment=number, epoch=1, first=1, recovered=True, driver=False, columns=80, rows=24, input=0
     )
     near.router.sessions.told(agent, answer)
-    near.router.sessions.told(agent, m.Attached(session=session, attachment=number, head=0))
+    near.router.sessions.told(agent, Attached(session=session, attachment=number, head=0))
     heard = peer(browser)
     await heard.until(lambda: any(each["attachment"] == number for each in heard.heard("attached")))
     return number

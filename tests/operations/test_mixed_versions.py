@@ -13,7 +13,8 @@ import pytest
 
 from relay.client import events
 from relay.client.subscription import follow
-from relay.rules import messages as m
+from relay.rules.agent_messages import to_agent
+from relay.rules.browser_messages import to_browser
 from tests.cluster.conftest import cluster as cluster
 from tests.cluster.conftest import team as team
 from tests.operations.replay import WAIT_SECONDS, Recording, Replay, socket_to
@@ -65,7 +66,7 @@ async def test_a_browser_of_the_first_version_works_on_an_agent_of_today(team: T
 
 
 def test_what_nodes_will_say_one_day_is_passed_over_by_agents_and_browsers_of_today() -> None:
-    for recording, understood in ((AGENT, m.to_agent), (BROWSER, m.to_browser)):
+    for recording, understood in ((AGENT, to_agent), (BROWSER, to_browser)):
         said = [line["text"] for line in recording.lines if line["from"] == "node" and "text" in line]
         assert len(said) >= 4
         for message in said:

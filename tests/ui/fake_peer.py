@@ -8,9 +8,25 @@ from typing import Any, Protocol
 import msgspec
 from starlette.websockets import WebSocket
 
-from relay.rules import frames, ids
-from relay.rules import messages as m
+from relay.rules import frames, ids, messages
+from relay.rules.browser_messages import (
+    Attach,
+    BrowserHello,
+    BrowserWelcome,
+    Detach,
+    End,
+    ListSessions,
+    Open,
+    Ping,
+    Pong,
+    Result,
+    Snapshot,
+    Subscribe,
+    from_browser,
+    to_browser,
+)
 from relay.rules.machine import Machine
+from relay.rules.messages import ErrorMessage, Message, Take
 from tests.ui.fake_machines import JANE, NOW
 from tests.ui.fake_session import FakeSession, Seat
 
@@ -48,10 +64,10 @@ class Peer:
         self.queue: asyncio.Queue[bytes | str | int] = asyncio.Queue(10_000)
         self._numbers = 0
 
-    def say(self, message: m.Message) -> None:
+    def say(self, message: Message) -> None:
         """A control message, which must be one that real clients can read."""
-        text = m.encode(message)
-        m.to_browser(text)
+        text = messages.encode(message)
+        to_browser(text)
         self.queue.put_nowait(text.decode())
 
     def send_frame(self, frame: bytes) -> None:
@@ -83,49 +99,49 @@ class Peer:
 
     def message(self, text: str) -> None:
         """A control message of the page; the real decoder refuses what a node would refuse."""
-        message = m.from_browser(text)
+        message = from_browser(text)
         self.relay.heard.append(message)
         match message:
-            case m.BrowserHello():
+            case BrowserHello():
                 self.client = message.client
                 nodes = list(self.relay.nodes.values())
                 user = {"id": JANE, "name": self.user}
-                self.say(m.BrowserWelcome(user=user, workspaces=self.relay.workspaces, nodes=nodes, node=self.node))
-            case m.Subscribe():
+                self.say(BrowserWelcome(user=user, workspaces=self.relay.workspaces, nodes=nodes, node=self.node))
+            case Subscribe():
                 self.subscribed[message.workspace] = 0
                 machines = [each for each in self.relay.machines.values() if each.workspace_id == message.workspace]
                 parts = [machines[at : at + PART] for at in range(0, len(machines), PART)] or [[]]
                 for number, part in enumerate(parts, 1):
                     more = number < len(parts)
-                    told = m.Snapshot(
+                    told = Snapshot(
                         ref=message.ref, workspace=message.workspace, seq=0, now=NOW, machines=part, more=more
                     )
                     self.say(told)
-            case m.ListSessions():
+            case ListSessions():
                 found = [each.describe() for each in self.relay.sessions_of(message.machine)]
-                self.say(m.Result(ref=message.ref, result={"sessions": msgspec.to_builtins(found)}))
-            case m.Open():
+                self.say(Result(ref=message.ref, result={"sessions": msgspec.to_builtins(found)}))
+            case Open():
                 opened = self.relay.open(message.machine)
-                self.say(m.Result(ref=message.ref, result={"session": msgspec.to_builtins(opened.describe())}))
-            case m.Attach():
+                self.say(Result(ref=message.ref, result={"session": msgspec.to_builtins(opened.describe())}))
+            case Attach():
                 self._attach(message)
-            case m.Detach():
+            case Detach():
                 self._detach(message.attachment)
-            case m.Take():
+            case Take():
                 session, seat = self.seats[message.attachment]
                 session.take(seat)
-            case m.End():
+            case End():
                 self.relay.sessions[message.session].ends(b'{"code":null,"signal":1,"reason":"killed"}')
-                self.say(m.Result(ref=message.ref, result={}))
-            case m.Ping():
-                self.say(m.Pong(at=message.at))
+                self.say(Result(ref=message.ref, result={}))
+            case Ping():
+                self.say(Pong(at=message.at))
 
-    def _attach(self, ask: m.Attach) -> None:
+    def _attach(self, ask: Attach) -> None:
         session = self.relay.sessions.get(ask.session)
         if session is None:
-            self.say(m.ErrorMessage(ref=ask.ref, code="not-found", message="no such session"))
+            self.say(ErrorMessage(ref=ask.ref, code="not-found", message="no such session"))
         elif not self.relay.machines[ask.machine].connected:
-            self.say(m.ErrorMessage(ref=ask.ref, code="offline", message="the machine is offline"))
+            self.say(ErrorMessage(ref=ask.ref, code="offline", message="the machine is offline"))
         else:
             self.relay.seat_numbers += 1
             seat = Seat(self.relay.seat_numbers, self, ask)
@@ -144,7 +160,7 @@ class Peer:
         for number in list(self.seats):
             self._detach(number, dropped=True)
 
-    def tell(self, workspace: str, kind: type[m.Message], **fields: Any) -> None:
+    def tell(self, workspace: str, kind: type[Message], **fields: Any) -> None:
         """A numbered change, if this page follows the workspace."""
         if workspace in self.subscribed:
             self.subscribed[workspace] += 1

@@ -17,7 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from relay.rules import limits
-from relay.rules import messages as m
+from relay.rules.browser_messages import MachineChanged, MachineGone
 from relay.rules.machine import Machine
 from relay.web.page import Page
 from tests.ui.fake_machines import OTHER_WORKSPACE, WORKSPACE
@@ -52,13 +52,13 @@ class FakeRelay:
         for each in machines:
             self.machines[each.id] = each
             for peer in self.peers:
-                peer.tell(each.workspace_id, m.MachineChanged, machine=each)
+                peer.tell(each.workspace_id, MachineChanged, machine=each)
 
     def remove(self, each: Machine) -> None:
         """A machine is gone."""
         del self.machines[each.id]
         for peer in self.peers:
-            peer.tell(each.workspace_id, m.MachineGone, id=each.id, reason="revoked")
+            peer.tell(each.workspace_id, MachineGone, id=each.id, reason="revoked")
 
     def open(self, machine_id: str) -> FakeSession:
         """A new session."""

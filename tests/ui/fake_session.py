@@ -7,9 +7,10 @@ from typing import Protocol
 
 from relay.agent.ring import Ring, addressed
 from relay.rules import frames, ids, limits
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach, BrowserAttaching
 from relay.rules.frames import Header, Kind
 from relay.rules.machine import Machine
+from relay.rules.messages import Attached, DriverChanged, InputRefused, Message, Operator, Session
 from relay.rules.resume import InputStream, decide_replay
 
 EPOCH = 1_700_000_000
@@ -21,7 +22,7 @@ class Spectator(Protocol):
     client: str
     user: str
 
-    def say(self, message: m.Message) -> None:
+    def say(self, message: Message) -> None:
         """Send a control message."""
 
     def send_frame(self, frame: bytes) -> None:
@@ -31,7 +32,7 @@ class Spectator(Protocol):
 class Seat:
     """One attachment: which socket it is on, and who typed how far."""
 
-    def __init__(self, number: int, peer: Spectator, ask: m.Attach) -> None:
+    def __init__(self, number: int, peer: Spectator, ask: Attach) -> None:
         self.number = number
         self.peer = peer
         self.ask = ask
@@ -54,9 +55,9 @@ class FakeSession:
         self._line = b""
         self.says(b"$ ")
 
-    def describe(self) -> m.Session:
+    def describe(self) -> Session:
         """As the agent would."""
-        return m.Session(id=self.id, epoch=EPOCH, kind="terminal", title="bash", attached=len(self.seats))
+        return Session(id=self.id, epoch=EPOCH, kind="terminal", title="bash", attached=len(self.seats))
 
     def says(self, data: bytes, kind: Kind = Kind.OUTPUT) -> None:
         """The program writes."""
@@ -79,7 +80,7 @@ class FakeSession:
             self.resize(ask.columns, ask.rows)
         replay = decide_replay(ask.after, EPOCH, self.ring.first, self.ring.head)
         stream = self.streams.setdefault(client, InputStream())
-        answer = m.BrowserAttaching(
+        answer = BrowserAttaching(
             ref=ask.ref,
             machine=self.machine.id,
             session=self.id,
@@ -95,15 +96,15 @@ class FakeSession:
         seat.peer.say(answer)
         for frame in self.ring.since(replay.first - 1):
             seat.peer.send_frame(addressed(frame, seat.number))
-        seat.peer.say(m.Attached(session=self.id, attachment=seat.number, head=self.ring.head))
+        seat.peer.say(Attached(session=self.id, attachment=seat.number, head=self.ring.head))
         self.seats[seat.number] = seat
 
     def take(self, seat: Seat) -> None:
         """Another attachment drives."""
         self.driver = seat.peer.client
         for each in self.seats.values():
-            operator = m.Operator(user=seat.peer.user, client="test")
-            each.peer.say(m.DriverChanged(session=self.id, attachment=seat.number, operator=operator))
+            operator = Operator(user=seat.peer.user, client="test")
+            each.peer.say(DriverChanged(session=self.id, attachment=seat.number, operator=operator))
 
     def frame(self, seat: Seat, header: Header, payload: bytes) -> None:
         """Input, or a report of what was seen."""
@@ -114,7 +115,7 @@ class FakeSession:
         if header.sequence != stream.last + 1:
             return
         if header.kind == Kind.INPUT and seat.peer.client != self.driver:
-            refused = m.InputRefused(
+            refused = InputRefused(
                 session=self.id, attachment=seat.number, sequence=header.sequence, reason="not-driver"
             )
             seat.peer.say(refused)

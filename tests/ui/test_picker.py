@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from relay.rules import messages as m
+from relay.rules.browser_messages import LastSeen, Subscribe, Visible
 from tests.support.browser import person
 from tests.ui.fake_machines import WORKSPACE, in_use, machine, offline
 from tests.ui.fake_relay import FakeRelay
@@ -126,7 +126,7 @@ async def test_a_hole_in_the_events_asks_for_a_new_snapshot(relay: FakeRelay, br
         peer.subscribed[WORKSPACE] += 1  # one message that the page never gets
         relay.remove(FLEET[0])
         await expect(page.get_by_text("3 machines, 3 online.")).to_be_visible()
-        assert len([each for each in relay.heard if isinstance(each, m.Subscribe)]) == 2
+        assert len([each for each in relay.heard if isinstance(each, Subscribe)]) == 2
 
 
 async def test_of_ten_thousand_machines_only_those_in_sight_are_on_the_page(relay: FakeRelay, browser: Browser) -> None:
@@ -142,7 +142,7 @@ async def test_of_ten_thousand_machines_only_those_in_sight_are_on_the_page(rela
         await page.locator(".rows").evaluate("rows => rows.scrollTo(0, rows.scrollHeight)")
         await expect(page.locator(".row-name").last).to_have_text("node-9999")
         last = machine("node-9999").id
-        await until(relay, lambda: any(last in each.machines for each in relay.heard if isinstance(each, m.Visible)))
+        await until(relay, lambda: any(last in each.machines for each in relay.heard if isinstance(each, Visible)))
 
 
 async def test_a_machine_is_renamed_hidden_and_revoked_from_its_row(relay: FakeRelay, browser: Browser) -> None:
@@ -242,5 +242,5 @@ async def test_last_seen_times_move_without_other_changes(relay: FakeRelay, brow
         await sign_in(page, relay)
         await expect(page.get_by_text("unsteady, seen 1 min ago")).to_be_visible()
         (peer,) = relay.peers
-        peer.tell(WORKSPACE, m.LastSeen, at={weak.id: "2026-11-22T09:59:50.000Z"})
+        peer.tell(WORKSPACE, LastSeen, at={weak.id: "2026-11-22T09:59:50.000Z"})
         await expect(page.get_by_text("unsteady, seen 10 s ago")).to_be_visible()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.async_api import Browser, Dialog, Page, expect
 
-from relay.rules import messages as m
+from relay.rules.browser_messages import Attach, BrowserHello, Detached
 from tests.support.browser import person, picture
 from tests.ui.fake_machines import machine, offline
 from tests.ui.fake_relay import FakeRelay
@@ -79,9 +79,9 @@ async def test_a_reload_brings_the_tabs_and_their_screens_back(relay: FakeRelay,
         await page.reload()
         await expect(page.get_by_text("You have the keyboard")).to_be_visible()
         await expect(page.locator(screen(page))).to_contain_text("42")
-        attached = [each for each in relay.heard if isinstance(each, m.Attach)]
+        attached = [each for each in relay.heard if isinstance(each, Attach)]
         assert [each.after for each in attached] == [None, None]
-        assert len({each.client for each in relay.heard if isinstance(each, m.BrowserHello)}) == 2
+        assert len({each.client for each in relay.heard if isinstance(each, BrowserHello)}) == 2
 
 
 async def test_a_lost_node_is_replaced_by_another_and_only_the_missing_frames_come(
@@ -101,7 +101,7 @@ async def test_a_lost_node_is_replaced_by_another_and_only_the_missing_frames_co
         await expect(page.get_by_text("You have the keyboard")).to_be_visible()
         session.says(b"after\r\n")
         await expect(page.locator(screen(page))).to_contain_text(re.compile("before *between *after"))
-        attached = [each for each in relay.heard if isinstance(each, m.Attach)]
+        attached = [each for each in relay.heard if isinstance(each, Attach)]
         assert attached[-1].after is not None
         assert attached[-1].after.sequence == had
         assert session.ring.head == had + 2, "nothing but the two lines was written: the terminal kept its size"
@@ -165,7 +165,7 @@ async def test_a_machine_that_returns_finds_its_session_still_open(relay: FakeRe
         session = await open_session(page, relay)
         relay.add(offline(BOX.name))
         for seat in list(session.seats.values()):
-            seat.peer.say(m.Detached(session=session.id, attachment=seat.number, reason="machine-gone"))
+            seat.peer.say(Detached(session=session.id, attachment=seat.number, reason="machine-gone"))
         session.seats.clear()
         await expect(page.get_by_text("mac-studio is not connected.")).to_be_visible()
         session.says(b"meanwhile")

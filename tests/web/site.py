@@ -20,9 +20,9 @@ from relay.app import Node, open_node, unix_ms
 from relay.errors import Close
 from relay.node.hub import Agent
 from relay.registry import SYSTEM, Actor, Person, migrate
-from relay.rules import messages as m
 from relay.rules import tokens
 from relay.rules.access import Role
+from relay.rules.agent_messages import AgentHello
 from relay.rules.presence import Fence, Info
 from relay.settings import Settings
 from relay.store import Admitted, Announcement, Beat, Lease, connect
@@ -164,7 +164,7 @@ class Site:
         await self.node.mirror.load(self.node.keys.shard(machine["workspaceId"]), self.node.tail.number)
         await self.parts.registry.machines.settle(machine["id"], version, self.clock())
         held = HeldSocket()
-        hello = m.AgentHello(instance=str(uuid4()), hostname=machine["hostname"], version="1.0")
+        hello = AgentHello(instance=str(uuid4()), hostname=machine["hostname"], version="1.0")
         agent = Agent(held, machine["workspaceId"], machine["id"], hello, 0.0)
         announcement = Announcement(
             workspace=machine["workspaceId"],

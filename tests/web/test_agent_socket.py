@@ -13,8 +13,8 @@ import pytest
 
 from relay.errors import Close, RegistryUnavailable, RelayError
 from relay.node.socket import LOST
-from relay.rules import messages as m
-from relay.rules import tokens
+from relay.rules import messages, tokens
+from relay.rules.agent_messages import AgentHello, AgentWelcome, Beat, Bye, to_agent
 from relay.rules.presence import Fence
 from relay.rules.tokens import Secrets
 from relay.store import Admitted, Announcement, Refused
@@ -78,8 +78,8 @@ async def test_a_hello_that_was_taken_twice_has_every_other_node_look_for_whom_i
     monkeypatch.setattr(doors.membership, "boots", lambda: ["one", "two"])
     monkeypatch.setattr(doors.router, "replace_there", lambda agent, boot: told.append(boot))
     line = Line(site)
-    hello = m.AgentHello(instance=str(uuid4()), hostname="twice.local", version="1.0")
-    AgentConversation(doors, line, token).text(m.encode(hello).decode())
+    hello = AgentHello(instance=str(uuid4()), hostname="twice.local", version="1.0")
+    AgentConversation(doors, line, token).text(messages.encode(hello).decode())
     async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*line.tasks)
     assert told == ["one", "two"]
@@ -100,8 +100,8 @@ async def test_a_hello_waits_for_revocations_that_change_while_they_are_loaded(
 
     monkeypatch.setattr(doors.admissions, "announce", announce)
     line = Line(site)
-    hello = m.AgentHello(instance=str(uuid4()), hostname="third-time.local", version="1.0")
-    AgentConversation(doors, line, token).text(m.encode(hello).decode())
+    hello = AgentHello(instance=str(uuid4()), hostname="third-time.local", version="1.0")
+    AgentConversation(doors, line, token).text(messages.encode(hello).decode())
     async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*line.tasks)
     assert b'"welcome"' in b"".join(line.texts)
@@ -123,11 +123,11 @@ async def test_a_machine_that_leaves_for_good_is_removed_when_the_registry_has_t
     monkeypatch.setattr(site.parts.registry.machines, "revoke", refused)
     monkeypatch.setattr("relay.web.agent_socket.REMOVED_AGAIN_SECONDS", (0.0, 0.0))
     conversation = AgentConversation(doors, line, tokens.read_machine(site.parts.secrets, made["machineToken"]))
-    hello = m.AgentHello(instance=str(uuid4()), hostname="leaves.local", version="1.0")
-    conversation.text(m.encode(hello).decode())
+    hello = AgentHello(instance=str(uuid4()), hostname="leaves.local", version="1.0")
+    conversation.text(messages.encode(hello).decode())
     async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*line.tasks)
-        conversation.text(m.encode(m.Bye(remove=True)).decode())
+        conversation.text(messages.encode(Bye(remove=True)).decode())
         conversation.closed(LOST, "")
         await site.node.errands.finished()
     assert not busy
@@ -148,10 +148,10 @@ async def test_a_socket_that_is_lost_during_its_hello_does_not_leave_the_machine
     conversation = AgentConversation(
         site.node.doors(), line, tokens.read_machine(site.parts.secrets, made["machineToken"])
     )
-    hello = m.AgentHello(instance=str(uuid4()), hostname="late.local", version="1.0")
+    hello = AgentHello(instance=str(uuid4()), hostname="late.local", version="1.0")
     valkey.freeze()
     try:
-        conversation.text(m.encode(hello).decode())
+        conversation.text(messages.encode(hello).decode())
         for _ in range(TURNS):
             await asyncio.sleep(0)
         for task in line.tasks:
@@ -176,19 +176,19 @@ async def test_a_hostname_that_changes_while_the_one_before_is_told_is_stored_as
 
     async def changed() -> None:
         for hostname in news:
-            conversation.text(m.encode(m.Beat(hostname=hostname)).decode())
+            conversation.text(messages.encode(Beat(hostname=hostname)).decode())
             if not stored:
                 raise RegistryUnavailable("the registry does not answer")
 
     doors, line = site.node.doors(), Line(site)
     doors = dataclasses.replace(doors, parts=dataclasses.replace(doors.parts, changed=changed))
     conversation = AgentConversation(doors, line, token)
-    hello = m.AgentHello(instance=str(uuid4()), hostname="first.local", version="1.0")
-    conversation.text(m.encode(hello).decode())
+    hello = AgentHello(instance=str(uuid4()), hostname="first.local", version="1.0")
+    conversation.text(messages.encode(hello).decode())
     async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*line.tasks)
         news = iter(["third.local"])
-        conversation.text(m.encode(m.Beat(hostname="second.local")).decode())
+        conversation.text(messages.encode(Beat(hostname="second.local")).decode())
         await asyncio.gather(*line.tasks)
     row = (await site.parts.registry.machines.get_many([made["machine"]["id"]]))[made["machine"]["id"]]
     assert row.hostname == "third.local"
@@ -209,12 +209,12 @@ async def test_an_agent_whose_secret_is_on_its_way_out_is_given_a_token_by_the_n
     presented = tokens.sign_machine(old if shown == "old" else new, claims.workspace, claims.machine, 1)
     line, doors = Line(site), site.node.doors()
     doors = dataclasses.replace(doors, parts=dataclasses.replace(doors.parts, secrets=new))
-    hello = m.AgentHello(instance=str(uuid4()), hostname="renewed.local", version="1.0", renews=renews)
-    AgentConversation(doors, line, tokens.read_machine(new, presented)).text(m.encode(hello).decode())
+    hello = AgentHello(instance=str(uuid4()), hostname="renewed.local", version="1.0", renews=renews)
+    AgentConversation(doors, line, tokens.read_machine(new, presented)).text(messages.encode(hello).decode())
     async with asyncio.timeout(WAIT_SECONDS):
         await asyncio.gather(*line.tasks)
-    welcome = m.to_agent(line.texts[0].decode())
-    assert isinstance(welcome, m.AgentWelcome)
+    welcome = to_agent(line.texts[0].decode())
+    assert isinstance(welcome, AgentWelcome)
     if (renews, shown) == (True, "old"):
         assert welcome.machine_token is not None
         assert tokens.read_machine(new, welcome.machine_token) == claims._replace(secret=new.first.id)

@@ -11,31 +11,32 @@ import pytest
 
 from relay.errors import Close
 from relay.rules import frames, messages
+from relay.rules.agent_messages import AgentHello, AgentWelcome, Beat, FromAgent, ToAgent
+from relay.rules.browser_messages import Attach, Detached, FromBrowser, Open, Snapshot, ToBrowser
 from relay.rules.frames import Kind
+from relay.rules.messages import After, Attaching, ErrorMessage, Message, Session
 from relay.web.asyncapi import asyncapi
 
 DOCUMENT = asyncapi("https://relay.test")
 ID = "8f23c1d2-0000-4000-8000-000000000001"
 SIDES = {
-    "agentSays": get_args(messages.FromAgent),
-    "agentHears": get_args(messages.ToAgent),
-    "browserSays": get_args(messages.FromBrowser),
-    "browserHears": get_args(messages.ToBrowser),
+    "agentSays": get_args(FromAgent),
+    "agentHears": get_args(ToAgent),
+    "browserSays": get_args(FromBrowser),
+    "browserHears": get_args(ToBrowser),
 }
-SESSION = messages.Session(id=ID, epoch=7, kind="terminal")
+SESSION = Session(id=ID, epoch=7, kind="terminal")
 WELCOMED = dict.fromkeys(("id", "name", "hostname", "workspaceId", "workspaceName", "visibility"), "word")
-SAMPLES: tuple[messages.Message, ...] = (
-    messages.AgentHello(instance=ID, hostname="mac", version="1", sessions=[SESSION]),
-    messages.Beat(hostname="mac-2"),
-    messages.Attaching(
-        session=ID, attachment=1, epoch=7, first=1, recovered=True, driver=True, columns=80, rows=24, input=3
-    ),
-    messages.AgentWelcome(connection="c", generation=1, beat_seconds=10.0, nodes=["http://a"], machine=WELCOMED),
-    messages.Open(ref=1, machine=ID, kind="exec", command=["ls", "-l"], environment={"A": "B"}),
-    messages.Attach(ref=2, machine=ID, session=ID, after=messages.After(epoch=7, sequence=0)),
-    messages.Snapshot(ref=3, workspace=ID, seq=1, now="2026-11-22T10:00:00.123Z", machines=[]),
-    messages.Detached(session=ID, attachment=1, reason="machine-gone"),
-    messages.ErrorMessage(code="offline", message="mac is offline", ref=4),
+SAMPLES: tuple[Message, ...] = (
+    AgentHello(instance=ID, hostname="mac", version="1", sessions=[SESSION]),
+    Beat(hostname="mac-2"),
+    Attaching(session=ID, attachment=1, epoch=7, first=1, recovered=True, driver=True, columns=80, rows=24, input=3),
+    AgentWelcome(connection="c", generation=1, beat_seconds=10.0, nodes=["http://a"], machine=WELCOMED),
+    Open(ref=1, machine=ID, kind="exec", command=["ls", "-l"], environment={"A": "B"}),
+    Attach(ref=2, machine=ID, session=ID, after=After(epoch=7, sequence=0)),
+    Snapshot(ref=3, workspace=ID, seq=1, now="2026-11-22T10:00:00.123Z", machines=[]),
+    Detached(session=ID, attachment=1, reason="machine-gone"),
+    ErrorMessage(code="offline", message="mac is offline", ref=4),
 )
 
 
@@ -92,7 +93,7 @@ def test_every_message_has_a_sentence_and_its_type() -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample).__name__)
-def test_what_the_code_writes_fits_the_schema(sample: messages.Message) -> None:
+def test_what_the_code_writes_fits_the_schema(sample: Message) -> None:
     schema = {"$ref": f"#/components/schemas/{type(sample).__name__}", "components": DOCUMENT["components"]}
     jsonschema.validate(json.loads(messages.encode(sample)), schema)
 

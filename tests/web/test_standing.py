@@ -9,13 +9,13 @@ import pytest
 
 from relay.errors import MachineRevoked, RegistryUnavailable
 from relay.node.hub import Agent
-from relay.rules import messages as m
+from relay.rules.agent_messages import AgentHello
 from relay.web.standing import described, row_of, settle_first
 from tests.web.site import Caller, HeldSocket, Site
 
 
 def _agent(machine: dict[str, Any]) -> Agent:
-    hello = m.AgentHello(instance=str(uuid4()), hostname=machine["hostname"], version="1.0")
+    hello = AgentHello(instance=str(uuid4()), hostname=machine["hostname"], version="1.0")
     return Agent(HeldSocket(), machine["workspaceId"], machine["id"], hello, 0.0)
 
 
