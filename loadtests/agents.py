@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from loadtests.seeding import Seeded
-from relay.client.dial import Closed, Socket, open_socket
+from relay.client.dial import Socket, open_socket
+from relay.client.ends import Closed
 from relay.errors import RelayError
 from relay.rules import messages, timing
 from relay.rules.agent_messages import AgentHello, AgentWelcome, Beat, Bye, to_agent

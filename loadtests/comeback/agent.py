@@ -6,7 +6,7 @@ from loadtests.comeback.journal import Journal
 from loadtests.engine.line import Line
 from loadtests.engine.machine import Machine, Seat
 from loadtests.engine.peer import World
-from relay.client.dial import Closed
+from relay.client.ends import Closed
 
 
 class Agent(Machine):

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from loadtests.bench import wire
 from loadtests.engine.line import Ears, Line
 from relay.client.addresses import LOOPBACK
-from relay.client.dial import OPEN_SECONDS, PROTOCOL, Unreachable
+from relay.client.dial import OPEN_SECONDS, PROTOCOL
+from relay.client.ends import Unreachable
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # no ports in TIME_WAIT: whoever runs next needs them
 

@@ -10,7 +10,8 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from loadtests.bench import wire
-from relay.client.dial import CLOSE_SECONDS, Closed, Unreachable, closed
+from relay.client.dial import CLOSE_SECONDS
+from relay.client.ends import Closed, Unreachable, end_of
 from relay.client.refusal import final_word, turn_seconds
 from relay.errors import Close, RelayError
 from relay.rules import limits, messages
@@ -69,7 +70,7 @@ class Line(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._rest = b""
         self._upgraded = False
-        self._end = closed(None)
+        self._end = end_of(None)
 
     # --- what a peer does --------------------------------------------------------------------------------------------
 
@@ -196,10 +197,10 @@ class Line(asyncio.Protocol):
                 self._ears.ponged(self, payload)
             case wire.CLOSE:
                 code = int.from_bytes(payload[:2], "big") if payload else None
-                self._end = closed(code, payload[2:].decode("utf-8", "replace"))
+                self._end = end_of(code, payload[2:].decode("utf-8", "replace"))
                 self._write(payload[:2], wire.CLOSE)
                 if not self._transport.is_closing():
                     asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._transport.abort)
             case _:
-                self._end = closed(None, "not whole messages")
+                self._end = end_of(None, "not whole messages")
                 self._transport.abort()

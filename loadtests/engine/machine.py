@@ -12,7 +12,9 @@ from loadtests.engine.peer import Peer, World
 from loadtests.engine.talk import Talk
 from relay.agent.agent import MOVE_ATTEMPTS
 from relay.client.addresses import usable
-from relay.client.dial import AGENT_PATH, BackOff, Closed
+from relay.client.back_off import BackOff
+from relay.client.dial import AGENT_PATH
+from relay.client.ends import Closed
 from relay.errors import Invalid, RelayError
 from relay.rules import frames, ids, timing
 from relay.rules.agent_messages import (

@@ -15,7 +15,9 @@ from loadtests.engine.dialling import Way, open_line
 from loadtests.engine.line import Busy, Line, looked_at
 from loadtests.engine.tally import Tally
 from relay.agent.verdict import Return, judge
-from relay.client.dial import BackOff, Closed, Shed, Unreachable, in_random_order
+from relay.client.back_off import BackOff
+from relay.client.dial import in_random_order
+from relay.client.ends import Closed, Shed, Unreachable
 from relay.errors import RelayError
 from relay.rules import timing
 from relay.rules.messages import Message

@@ -12,7 +12,8 @@ from loadtests.engine.peer import Peer, World
 from loadtests.engine.view import Target, View
 from relay.client.addresses import usable
 from relay.client.connection import BACK_OFF_SECONDS
-from relay.client.dial import BROWSER_PATH, Closed
+from relay.client.dial import BROWSER_PATH
+from relay.client.ends import Closed
 from relay.rules import frames, ids
 from relay.rules.browser_messages import (
     BrowserAttaching,

@@ -19,7 +19,9 @@ from relay.agent.requests import Requests, fitting
 from relay.agent.sessions import Sessions
 from relay.agent.verdict import Leave, Park, Return, judge
 from relay.client.addresses import usable
-from relay.client.dial import AGENT_PATH, BackOff, Closed, Shed, Socket, open_socket
+from relay.client.back_off import BackOff
+from relay.client.dial import AGENT_PATH, Socket, open_socket
+from relay.client.ends import Closed, Shed
 from relay.client.profile import Enrolment, Profile
 from relay.errors import Exit, Invalid, LimitReached, RelayError
 from relay.rules import limits

@@ -12,7 +12,8 @@ from msgspec import DecodeError
 
 from relay.agent.clock import Clock
 from relay.agent.outbox import Outbox
-from relay.client.dial import Closed, Socket, Unreachable
+from relay.client.dial import Socket
+from relay.client.ends import Closed, Unreachable
 from relay.errors import RelayError
 from relay.rules import messages, timing
 from relay.rules.agent_messages import AgentHello, AgentWelcome, Beat, ToAgent, to_agent

@@ -11,7 +11,7 @@ import structlog
 from relay import VERSION
 from relay.agent.link import Surroundings
 from relay.client.api import Api
-from relay.client.dial import BackOff
+from relay.client.back_off import BackOff
 from relay.client.profile import Enrolment, Profile
 from relay.errors import BadToken, LimitReached, MachineRevoked, Unavailable
 from relay.rules import ids

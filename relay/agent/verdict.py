@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from relay.client.dial import Closed, ClosedForGood
+from relay.client.ends import Closed, ClosedForGood
 from relay.errors import BadToken, Close, Exit, Forbidden, MachineRevoked, Misconfigured, RelayError, UnsupportedVersion
 
 AGAIN = "the server refused this machine's registration; run `relay login`, then `relay serve --register-again`"

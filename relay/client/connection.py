@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import Random, SystemRandom
@@ -15,8 +14,11 @@ import msgspec
 
 from relay.client import dial
 from relay.client.addresses import usable
-from relay.client.dial import BackOff, Closed, ClosedForGood, ClosedSoon, Deadlines, Shed, Socket
+from relay.client.back_off import BackOff
+from relay.client.dial import Deadlines, Socket
+from relay.client.ends import Closed, ClosedForGood, ClosedSoon, Shed, end_of
 from relay.client.listeners import Listeners
+from relay.client.outbox import Outbox, Outgoing
 from relay.client.pending import Pending
 from relay.errors import Invalid, RelayError, Unavailable
 from relay.rules import frames, messages, timing
@@ -29,8 +31,6 @@ OPEN_SECONDS = 3.0  # for one node; a host that vanished must not hold a person 
 ASKED_BACK_SECONDS = 5.0  # whoever met a node that leaves: a balancer sends nobody there any more a second later
 SHED_PATIENCE_SECONDS = 60.0  # two turns; a node that says when it has time is worth waiting for, whoever waits
 ANSWER_SECONDS = timing.REQUEST_SECONDS + 2 * timing.HOP_SECONDS  # the machine's time, and the way there and back
-
-Outgoing = str | bytes
 
 
 class Options(NamedTuple):
@@ -68,9 +68,7 @@ class Connection:
         self._random = options.random or SystemRandom()
         self._back_off = BackOff(BACK_OFF_SECONDS, random=self._random)
         self._pending = Pending()
-        self._outbox: deque[Outgoing] = deque()
-        self._outbox_filled = asyncio.Event()
-        self._outbox_empty = asyncio.Event()
+        self._outbox = Outbox()
         self._ready = asyncio.Event()
         self._ended = asyncio.Event()
         self._failure: RelayError | None = None
@@ -116,9 +114,7 @@ class Connection:
         """Queue a control message (`str`) or a frame (`bytes`) for the socket that is open now; without one it is
         dropped, because whoever sent it repeats what matters in `on_connected`."""
         if self.up:
-            self._outbox.append(outgoing)
-            self._outbox_empty.clear()
-            self._outbox_filled.set()
+            self._outbox.put(outgoing)
 
     def drop(self) -> None:
         """Lose the socket as if the network had; for tests and load tests."""
@@ -141,10 +137,10 @@ class Connection:
     async def close(self) -> None:
         """Send what is posted, then end everything that this connection owns; raises what one of its tasks did not
         expect."""
-        if self.up and self._outbox:
+        if self.up:
             with suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_SECONDS):
-                    await self._outbox_empty.wait()
+                    await self._outbox.empty()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -216,15 +212,15 @@ class Connection:
             if not isinstance(first, BrowserWelcome):
                 raise Invalid("the relay did not begin with a welcome")
             self._admitted(socket, first)
-            writer = asyncio.create_task(self._write(socket))
+            writer = asyncio.create_task(self._outbox.write_to(socket))
             while True:
                 self._hear(await socket.receive())
         except Closed as closed:
             end = _End(closed, writer is not None)
         except TimeoutError:
-            end = _End(dial.closed(None, "no welcome"), False)
+            end = _End(end_of(None, "no welcome"), False)
         except Invalid as error:
-            end = _End(dial.closed(None, error.message), writer is not None)
+            end = _End(end_of(None, error.message), writer is not None)
         finally:
             if writer is not None:
                 writer.cancel()
@@ -232,22 +228,6 @@ class Connection:
             await socket.close()
         self._lost(end.closed)
         return end
-
-    async def _write(self, socket: Socket) -> None:
-        """Send what is posted, in order; the end of the socket is noticed by the reader."""
-        try:
-            while True:
-                await self._outbox_filled.wait()
-                self._outbox_filled.clear()
-                while self._outbox:
-                    outgoing = self._outbox.popleft()
-                    if isinstance(outgoing, str):
-                        await socket.send_text(outgoing)
-                    else:
-                        await socket.send_binary(outgoing)
-                self._outbox_empty.set()
-        except Closed:
-            return
 
     def _admitted(self, socket: Socket, welcome: BrowserWelcome) -> None:
         self._socket = socket

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.agent.verdict import Leave, Park, Return, judge
-from relay.client.dial import Unreachable, closed
+from relay.client.ends import Unreachable, end_of
 from relay.errors import (
     BadToken,
     Close,
@@ -20,7 +20,7 @@ from relay.errors import (
 
 
 def test_revoked_leaves_in_peace_and_forgets_the_token() -> None:
-    for end in (closed(Close.MACHINE_REVOKED), MachineRevoked("gone")):
+    for end in (end_of(Close.MACHINE_REVOKED), MachineRevoked("gone")):
         verdict = judge(end)
         assert isinstance(verdict, Leave)
         assert (verdict.exit, verdict.revoked) == (Exit.OK, True)
@@ -29,11 +29,11 @@ def test_revoked_leaves_in_peace_and_forgets_the_token() -> None:
 @pytest.mark.parametrize(
     ("end", "code"),
     [
-        (closed(Close.BAD_TOKEN), Exit.DENIED),
-        (closed(Close.FORBIDDEN), Exit.DENIED),
-        (closed(Close.PROTOCOL_ERROR), Exit.FAILURE),
-        (closed(Close.UNSUPPORTED_VERSION), Exit.CONFIGURATION),
-        (closed(4042), Exit.FAILURE),
+        (end_of(Close.BAD_TOKEN), Exit.DENIED),
+        (end_of(Close.FORBIDDEN), Exit.DENIED),
+        (end_of(Close.PROTOCOL_ERROR), Exit.FAILURE),
+        (end_of(Close.UNSUPPORTED_VERSION), Exit.CONFIGURATION),
+        (end_of(4042), Exit.FAILURE),
         (BadToken("x"), Exit.DENIED),
         (Forbidden("x"), Exit.DENIED),
         (UnsupportedVersion("x"), Exit.CONFIGURATION),
@@ -47,14 +47,14 @@ def test_what_coming_back_would_only_repeat_ends_the_agent(end: RelayError, code
 
 
 def test_replaced_parks() -> None:
-    assert isinstance(judge(closed(Close.REPLACED)), Park)
+    assert isinstance(judge(end_of(Close.REPLACED)), Park)
 
 
 @pytest.mark.parametrize(
     "end",
     [
         *[
-            closed(code)
+            end_of(code)
             for code in (None, 1000, 1001, 1006, 1007, 1009, 1011, 1012, 4100, 4101, 4102, 4200, 4201, 4202, 4203, 4299)
         ],
         Unreachable("no node"),

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from relay.client.connection import Connection, Options, connected
-from relay.client.dial import Shed, Unreachable
+from relay.client.ends import Shed, Unreachable
 from relay.client.pending import Lost
 from relay.client.session import choose_session, end_session, list_sessions, open_command, open_terminal
 from relay.client.subscription import follow

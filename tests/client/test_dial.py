@@ -1,4 +1,4 @@
-"""Tests of opening sockets: which node, which end, and how long to wait."""
+"""Tests of opening sockets: which node answers, and how the socket ends."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from websockets.typing import Subprotocol
 
 from relay import errors
 from relay.client import dial
-from relay.client.dial import (
-    BackOff,
+from relay.client.dial import Deadlines
+from relay.client.ends import (
+    NO_CLOSE_FRAME,
     Closed,
     ClosedBackOff,
     ClosedForGood,
     ClosedSoon,
-    Deadlines,
     Shed,
     Unreachable,
-    closed,
 )
-from relay.rules import timing
 
 NOBODY = "http://127.0.0.1:9"
 PROBLEM = {"Content-Type": "application/problem+json"}
@@ -186,28 +184,9 @@ async def test_a_socket_that_is_lost_ends_without_a_code_of_ours() -> None:
         opened.abort()
         with pytest.raises(ClosedSoon) as caught:
             await opened.receive()
-        assert caught.value.close_code == dial.NO_CLOSE_FRAME
+        assert caught.value.close_code == NO_CLOSE_FRAME
         with pytest.raises(Closed):
             await opened.send_text("to nobody")
-
-
-@pytest.mark.parametrize(
-    ("code", "error"),
-    [
-        (4001, errors.MachineRevoked),
-        (4002, errors.BadToken),
-        (4003, errors.Forbidden),
-        (4004, errors.Replaced),
-        (4005, errors.Invalid),
-        (4006, errors.UnsupportedVersion),
-        (1009, errors.TooBig),
-        (4099, errors.Invalid),
-    ],
-)
-def test_an_end_for_good_has_the_error_of_its_meaning(code: int, error: type[errors.RelayError]) -> None:
-    end = closed(code)
-    assert isinstance(end, ClosedForGood)
-    assert type(end.as_error()) is error
 
 
 def test_an_https_node_is_dialled_with_tls() -> None:
@@ -220,76 +199,3 @@ def test_every_node_comes_first_now_and_then() -> None:
     firsts = {dial.in_random_order(urls, Random(seed))[0] for seed in range(30)}
     assert firsts == {"a", "b", "c"}
     assert len(dial.in_random_order(urls)) == 3
-
-
-class Longest(Random):
-    """Draws the longest wait there is."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return b
-
-
-def test_waits_grow_to_the_last_step() -> None:
-    back_off = BackOff((1.0, 2.0, 5.0), random=Longest())
-    assert [back_off.next() for _ in range(4)] == [1.0, 2.0, 5.0, 5.0]
-
-
-def test_a_stable_connection_starts_the_waits_anew_and_a_short_one_does_not() -> None:
-    back_off = BackOff((1.0, 2.0, 5.0), random=Longest())
-    back_off.next()
-    back_off.connected_for(29.0)
-    assert back_off.next() == 2.0
-    back_off.connected_for(30.0)
-    assert back_off.next() == 1.0
-
-
-def test_whoever_is_taken_again_and_again_never_waits_for_as_long_as_one_whom_nobody_takes() -> None:
-    back_off = BackOff(timing.AGENT_BACK_OFF_SECONDS, random=Longest())
-    waits = []
-    for _ in range(6):
-        back_off.connected_for(3.0)
-        waits.append(back_off.after(closed(None)))
-    assert waits == [1.0, 2.0, 5.0, 5.0, 5.0, 5.0]
-    assert max(waits) <= timing.DROPPED_SECONDS / 2, "its machine would be said to be offline"
-    assert [back_off.after(Unreachable("nobody")) for _ in range(3)] == [15.0, 30.0, 30.0]
-    back_off.connected_for(3.0)
-    assert back_off.after(closed(4101)) == 30.0  # who sends too much is another matter
-
-
-def test_a_hint_of_the_server_overrides_one_wait() -> None:
-    back_off = BackOff((1.0, 2.0), random=Longest())
-    back_off.hint(9.0)
-    assert back_off.next() == 9.0
-    assert back_off.next() == 2.0
-
-
-def test_coming_back_soon_is_soon_and_backing_off_is_longer() -> None:
-    back_off = BackOff((1.0, 2.0, 5.0, 15.0), random=Longest())
-    for _ in range(3):
-        back_off.next()
-    assert back_off.after(closed(4200)) == 1.0
-    assert back_off.after(closed(4100)) == 5.0
-    assert back_off.after(closed(4101)) == 15.0
-    assert back_off.after(closed(None)) == 15.0
-    back_off.hint(3.0)
-    assert back_off.after(closed(4100)) == 3.0
-
-
-def test_a_node_that_cannot_take_a_machine_now_keeps_it_away_for_less_than_its_grace_however_often() -> None:
-    back_off = BackOff(timing.AGENT_BACK_OFF_SECONDS, random=Longest())
-    waits = [back_off.after(closed(4100)) for _ in range(9)]
-    assert max(waits) == waits[-1] == timing.DROPPED_SECONDS / 2
-    assert back_off.after(closed(4101)) > timing.DROPPED_SECONDS  # who sends too much is another matter
-
-
-def test_nobody_comes_before_their_turn_and_not_all_at_once() -> None:
-    shed = Shed("busy", "http://node", 10.0)
-    waits = [BackOff((1.0, 2.0), random=Random(seed)).after(shed) for seed in range(100)]
-    assert all(10.0 <= wait <= 12.0 for wait in waits)
-    assert max(waits) - min(waits) > 1.5
-
-
-def test_a_turn_is_no_failure_that_makes_later_waits_longer() -> None:
-    back_off = BackOff((1.0, 2.0), random=Longest())
-    back_off.after(Shed("busy", "http://node", 10.0))
-    assert back_off.after(Unreachable("nobody")) == 1.0

@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from relay.client.dial import BackOff, Shed
+from relay.client.back_off import BackOff
+from relay.client.ends import Shed
 from relay.web.sockets import RETRY_SECONDS, Bucket
 
 
