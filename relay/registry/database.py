@@ -13,7 +13,7 @@ from sqlalchemy import URL, Executable, Row, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from relay.errors import Misconfigured, RegistryUnavailable
-from relay.registry.engines import Trust, postgresql_engine, sqlite_engine
+from relay.registry.engines import POOL_CONNECTIONS, Trust, postgresql_engine, sqlite_engine
 from relay.registry.failures import AWAY, BUSY, READ_ONLY, BeginAgain, answering, sqlstate
 from relay.rules import metrics
 from relay.rules.tally import Tally
@@ -23,6 +23,7 @@ POSTGRESQL_DRIVER = "postgresql+asyncpg"
 ANSWER_SECONDS = 4.5  # whoever asks is told within five that nobody answers; a transaction takes milliseconds
 PATIENT_SECONDS = 30.0  # for what nobody waits for, and what happens once: cleaning up, migrating
 WAIT_PARTS = 2.5  # of that time for other processes, or to connect; one's turn in this process may take the rest
+WRITERS = POOL_CONNECTIONS // 2  # transactions at a time that may write to PostgreSQL
 UNDER_WAY = 1_000  # transactions at a time, nearly all waiting: more than a healthy registry ever keeps waiting
 TRANSACTION_ATTEMPTS = 5  # PostgreSQL ends one of two transactions that wait for each other
 
@@ -36,7 +37,7 @@ class Database:
         self.url = checked(url)
         self.sqlite = self.url.drivername == SQLITE_DRIVER
         self.seconds = {access: Tally(metrics.SQL_SECONDS) for access in metrics.ACCESS.values}  # of transactions
-        self._answer_seconds = answer_seconds
+        self.answer_seconds = answer_seconds
         self._wait_seconds = wait_seconds = answer_seconds / WAIT_PARTS
         self._turn_seconds = answer_seconds - wait_seconds
         self._trust = Trust()
@@ -44,8 +45,9 @@ class Database:
             self._engine = sqlite_engine(self.url, answer_seconds, wait_seconds)
         else:
             self._engine = postgresql_engine(self.url, answer_seconds, wait_seconds, self._trust)
-        # SQLite's own waiting is unfair polling: inside one process a lock queues writers in order instead.
-        self._writing = asyncio.Lock() if self.sqlite else None
+        # SQLite's own waiting is unfair polling: inside one process writers queue in order instead. PostgreSQL's wait
+        # for each other's rows, and those who read are not to wait with them for a connection.
+        self._writing = asyncio.Semaphore(1 if self.sqlite else WRITERS)
         self._check: Callable[[AsyncConnection], Awaitable[None]] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._connected: dict[asyncio.Task[Any] | None, float] = {}  # who waits for the server itself, since when
@@ -120,7 +122,7 @@ class Database:
         return await self._in_time(self._again(self.exclusive, work), self.seconds["write"], PATIENT_SECONDS)
 
     async def _in_time(self, transaction: Coroutine[Any, Any, T], tally: Tally, seconds: float | None = None) -> T:
-        seconds = seconds or self._answer_seconds
+        seconds = seconds or self.answer_seconds
         if len(self._under_way) >= UNDER_WAY:
             transaction.close()
             raise RegistryUnavailable(BUSY)
@@ -176,12 +178,12 @@ class Database:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """This process's turn to write, where only one may."""
-        if self._writing is None:
-            yield
-            return
-        async with asyncio.timeout(self._turn_seconds):
-            await self._writing.acquire()
+        """This process's turn to write."""
+        try:
+            async with asyncio.timeout(self._turn_seconds):
+                await self._writing.acquire()
+        except TimeoutError:
+            raise RegistryUnavailable(BUSY) from None
         try:
             yield
         finally:

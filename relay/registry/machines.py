@@ -26,6 +26,13 @@ class Machines:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._registrations = registration.registrations(database)
+        self._settlements = settling.settlements(database)
+
+    async def finished(self) -> None:
+        """Wait until nobody registers or says hello any more."""
+        await self._registrations.finished()
+        await self._settlements.finished()
 
     async def register(
         self, workspace: str, identity: Identity, new: NewMachine, is_online: IsOnline, now_ms: int
@@ -34,14 +41,15 @@ class Machines:
         the credential may manage, *is* that machine; otherwise there is a new one, which takes its name at `settle`.
         `is_online` is asked about the holder of the name, outside any transaction. Nothing that is visible of an
         existing machine changes before `settle`. Raises `NameTaken`, `Conflict` (a key and PRIVATE), `MachineRevoked`
-        (410, without `again`), `Forbidden` (no longer a member), `LimitReached`."""
-        return await registration.register(self._database, workspace, identity, new, is_online, now_ms)
+        (410, without `again`), `Forbidden` (no longer a member), `LimitReached`. Many at once cost hardly more than
+        one, and none of them another one's refusal."""
+        return await registration.register(self._registrations, workspace, identity, new, is_online, now_ms)
 
     async def settle(self, machine: str, token_version: int, now_ms: int) -> Settled:
         """The agent said hello with this token version for the first time: what it registered becomes visible, and
         it takes its name from whoever holds it. Again, or with an older version than settled, nothing happens.
-        Raises `NotFound`, `MachineRevoked`."""
-        return await settling.settle(self._database, machine, token_version, now_ms)
+        Raises `NotFound`, `MachineRevoked`. Many at once cost hardly more than one."""
+        return await settling.settle(self._settlements, machine, token_version, now_ms)
 
     async def get(self, machine: str, *, revoked: bool = False) -> Registered:
         """One machine; raises `NotFound`, also for revoked ones unless asked for."""

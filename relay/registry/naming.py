@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import Boolean, ColumnElement, and_, delete, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +17,8 @@ from relay.rules.machine import Registered
 from relay.rules.names import SHARED_SCOPE
 
 FORMER_MS = timing.FORMER_NAME_HOURS * 3_600_000
+# As the index on held names says it: SQLite does not see that "name_held = 1" means the same, and reads the workspace.
+_HELD: ColumnElement[bool] = literal_column("machines.name_held", Boolean)
 
 
 def called(workspace: str, scope: str, folded: str) -> ColumnElement[bool]:
@@ -30,7 +33,23 @@ def called(workspace: str, scope: str, folded: str) -> ColumnElement[bool]:
 
 async def holder(connection: AsyncConnection, workspace: str, scope: str, folded: str) -> Registered | None:
     """Who holds a name now."""
-    return await reading.first(connection, reading.shown(called(workspace, scope, folded), machines.c.name_held))
+    return (await holders(connection, workspace, [(scope, folded)])).get((scope, folded))
+
+
+async def holders(
+    connection: AsyncConnection, workspace: str, places: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], Registered]:
+    """Who holds names now, by scope and folded name; of other places some may be among them."""
+    scopes, folded = {scope for scope, _ in places}, {folded for _, folded in places}
+    query = reading.shown(
+        machines.c.workspace == workspace,
+        machines.c.scope.in_(scopes),
+        machines.c.folded.in_(folded),
+        machines.c.revoked_ms.is_(None),
+        _HELD,
+    ).add_columns(machines.c.scope, machines.c.folded)
+    rows = await connection.execute(query)
+    return {(scope, folded): reading.registered(row) for row, scope, folded in rows}
 
 
 async def lock(write: Write, machine: str) -> Any:
@@ -42,6 +61,16 @@ async def lock(write: Write, machine: str) -> Any:
     await write.lock_workspace(workspace)
     locking = select(machines).where(machines.c.id == machine).with_for_update(key_share=True)
     return (await write.connection.execute(locking)).one()
+
+
+async def lock_all(write: Write, ids: Collection[str]) -> dict[str, Any]:
+    """The same of many machines by id, those that are there, whatever workspaces they are in. Two who lock many do it
+    in one order, so neither waits for the other for ever."""
+    wanted = machines.c.id.in_(ids)
+    places = select(machines.c.workspace).where(wanted)
+    await write.lock_workspaces(set(await write.connection.scalars(places)))
+    locking = select(machines).where(wanted).order_by(machines.c.id).with_for_update(key_share=True)
+    return {row.id: row for row in await write.connection.execute(locking)}
 
 
 async def shadow(write: Write, loser: Registered, winner: str) -> None:

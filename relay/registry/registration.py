@@ -1,72 +1,66 @@
-"""Registers machines: decides with the rules who becomes which machine, and stores what shows only after hello."""
+"""Registers machines: decides with the rules who becomes which machine, many at once and each for itself."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
-from uuid import uuid4
+from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
 from msgspec import Struct
-from sqlalchemy import delete, func, insert, select, update
 
-from relay.errors import Forbidden, LimitReached, MachineRevoked, NameTaken, NotFound, Unavailable
-from relay.registry import naming, reading, revocation
-from relay.registry.audit import Actor
-from relay.registry.credentials import is_current
+from relay.errors import Forbidden, LimitReached, MachineRevoked, NameTaken, NotFound, RelayError, Unavailable
+from relay.registry import enrolment
+from relay.registry.audit import SYSTEM
 from relay.registry.database import Database
-from relay.registry.tables import credentials, machines, members, registrations, revoked_installations
+from relay.registry.enrolment import Decided
+from relay.registry.enrolment import Registration as Registration
+from relay.registry.premises import NewMachine as NewMachine
+from relay.registry.premises import Premises, Wish
+from relay.registry.registrars import Who
+from relay.registry.together import Later, Together
 from relay.registry.writing import Write, commit
 from relay.rules import limits, names
-from relay.rules.access import Identity, Role, may
-from relay.rules.machine import Registered, Visibility
+from relay.rules.access import Identity, may
+from relay.rules.machine import Registered
 from relay.rules.quoting import quote
 
-INSTALLATIONS_KEPT = 16  # registrations remembered per machine, to recognise its installations once it is revoked
 HOLDER_ATTEMPTS = 5  # the name passed to yet another machine while presence was asked about its holder
 
 IsOnline = Callable[[str], Awaitable[bool]]  # whether the machine with this id is online, asked of presence
 
 
-class NewMachine(Struct, frozen=True, kw_only=True):
-    """What an agent says of its machine when it registers."""
-
-    hostname: str
-    version: str
-    instance: str  # the installation's id, kept in its machine.json
-    name: str | None = None  # None: made from the hostname
-    visibility: Visibility | None = None  # None: SHARED with a key, PRIVATE with a personal credential
-    labels: dict[str, str] | None = None  # None: what is stored stays
-    ephemeral: bool = False
-    again: bool = False  # the person asked to come back after a revocation
-
-
-class Registration(Struct, frozen=True):
-    """The machine an agent is now, and the token version its machine token is made with. An existing machine is shown
-    as it will be after hello."""
-
-    machine: Registered
-    token_version: int
-    created: bool
-
-
-class _Ask(Struct, frozen=True):
+class Ask(Struct, frozen=True):
     """Presence has to be asked about this machine before anything can be decided."""
 
     machine: str
 
 
+class Timed(Struct, frozen=True):
+    """A wish, and when it was made."""
+
+    wish: Wish
+    now_ms: int
+
+
+Registrations = Together[Timed, "Registration | Ask"]
+
+
+def registrations(database: Database) -> Registrations:
+    """Where registrations wait for those that are under way in their workspace."""
+
+    async def work(workspace: str, timed: Sequence[Timed]) -> Sequence[Registration | Ask | RelayError | Later]:
+        wishes, now_ms = [each.wish for each in timed], max(each.now_ms for each in timed)
+        return await commit(database, SYSTEM, now_ms, lambda write: _attempt(write, workspace, wishes))
+
+    return Together(work, database.answer_seconds)
+
+
 async def register(
-    database: Database, workspace: str, identity: Identity, new: NewMachine, is_online: IsOnline, now_ms: int
+    together: Registrations, workspace: str, identity: Identity, new: NewMachine, is_online: IsOnline, now_ms: int
 ) -> Registration:
-    """See `Machines.register`. Each attempt is one transaction; presence is asked between them, never inside."""
+    """See `Machines.register`. Each attempt is in one transaction; presence is asked between them, never inside."""
     online: dict[str, bool] = {}
-
-    async def attempt(write: Write) -> Registration | _Ask:
-        return await _attempt(write, workspace, identity, new, online)
-
+    wish = Wish(Who(identity.kind, identity.id, identity.name), new, online)
     for _ in range(HOLDER_ATTEMPTS):
-        answer = await commit(database, Actor.of(identity), now_ms, attempt)
+        answer = await together.do(workspace, Timed(wish, now_ms))
         if isinstance(answer, Registration):
             return answer
         try:
@@ -77,172 +71,76 @@ async def register(
 
 
 async def _attempt(
-    write: Write, workspace: str, identity: Identity, new: NewMachine, online: Mapping[str, bool]
-) -> Registration | _Ask:
-    row = await write.lock_workspace(workspace)
-    registrar = await current_identity(write, workspace, identity.kind, identity.id)
+    write: Write, workspace: str, wishes: Sequence[Wish]
+) -> list[Registration | Ask | RelayError | Later]:
+    """Decide all before anything is written, so that what one is refused for leaves nothing behind. Those that meet
+    another of these wishes are done in a later transaction, when that shows in the tables."""
+    premises = Premises(await write.lock_workspace(workspace))
+    await premises.read(write, wishes)
+    answers: list[Registration | Ask | RelayError | Later] = []
+    decided: dict[int, Decided] = {}
+    met: set[tuple[str, ...]] = set()
+    created = 0
+    for number, wish in enumerate(wishes):
+        try:
+            outcome = _decide(premises, wish, premises.machines + created)
+        except RelayError as error:
+            answers.append(error)
+            continue
+        if isinstance(outcome, Ask):
+            answers.append(outcome)
+            continue
+        touched = _touched(wish, outcome)
+        answers.append("later")
+        if met.isdisjoint(touched):
+            decided[number] = outcome
+            created += outcome.machine is None
+        met |= touched
+    done = await enrolment.enrol(write, premises, list(decided.values()))
+    for number, registration in zip(decided, done, strict=True):
+        answers[number] = registration
+    return answers
+
+
+def _touched(wish: Wish, outcome: Decided) -> set[tuple[str, ...]]:
+    """What nobody else in the same transaction may touch."""
+    touched = {("instance", wish.new.instance), ("name", outcome.wanted.scope, names.fold(outcome.wanted.name))}
+    return touched | {("machine", machine.id) for machine in (outcome.machine, outcome.takes) if machine is not None}
+
+
+def _decide(premises: Premises, wish: Wish, machines: int) -> Decided | Ask:
+    """Who the machine is; raises what the registration is refused for."""
+    workspace, registrar, new = premises.workspace, premises.registrar(wish), wish.new
     if not may(registrar, "register", workspace):
         raise Forbidden("you may not register machines in this workspace")
-    hostname = names.clean_hostname(new.hostname)
-    known = await _known(write, workspace, registrar, new.instance)
-    wanted, holder = await _wanted(write, workspace, registrar, new, hostname, known)
-    asks = holder is not None and holder.id not in online and (known is None or holder.id != known.id)
-    if asks and holder is not None:
-        return _Ask(holder.id)
+    known = premises.known(wish)
+    wanted, holder = premises.wanted(wish, known)
+    if holder is not None and holder.id not in wish.online and (known is None or holder.id != known.id):
+        return Ask(holder.id)
     facts = names.Facts(
         wanted=wanted,
         known=known,
-        revoked=known is None and await _is_revoked(write, workspace, new.instance),
+        revoked=known is None and premises.revoked(wish),
         again=new.again,
         holder=holder,
-        holder_online=holder is not None and online.get(holder.id, False),
+        holder_online=holder is not None and wish.online.get(holder.id, False),
         may_take=holder is not None and may(registrar, "take-name", workspace, holder),
-        policy=row.name_takeover,
+        policy=premises.policy,
     )
+    machine: Registered | None = None
+    takes: Registered | None = None
     match names.decide_registration(facts):
         case names.StillRevoked():
             raise MachineRevoked("this machine was revoked; `relay serve --register-again` registers it anew")
         case names.NameRefused():
             raise NameTaken(f"the name {quote(wanted.name)} is taken: choose another with --name")
         case names.NewMachine(takes):
-            machine, created = await _create(write, workspace, registrar, new, wanted, takes), True
+            if machines >= limits.MACHINES_PER_WORKSPACE:
+                raise LimitReached(
+                    f"a workspace has at most {limits.MACHINES_PER_WORKSPACE} machines", limit="MACHINES_PER_WORKSPACE"
+                )
         case names.SameMachine(machine, takes):
-            created = False
+            pass
         case names.Successor(machine):
-            takes, created = None, False
-    if facts.revoked:
-        await revocation.forget_installations(write, workspace, [new.instance])
-    return await _store(write, machine, new, wanted, takes, created)
-
-
-async def current_identity(write: Write, workspace: str, kind: str, id: str) -> Identity:
-    """The registrar as of this transaction, with no role left if the membership or the key has ended; what a node has
-    cached may be seconds old."""
-    if kind == "key":
-        query = select(credentials.c.id).where(
-            credentials.c.id == id, credentials.c.workspace == workspace, is_current(write.now_ms)
-        )
-        role = None if await write.connection.scalar(query) is None else "member"
-    else:
-        query = select(members.c.role).where(members.c.workspace == workspace, members.c.person == id)
-        role = await write.connection.scalar(query)
-    roles = {workspace: cast("Role", role)} if role is not None else {}
-    return Identity("key" if kind == "key" else "person", id, write.actor.name, "", roles, {})
-
-
-async def _known(write: Write, workspace: str, registrar: Identity, instance: str) -> Registered | None:
-    """The newest machine of this installation that the registrar may manage."""
-    query = reading.shown(
-        machines.c.workspace == workspace, machines.c.instance == instance, machines.c.revoked_ms.is_(None)
-    )
-    rows = await write.connection.scalars(query.order_by(machines.c.named_ms.desc(), machines.c.id))
-    mine = (found for found in map(reading.registered, rows) if may(registrar, "take-name", workspace, found))
-    return next(mine, None)
-
-
-async def _wanted(
-    write: Write, workspace: str, registrar: Identity, new: NewMachine, hostname: str, known: Registered | None
-) -> tuple[names.Wanted, Registered | None]:
-    """The name, with who holds it. Somebody who reinstalls a machine that they had made SHARED need not say so."""
-    owner = registrar.person
-    wanted = names.decide_wanted(new.name, hostname, new.visibility, owner, known)
-    holder = await naming.holder(write.connection, workspace, wanted.scope, names.fold(wanted.name))
-    if holder is not None or known is not None or new.visibility is not None or owner is None:
-        return wanted, holder
-    shared = names.decide_wanted(new.name, hostname, "SHARED", owner, None)
-    holder = await naming.holder(write.connection, workspace, shared.scope, names.fold(shared.name))
-    if holder is not None and holder.owner is not None and holder.owner.id == owner:
-        return shared, holder
-    return wanted, None
-
-
-async def _is_revoked(write: Write, workspace: str, instance: str) -> bool:
-    query = select(revoked_installations.c.machine).where(
-        revoked_installations.c.workspace == workspace, revoked_installations.c.instance == instance
-    )
-    return await write.connection.scalar(query) is not None
-
-
-async def _create(
-    write: Write, workspace: str, registrar: Identity, new: NewMachine, wanted: names.Wanted, takes: Registered | None
-) -> Registered:
-    """A new machine. A free name is held from now on; one that is to be taken, from the first hello on."""
-    live = (machines.c.workspace == workspace, machines.c.revoked_ms.is_(None))
-    counting = select(func.count()).select_from(machines).where(*live)
-    if (await write.connection.execute(counting)).scalar_one() >= limits.MACHINES_PER_WORKSPACE:
-        raise LimitReached(
-            f"a workspace has at most {limits.MACHINES_PER_WORKSPACE} machines", limit="MACHINES_PER_WORKSPACE"
-        )
-    id = str(uuid4())
-    row = {
-        "id": id,
-        "workspace": workspace,
-        "owner": registrar.person,
-        "key": registrar.id if registrar.kind == "key" else None,
-        "name": wanted.name,
-        "folded": names.fold(wanted.name),
-        "scope": wanted.scope,
-        "hostname": names.clean_hostname(new.hostname),
-        "visibility": wanted.visibility,
-        "version": new.version,
-        "labels": _labels(new.labels or {}),
-        "instance": new.instance,
-        "token_version": 0,
-        "settled_version": 0,
-        "name_held": takes is None,
-        "name_chosen": wanted.chosen,
-        "named_ms": write.now_ms,
-        "ephemeral": new.ephemeral,
-        "created_ms": write.now_ms,
-    }
-    await write.connection.execute(insert(machines).values(row))
-    write.change("machine", workspace, id, "registered")
-    return await reading.one(write.connection, id)
-
-
-async def _store(
-    write: Write, machine: Registered, new: NewMachine, wanted: names.Wanted, takes: Registered | None, created: bool
-) -> Registration:
-    """Raise the token version, and keep under it what this installation asked for."""
-    version = machine.token_version + 1
-    await write.connection.execute(update(machines).where(machines.c.id == machine.id).values(token_version=version))
-    row: dict[str, Any] = {
-        "machine": machine.id,
-        "token_version": version,
-        "instance": new.instance,
-        "name": wanted.name,
-        "chosen": wanted.chosen,
-        "visibility": wanted.visibility,
-        "scope": wanted.scope,
-        "hostname": names.clean_hostname(new.hostname),
-        "version": new.version,
-        "labels": None if new.labels is None else _labels(new.labels),
-        "ephemeral": new.ephemeral,
-        "takes": None if takes is None else takes.id,
-        "actor_kind": write.actor.kind,
-        "actor_id": write.actor.id,
-        "actor_name": write.actor.name,
-        "registered_ms": write.now_ms,
-    }
-    await write.connection.execute(insert(registrations).values(row))
-    old = registrations.c.token_version <= version - INSTALLATIONS_KEPT
-    await write.connection.execute(delete(registrations).where(registrations.c.machine == machine.id, old))
-    visible_to = None if wanted.scope == names.SHARED_SCOPE else wanted.scope
-    write.note("machine.registered", machine.workspace, machine.id, visible_to=visible_to, name=wanted.name)
-    shown = msgspec.structs.replace(
-        machine,
-        token_version=version,
-        name=wanted.name,
-        name_chosen=wanted.chosen,
-        visibility=wanted.visibility,
-        hostname=row["hostname"],
-        version=new.version,
-        labels=machine.labels if new.labels is None else new.labels,
-        instance=new.instance,
-        ephemeral=new.ephemeral,
-    )
-    return Registration(shown, version, created)
-
-
-def _labels(labels: dict[str, str]) -> str:
-    return msgspec.json.encode(labels).decode()
+            pass
+    return Decided(wish, wanted, machine, takes, forgotten=facts.revoked)

@@ -55,4 +55,5 @@ class Registry:
 
     async def close(self) -> None:
         """Close every connection; the registry cannot be used afterwards."""
+        await self.machines.finished()
         await self._database.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 import msgspec
@@ -60,6 +60,11 @@ class Write:
         if row is None:
             raise NotFound("no such workspace")
         return row
+
+    async def lock_workspaces(self, ids: Collection[str]) -> None:
+        """Several of them, in the order of their ids."""
+        wanted = select(workspaces.c.id).where(workspaces.c.id.in_(ids)).order_by(workspaces.c.id)
+        await self.connection.execute(wanted.with_for_update(key_share=True))
 
     async def flush(self) -> dict[str, int]:
         """Number and write what was told so far; the answer is the last number by subject. Take no lock after it."""
