@@ -61,7 +61,7 @@ async def followed(node: Node) -> AsyncIterator[None]:
     """While it is open every line of the log names the node, and requests are traced if variables ask for it. Raises
     `Misconfigured`."""
     structlog.contextvars.bind_contextvars(node=node.boot)  # tasks and connections take it over when they begin
-    traces = node.router.requests.traces = open_traces(os.environ)
+    traces = node.hub.traces = open_traces(os.environ)
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -11,28 +12,32 @@ from relay.errors import Misconfigured
 
 # W3C Trace Context: version, trace, span, flags. Where nobody records traces, the ids are ours and the flags say so.
 _VERSION, _NOT_RECORDED = "00", "00"
-_PARTS = 4
-_TRACE_CHARACTERS, _SPAN_CHARACTERS = 32, 16
+_SPAN_CHARACTERS = 16
+_CARRIED = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 # The standard's own variables; any of them that names a receiver turns traces on.
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 class Span:
-    """One step of a request, on one node."""
+    """One step of a request, on one node or machine."""
 
     __slots__ = ("carried",)
+    recorded = False
 
     def __init__(self, carried: str) -> None:
         self.carried = carried  # what the next step is told, as in the header `traceparent`
 
     @property
     def trace(self) -> str:
-        """The id that all steps of the request share."""
-        return self.carried.split("-")[1]
+        """The id that all steps of the request share; empty for one that has none."""
+        return trace_of(self.carried)
 
     def end(self, error: str = "") -> None:
         """The step is over; with the code of an error if it failed. Twice is as good as once."""
+
+
+UNTOLD = Span("")  # a step of which nobody keeps anything
 
 
 class Traces:
@@ -43,6 +48,11 @@ class Traces:
         trace = trace_of(carried) or uuid4().hex
         return Span(f"{_VERSION}-{trace}-{uuid4().hex[:_SPAN_CHARACTERS]}-{_NOT_RECORDED}")
 
+    def follow(self, name: str, carried: str, **told: str) -> Span:
+        """The same for a step whose id no line of a log tells: where nobody records, what was carried goes on as it
+        is."""
+        return Span(carried) if carried and trace_of(carried) else UNTOLD
+
     def close(self) -> None:
         """Send what has not been sent."""
 
@@ -51,6 +61,7 @@ class RecordedSpan(Span):
     """A step that OpenTelemetry records."""
 
     __slots__ = ("_span",)
+    recorded = True
 
     def __init__(self, carried: str, span: Any) -> None:
         super().__init__(carried)
@@ -89,6 +100,10 @@ class RecordedTraces(Traces):
         self._propagator.inject(carrier, set_span_in_context(span))
         return RecordedSpan(carrier["traceparent"], span)
 
+    def follow(self, name: str, carried: str, **told: str) -> Span:
+        """See `Traces`."""
+        return self.begin(name, carried, **told)
+
     def close(self) -> None:
         """See `Traces`; may take as long as the exporter waits for its receiver."""
         self._provider.shutdown()
@@ -96,15 +111,13 @@ class RecordedTraces(Traces):
 
 def trace_of(carried: str) -> str:
     """The trace in what another node told; empty for anything that is none."""
-    parts = carried.split("-")
-    if len(parts) != _PARTS or len(parts[1]) != _TRACE_CHARACTERS or len(parts[2]) != _SPAN_CHARACTERS:
-        return ""
-    return parts[1] if all(each in "0123456789abcdef" for each in parts[1]) else ""
+    match = _CARRIED.fullmatch(carried)
+    return match[1] if match is not None else ""
 
 
-def open_traces(environ: Mapping[str, str]) -> Traces:
-    """Traces as the standard's variables ask for them: recorded if they name a receiver. Raises `Misconfigured` if what
-    that takes is not installed."""
+def open_traces(environ: Mapping[str, str], service: str = "relay") -> Traces:
+    """Traces as the standard's variables ask for them: recorded if they name a receiver, as those of `service` unless
+    they name that too. Raises `Misconfigured` if what that takes is not installed."""
     wanted = any(environ.get(name) for name in ENDPOINTS)
     off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
     if off or not wanted:
@@ -116,7 +129,7 @@ def open_traces(environ: Mapping[str, str]) -> Traces:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         raise Misconfigured("OTEL_* variables ask for traces: install relay-cluster[traces]") from None
-    named = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": "relay"}
+    named = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": service}
     provider = TracerProvider(resource=Resource.create({**named, "service.version": VERSION}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))  # bounded, in a thread of its own
     return RecordedTraces(provider)

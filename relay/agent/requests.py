@@ -33,13 +33,22 @@ class Requests:
 
     async def answer(self, request: Request) -> Answer:
         """The answer to a request: a result, or an error with a code and a sentence."""
+        name = f"agent {request.operation}"
+        span = self._sessions.traces.follow(name, request.traceparent, operation=request.operation)
+        failed = "left"  # unless it comes to an end: the agent does, before the answer
         try:
-            return Answer(ref=request.ref, result=await self._result(request))
+            result = await self._result(request)
+            failed = ""
+            return Answer(ref=request.ref, result=result)
         except RelayError as error:
+            failed = error.code
             return Answer(ref=request.ref, error=error.body())
         except Exception:
+            failed = "internal"
             structlog.get_logger().exception("request failed", operation=request.operation)
             return Answer(ref=request.ref, error={"code": "internal", "message": "internal error"})
+        finally:
+            span.end(failed)
 
     async def _result(self, request: Request) -> dict[str, object]:
         match request.operation:

@@ -26,6 +26,7 @@ from relay.rules import frames, ids, limits, messages
 from relay.rules.agent_messages import AgentAttach, AgentDetach, AttachRefused, SessionChanged
 from relay.rules.fields import Columns, Rows, SessionKind, Title
 from relay.rules.messages import Message, Operator, Take
+from relay.traces import Span, Traces
 
 ENDED_KEPT = 64  # sessions that are over and still in memory, a ring each; the others come from the history
 UNWRITTEN_KEPT = 128  # the same while the history takes nothing, so that a full disk does not fill the memory too
@@ -60,6 +61,7 @@ class Sessions:
         self._clock = clock
         self._host = host
         self._history = history
+        self.traces = Traces()  # set once, where somebody records them
         self._tasks: asyncio.TaskGroup | None = None
         self._sessions: dict[str, Session] = {}
         self._fetching: set[tuple[str, int]] = set()  # attachments to sessions that come from the history
@@ -133,14 +135,17 @@ class Sessions:
         structlog.get_logger().info(
             "attached", session=ask.session, user=ask.operator.user, client=ask.operator.client, mode=ask.mode
         )
+        told = {"operation": "attach", "session": ask.session}
+        span = self.traces.follow("agent attach", ask.traceparent, **told)
         session = self._sessions.get(ask.session)
         if session is not None:
             session.attach(ask)
+            span.end()
         else:
             self._fetching.add((ask.session, ask.attachment))
-            self._create_task(self._fetch(ask))
+            self._create_task(self._fetch(ask, span))
 
-    async def _fetch(self, ask: AgentAttach) -> None:
+    async def _fetch(self, ask: AgentAttach, span: Span) -> None:
         """Bring a session back from the history, for an attachment that did not leave meanwhile."""
         try:
             found = await self._history.session(ask.session)
@@ -151,8 +156,10 @@ class Sessions:
         wanted = (ask.session, ask.attachment) in self._fetching
         self._fetching.discard((ask.session, ask.attachment))
         if not wanted:
+            span.end("left")
             return
         if found is None:
+            span.end(NotFound.code)
             structlog.get_logger().info("attach to a session that is gone", session=ask.session)
             gone = "this machine does not keep that session any more"
             self._outlet.tell(AttachRefused(session=ask.session, attachment=ask.attachment, message=gone))
@@ -163,6 +170,7 @@ class Sessions:
                 described, self._outlet, self._clock, archive.ring_of(described, kept)
             )
         self._sessions[ask.session].attach(ask)
+        span.end()
 
     def detach(self, message: AgentDetach) -> None:
         """An attachment left."""

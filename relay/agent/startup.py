@@ -30,6 +30,7 @@ from relay.client.addresses import in_the_clear
 from relay.client.private_files import make_folder, open_own
 from relay.client.profile import Enrolment, Profile, config_folder, split_urls
 from relay.errors import Conflict, Exit, Misconfigured
+from relay.traces import Traces, open_traces
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -141,13 +142,26 @@ async def _serve(
 ) -> Leave:
     history = History(place.folder / f"{place.stem}.sqlite3")
     epoch = await history.open(surroundings.clock.unix())
+    traces = traces_wanted(os.environ)
     try:
         switch = Switch()
         sessions = Sessions(epoch, switch, surroundings.clock, Host(account(), dict(os.environ)), history)
+        sessions.traces = traces
         parts = Wiring(Profile(place.folder), sessions, history, switch, surroundings)
         return await Agent(enrolment, place.urls, parts, ephemeral=ephemeral).run(stop)
     finally:
         await history.close()
+        await asyncio.to_thread(traces.close)  # which sends the last ones
+
+
+def traces_wanted(environ: Mapping[str, str]) -> Traces:
+    """Traces as the environment asks for them; where that takes what is not installed, a line of the log and none: such
+    variables may be there for the programs that run in sessions."""
+    try:
+        return open_traces(environ, "relay-agent")
+    except Misconfigured as error:
+        structlog.get_logger().warning("nothing is traced", why=error.message)
+        return Traces()
 
 
 def _token(environ: Mapping[str, str]) -> str | None:

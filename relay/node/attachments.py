@@ -11,11 +11,13 @@ from relay.node import hops
 from relay.node.calls import Calls
 from relay.node.hub import Agent, Attachment, Browser, Hub, Reason
 from relay.node.lanes import Lanes
+from relay.node.outcomes import code_of
 from relay.node.sessions import Sessions
 from relay.rules import ids
 from relay.rules.browser_messages import Attach
 from relay.rules.limits import ATTACHMENTS_PER_BROWSER
 from relay.rules.timing import REQUEST_SECONDS
+from relay.traces import Span
 
 Check = Callable[[Attachment], Awaitable[None]]  # raises NotFound or Forbidden if the browser may not attach
 INTEREST_PART = 1_000  # attachments in one interest hop, about 100 KB of JSON, so that it fits a batch
@@ -46,21 +48,33 @@ class Attachments:
     ) -> None:
         """Start an attach, whose `attaching` follows; a machine that comes back elsewhere meanwhile is followed there.
         Raises what `check` and `home_of` raise, and `NotFound`, `Conflict`, `LimitReached` or `Unavailable`."""
-        for _ in range(FOLLOWED):
-            try:
-                await self._attach(browser, workspace, ask, check, home_of)
-            except Moved:
-                continue
-            return
-        raise Unavailable("the machine moves from node to node")
+        told = {"operation": "attach", "machine": ask.machine, "session": ask.session}
+        span = self._hub.traces.follow("request attach", browser.goes_on(ask), **told)
+        try:
+            for _ in range(FOLLOWED):
+                try:
+                    await self._attach(browser, workspace, ask, check, home_of, span)
+                except Moved:
+                    continue
+                return
+            raise Unavailable("the machine moves from node to node")
+        except BaseException as error:
+            span.end(code_of(error))
+            raise
 
     async def _attach(
-        self, browser: Browser, workspace: str, ask: Attach, check: Check, home_of: Callable[[], Awaitable[str]]
+        self,
+        browser: Browser,
+        workspace: str,
+        ask: Attach,
+        check: Check,
+        home_of: Callable[[], Awaitable[str]],
+        span: Span,
     ) -> None:
         unnumbered = sum(not each.number for each in browser.asking)  # the others are among its attachments already
         if len(browser.attachments) + unnumbered >= ATTACHMENTS_PER_BROWSER:
             raise LimitReached("too many attachments on one socket", limit="ATTACHMENTS_PER_BROWSER")
-        attachment = Attachment(browser, workspace, ask)
+        attachment = Attachment(browser, workspace, ask, span)
         browser.asking.add(attachment)  # first in, then checked: a change that lands in between finds it
         try:
             await check(attachment)
@@ -111,6 +125,7 @@ class Attachments:
             columns=ask.columns,
             rows=ask.rows,
             take=ask.take,
+            trace=attachment.span.carried,
         )
         self._lanes.send_hop(home, hop)
         awaited = self._awaited.setdefault(ask.machine, {})
@@ -141,6 +156,8 @@ class Attachments:
         attachment = self._numbering.pop(hop.call, None)
         if attachment is None:
             return  # given up long ago; the agent's node forgets it when no interest list names it
+        if not self._calls.waits(hop.call):
+            attachment.cancelled = True  # given up in this very tick, so that whoever asked has not noticed yet
         attachment.number, attachment.generation = hop.attachment, hop.generation
         if self._wanted(attachment):
             self._ends_older(attachment)
@@ -182,6 +199,7 @@ class Attachments:
         for attachment in browser.asking:
             attachment.cancelled = True
         for attachment in list(browser.attachments.values()):
+            attachment.span.end("left")
             self._leave(attachment, dropped=True)
         browser.attachments.clear()
 

@@ -33,6 +33,7 @@ class AttachHop(Hop, tag="attach", kw_only=True):
     columns: int | None = None
     rows: int | None = None
     take: bool = False
+    trace: str = ""  # which request this is a step of, as in the header `traceparent`
 
 
 class NumberedHop(Hop, tag="numbered", kw_only=True):
@@ -104,7 +105,7 @@ class RequestHop(Hop, tag="request", kw_only=True):
     operation: str
     operator: Operator
     body: dict[str, Any]
-    trace: str = ""  # which request this is a step of, as in the header `traceparent`
+    trace: str = ""  # as in an attach
 
 
 class TakenHop(Hop, tag="taken", kw_only=True):
@@ -129,6 +130,7 @@ class CloseHop(Hop, tag="close", kw_only=True):
     code: int
     generation: int | None = None  # only a connection older than this; None: any
     instance: str | None = None
+    trace: str = ""  # as in an attach
 
 
 class NoticeHop(Hop, tag="notice", kw_only=True):

@@ -13,8 +13,10 @@ from relay.rules import ids, messages
 from relay.rules.access import Identity
 from relay.rules.agent_messages import AgentHello, Answer, AttachRefused, Behind
 from relay.rules.browser_messages import Attach, BrowserAttaching, Detached
+from relay.rules.limits import PENDING_PER_BROWSER
 from relay.rules.messages import Attached, Attaching, ErrorMessage, InputRefused, Message, Operator, Session
 from relay.rules.presence import Fence
+from relay.traces import UNTOLD, Span, Traces
 
 NUMBERS = 65_535  # what the header's 16 bits hold, 0 aside
 
@@ -99,6 +101,7 @@ class Audience:
             case Attaching():
                 attachment.browser.outcomes.attached(message.recovered if attachment.ask.after is not None else None)
                 attachment.answered = True
+                attachment.span.end()
                 fields = {name: getattr(message, name) for name in Attaching.__struct_fields__}
                 attachment.tell(BrowserAttaching(ref=attachment.ask.ref, machine=attachment.machine, **fields))
             case AttachRefused():
@@ -127,13 +130,14 @@ class Audience:
 class Holder:
     """Who holds an attachment number of a session whose agent is here: another node, or an attachment of ours."""
 
-    __slots__ = ("boot", "operator", "seen", "since_ms")
+    __slots__ = ("boot", "operator", "seen", "since_ms", "span")
 
     def __init__(self, boot: str | None, operator: Operator, seen: float, since_ms: int) -> None:
         self.boot = boot  # None: here
         self.operator = operator
         self.seen = seen  # monotonic seconds when the holder last said that it lives
         self.since_ms = since_ms  # Unix milliseconds
+        self.span = UNTOLD  # of its attach, which ends with the agent's answer
 
 
 class Route:
@@ -159,7 +163,10 @@ class Route:
     def release(self, number: int) -> Holder | None:
         """Forget a number wherever it was."""
         holder = self.holders.pop(number, None)
-        if holder is not None and holder.boot is not None:
+        if holder is None:
+            return None
+        holder.span.end("left")  # if it is not over: an answer ended it
+        if holder.boot is not None:
             group = self.remote.get(holder.boot)
             if group is not None:
                 group.discard(number)
@@ -172,9 +179,9 @@ class Attachment:
     """One browser on one session. `number` is 0 until the agent's node gave one."""
 
     __slots__ = ("answered", "ask", "browser", "cancelled", "generation", "home", "machine", "number", "session",
-                 "workspace")  # fmt: skip
+                 "span", "workspace")  # fmt: skip
 
-    def __init__(self, browser: Browser, workspace: str, ask: Attach) -> None:
+    def __init__(self, browser: Browser, workspace: str, ask: Attach, span: Span = UNTOLD) -> None:
         self.browser = browser
         self.workspace = workspace
         self.machine = ask.machine
@@ -185,6 +192,7 @@ class Attachment:
         self.generation = 0  # of the agent's connection that gave the number, when that is on another node
         self.cancelled = False  # its access went while it was asking
         self.answered = False  # its browser was told the number
+        self.span = span  # which ends with the agent's answer, or with what comes instead of one
 
     @property
     def key(self) -> tuple[bytes, int]:
@@ -198,6 +206,7 @@ class Attachment:
     def refuse(self, why: AttachRefused) -> None:
         """Take it from its browser, whose attach the agent refuses."""
         self.browser.attachments.pop(self.key, None)
+        self.span.end(NotFound.code)
         self.browser.outcomes.attaches["denied"] += 1
         self.tell(ErrorMessage(code=NotFound.code, message=why.message, ref=self.ask.ref, session=why.session))
 
@@ -212,6 +221,7 @@ class Attachment:
             self.tell(Detached(session=self.ask.session, attachment=self.number, reason=reason))
         else:
             error = _unanswered(reason)
+            self.span.end(error.code)
             self.browser.outcomes.attaches[outcome(error)] += 1
             self.tell(ErrorMessage(code=error.code, message=error.message, ref=self.ask.ref, session=self.ask.session))
 
@@ -229,7 +239,7 @@ def _unanswered(reason: Reason) -> RelayError:
 class Browser:
     """One browser connection: who it is, and its attachments, admitted or still asking."""
 
-    __slots__ = ("asking", "attachments", "client", "connection", "credential", "feeds", "identity", "label",
+    __slots__ = ("_begun", "asking", "attachments", "client", "connection", "credential", "feeds", "identity", "label",
                  "outcomes", "pending", "socket")  # fmt: skip
 
     def __init__(self, socket: Socket, identity: Identity, claim: str, outcomes: Outcomes | None = None) -> None:
@@ -244,11 +254,25 @@ class Browser:
         self.pending = 0  # requests without an answer yet
         self.feeds: dict[str, Any] = {}  # by workspace; see feeds.py
         self.outcomes = outcomes or Outcomes()  # the node's
+        self._begun: dict[str, str] | None = None  # by session that it opened: the trace that its first attach goes on
 
     @property
     def operator(self) -> Operator:
         """How others see this person."""
         return Operator(user=self.identity.name, client=self.label)
+
+    def opened(self, result: dict[str, Any], span: Span) -> None:
+        """A machine opened a session for it: where that is recorded, its first attach is a step of the same request."""
+        session = result.get("session")
+        if span.recorded and isinstance(session, dict):
+            begun = self._begun = self._begun or {}
+            begun[str(session.get("id"))] = span.carried
+            if len(begun) > PENDING_PER_BROWSER:  # some are never attached to
+                del begun[next(iter(begun))]
+
+    def goes_on(self, ask: Attach) -> str:
+        """The trace that an attach is a step of; empty if it is the first."""
+        return ask.traceparent or (self._begun.pop(ask.session, "") if self._begun else "")
 
     def send(self, message: Message) -> None:
         """Queue a control message for the browser."""
@@ -274,6 +298,7 @@ class Hub:
         self.knocking: set[Agent] = set()  # said hello, not admitted yet
         self.browsers: set[Browser] = set()
         self.outcomes = Outcomes()
+        self.traces = Traces()  # set once, where somebody records them
         self.away: dict[tuple[bytes, bytes], Away] = {}  # by machine and session; out of it only with `away_ended`
         self._away_sessions: dict[bytes, set[bytes]] = {}  # the same by machine, for each bell asks about a few
 

@@ -44,3 +44,12 @@ def outcome(error: BaseException | None) -> str:
     if error is None:
         return "done"
     return "denied" if isinstance(error, RelayError) and not isinstance(error, OURS) else "failed"
+
+
+def code_of(error: BaseException | None) -> str:
+    """The word for what went wrong; empty if nothing did, and `left` where nobody waits for it any more."""
+    if error is None:
+        return ""
+    if isinstance(error, RelayError):
+        return error.code
+    return "internal" if isinstance(error, Exception) else "left"

@@ -14,10 +14,11 @@ from relay.node import hops
 from relay.node.calls import Calls
 from relay.node.hub import Agent, Hub, connection_of
 from relay.node.lanes import Lanes
+from relay.node.outcomes import code_of
 from relay.rules.agent_messages import Answer, Request
 from relay.rules.messages import Operator
 from relay.rules.timing import REQUEST_SECONDS
-from relay.traces import Span, Traces
+from relay.traces import Span
 
 Operation = Literal["open", "end", "sessions"]
 Reply = Callable[[Answer], None]
@@ -40,7 +41,10 @@ class Requests:
         self._lanes = lanes
         self._calls = calls
         self._refs = itertools.count(1)
-        self.traces = Traces()  # set once, where somebody records them
+
+    def begin(self, machine: str, operation: Operation, carried: str) -> Span:
+        """The first step of a request in this cluster, of a trace that its asker named or of a new one."""
+        return self._hub.traces.begin(f"request {operation}", carried, machine=machine, operation=operation)
 
     async def ask(
         self,
@@ -49,12 +53,14 @@ class Requests:
         operator: Operator,
         body: dict[str, Any],
         home_of: Callable[[], Awaitable[str]],
+        span: Span | None = None,
     ) -> dict[str, Any]:
-        """The machine's answer. Raises what `home_of` raises, `Unavailable` within a second if its node does not take
-        the request, `TimedOut` after 30 s, or the machine's own error."""
+        """The machine's answer; `span` is what `begin` gave, for whoever needs it too. Raises what `home_of` raises,
+        `Unavailable` within a second if its node does not take the request, `TimedOut` after 30 s, or the machine's own
+        error."""
         began = asyncio.get_running_loop().time()
         question = Question(machine, operation, operator, body)
-        span = self.traces.begin(f"request {operation}", machine=machine, operation=operation)
+        span = span or self.begin(machine, operation, "")
         try:
             result = await self._ask(question, span.carried, home_of)
         except BaseException as error:
@@ -125,7 +131,7 @@ class Requests:
         """Ask an agent of this node, as a step of a request that began here or elsewhere."""
         ref, operation = next(self._refs), question.operation
         ids = {"machine": agent.machine, "workspace": agent.workspace, "connection": connection_of(agent)}
-        span = self.traces.begin(f"machine {operation}", carried, operation=operation, **ids)
+        span = self._hub.traces.begin(f"machine {operation}", carried, operation=operation, **ids)
         structlog.get_logger().info("a machine is asked", trace=span.trace, operation=operation, **ids)
 
         def answered(answer: Answer) -> None:
@@ -134,7 +140,7 @@ class Requests:
 
         agent.requests[ref] = answered
         agent.send(Request(ref=ref, operation=cast(Operation, operation), operator=question.operator,
-                             body=question.body))  # fmt: skip
+                             body=question.body, traceparent=span.carried))  # fmt: skip
         return ref, span
 
     def _forget(self, agent: Agent, ref: int, span: Span) -> None:
@@ -154,13 +160,6 @@ class Requests:
         for ref, reply in list(agent.requests.items()):
             reply(Answer(ref=ref, error=lost.body()))
         agent.requests.clear()
-
-
-def code_of(error: BaseException | None) -> str:
-    """The word for what went wrong; empty if nothing did."""
-    if error is None:
-        return ""
-    return error.code if isinstance(error, RelayError) else "internal"
 
 
 def _settle(future: asyncio.Future[Answer], answer: Answer) -> None:

@@ -23,6 +23,7 @@ from relay.rules.machine import iso
 from relay.rules.messages import Notice, Operator
 from relay.rules.presence import Record
 from relay.rules.timing import LANE_TICK_SECONDS, REVOKE_WAIT_SECONDS
+from relay.traces import UNTOLD, Span
 
 CLOSED_EARLY = 1_000  # revoked machines whose count is remembered; whoever revokes asks within seconds
 TARDY_SECONDS = 1.5 * LANE_TICK_SECONDS  # a node that looks so late has not read yet what the others said meanwhile
@@ -93,10 +94,16 @@ class Router:
         await self.attachments.attach(browser, workspace, ask, check, lambda: self._home(workspace, ask.machine))
 
     async def ask(
-        self, workspace: str, machine: str, operation: Operation, operator: Operator, body: dict[str, Any]
+        self,
+        workspace: str,
+        machine: str,
+        operation: Operation,
+        operator: Operator,
+        body: dict[str, Any],
+        span: Span | None = None,
     ) -> dict[str, Any]:
         """See `Requests.ask`."""
-        return await self.requests.ask(machine, operation, operator, body, lambda: self._home(workspace, machine))
+        return await self.requests.ask(machine, operation, operator, body, lambda: self._home(workspace, machine), span)
 
     async def _home(self, workspace: str, machine: str) -> str:
         record = await self._locate(workspace, machine)
@@ -114,25 +121,26 @@ class Router:
     # --- ends that somebody decided ----------------------------------------------------------------------------
 
     async def close_machine(
-        self, machine: str, code: Close, nodes: list[str], *, below: int | None = None, instance: str | None = None
+        self, machine: str, code: Close, nodes: list[str], *, below: int | None = None, carried: str = ""
     ) -> tuple[int, list[str]]:
         """Close a machine's sockets on this node and on `nodes` (boot ids), only those with a generation under `below`
-        if one is given; the answer is how many were closed, and the nodes that did not confirm within 2 s."""
-        closed = self.close_here(machine, code, below=below, instance=instance)
+        if one is given; the answer is how many were closed, and the nodes that did not confirm within 2 s. `carried`
+        names the request that this is a step of."""
+        closed = self.close_here(machine, code, below=below)
         asked: dict[str, asyncio.Task[dict[str, Any]]] = {}
         async with asyncio.TaskGroup() as group:
             for boot in nodes:
                 if boot != self.boot:
-                    asked[boot] = group.create_task(self._close_there(boot, machine, code, below, instance))
+                    asked[boot] = group.create_task(self._close_there(boot, machine, code, below, carried))
         results = {boot: task.result() for boot, task in asked.items()}
         closed += sum(int(result["closed"]) for result in results.values())
         return closed, [boot for boot, result in results.items() if not result["confirmed"]]
 
     async def _close_there(
-        self, boot: str, machine: str, code: Close, below: int | None, instance: str | None
+        self, boot: str, machine: str, code: Close, below: int | None, carried: str
     ) -> dict[str, Any]:
         call = self._calls.begin(boot)
-        hop = hops.CloseHop(call=call, machine=machine, code=int(code), generation=below, instance=instance)
+        hop = hops.CloseHop(call=call, machine=machine, code=int(code), generation=below, trace=carried)
         self._lanes.send_hop(boot, hop)
         try:
             answer = await self._calls.outcome(call, REVOKE_WAIT_SECONDS, taken_seconds=REVOKE_WAIT_SECONDS)
@@ -228,8 +236,7 @@ class Router:
             case hops.AnswerHop():
                 self._answered(hop)
             case hops.CloseHop():
-                closed = self.close_here(hop.machine, Close(hop.code), below=hop.generation, instance=hop.instance)
-                self._lanes.send_hop(sender, hops.AnswerHop(call=hop.call, result={"closed": closed}))
+                self._asked_to_close(sender, hop)
             case hops.NoticeHop():
                 self.notify(hop.machine, self.boot, hop.code, hop.text)
             case hops.GapHop():
@@ -238,6 +245,13 @@ class Router:
                 self.attachments.cut(sender, hop)
             case hops.InterestHop():
                 self.sessions.interested(sender, hop)
+
+    def _asked_to_close(self, sender: str, hop: hops.CloseHop) -> None:
+        told = {"operation": "close", "machine": hop.machine}
+        span = self.hub.traces.follow("machine close", hop.trace, **told) if hop.trace else UNTOLD  # nobody's request
+        closed = self.close_here(hop.machine, Close(hop.code), below=hop.generation, instance=hop.instance)
+        self._lanes.send_hop(sender, hops.AnswerHop(call=hop.call, result={"closed": closed}))
+        span.end()
 
     def _answered(self, hop: hops.AnswerHop) -> None:
         if hop.error is not None:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from relay.errors import Conflict, LimitReached, NotFound, RelayError, Unavailable
 from relay.node import hops
-from relay.node.hub import Agent, Attachment, Holder, Hub, Told
+from relay.node.hub import Agent, Attachment, Holder, Hub, Told, connection_of
 from relay.node.hub import Route as SessionRoute
 from relay.node.lanes import Lanes
 from relay.rules import ids
 from relay.rules.agent_messages import AgentAttach, AgentDetach, AttachRefused, Behind
 from relay.rules.limits import ATTACHMENTS_PER_SESSION, SESSIONS_PER_MACHINE
-from relay.rules.messages import Attached, DriverChanged, Operator, Session, Take
+from relay.rules.messages import Attached, Attaching, DriverChanged, Operator, Session, Take
 from relay.rules.timing import INTEREST_FORGET_SECONDS
 
 
@@ -59,7 +59,8 @@ class Sessions:
 
     def attach_here(self, agent: Agent, attachment: Attachment) -> None:
         """Give an attachment here its number and pass it on; raises `NotFound`, `Conflict`, `LimitReached`."""
-        route, number = self._number(agent, attachment.session, None, attachment.browser.operator)
+        carried = attachment.span.carried
+        route, number = self._number(agent, attachment.session, None, attachment.browser.operator, carried)
         attachment.number = number
         if attachment.key in attachment.browser.attachments:
             route.release(number)
@@ -78,6 +79,7 @@ class Sessions:
                 columns=ask.columns,
                 rows=ask.rows,
                 take=ask.take,
+                traceparent=route.holders[number].span.carried,
             )
         )
 
@@ -87,7 +89,7 @@ class Sessions:
         try:
             if agent is None:
                 raise Unavailable("this node does not hold the machine any more")
-            _route, number = self._number(agent, ids.raw(hop.session), sender, hop.operator)
+            route, number = self._number(agent, ids.raw(hop.session), sender, hop.operator, hop.trace)
         except RelayError as error:
             self._lanes.send_hop(sender, hops.AnswerHop(call=hop.call, error=error.body()))
             return
@@ -104,16 +106,29 @@ class Sessions:
                 columns=hop.columns,
                 rows=hop.rows,
                 take=hop.take,
+                traceparent=route.holders[number].span.carried,
             )
         )
 
-    def _number(self, agent: Agent, session: bytes, boot: str | None, operator: Operator) -> tuple[SessionRoute, int]:
+    def _number(
+        self, agent: Agent, session: bytes, boot: str | None, operator: Operator, carried: str
+    ) -> tuple[SessionRoute, int]:
         route = agent.sessions.get(session)
         if route is None:
             raise NotFound("no such session on this machine")
         if len(route.holders) >= ATTACHMENTS_PER_SESSION:
             raise LimitReached("too many attachments to one session", limit="ATTACHMENTS_PER_SESSION")
-        number = route.hold(Holder(boot, operator, asyncio.get_running_loop().time(), self._unix_ms()))
+        holder = Holder(boot, operator, asyncio.get_running_loop().time(), self._unix_ms())
+        holder.span = self._hub.traces.follow(
+            "machine attach",
+            carried,
+            operation="attach",
+            machine=agent.machine,
+            workspace=agent.workspace,
+            connection=connection_of(agent),
+            session=route.described.id,
+        )
+        number = route.hold(holder)
         self._changed(agent)
         return route, number
 
@@ -123,6 +138,8 @@ class Sessions:
         holder = route.holders.get(message.attachment) if route is not None else None
         if route is None or holder is None:
             return  # it left while this was under way
+        if isinstance(message, Attaching | AttachRefused):
+            holder.span.end("" if isinstance(message, Attaching) else NotFound.code)
         if holder.boot is None:
             route.audience.hear(message)
         else:
@@ -203,6 +220,8 @@ class Sessions:
             hop = hops.MachineGoneHop(machine=agent.machine, generation=agent.generation, revoked=revoked)
             self._lanes.send_hop(boot, hop)
         for route in agent.sessions.values():
+            for holder in route.holders.values():
+                holder.span.end(Unavailable.code)
             route.audience.dismiss("machine-revoked" if revoked else "machine-gone")
         agent.sessions.clear()
 

@@ -216,12 +216,16 @@ class BrowserConversation:
         body = msgspec.to_builtins(ask)
         for name in ("type", "ref", "machine", "traceparent"):
             body.pop(name, None)
+        router, browser = self._doors.router, self._browser
+        span = router.requests.begin(row.id, operation, ask.traceparent)
         try:
             with bound_contextvars(**self._ids(row)):
-                result = await self._doors.router.ask(row.workspace, row.id, operation, self._browser.operator, body)
+                result = await router.ask(row.workspace, row.id, operation, browser.operator, body, span)
         except Offline as error:
             raise offline(row, error) from None
-        self._browser.send(Result(ref=ask.ref, result=result))
+        if operation == "open":
+            browser.opened(result, span)
+        browser.send(Result(ref=ask.ref, result=result))
 
     async def _open(self, ask: Open) -> None:
         await self._ask(ask, "open", "drive")

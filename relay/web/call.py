@@ -26,13 +26,16 @@ WRITES = frozenset({"POST", "PATCH", "DELETE"})
 class Ask:
     """One request on its way through a handler: who asks, and what, decoded and checked."""
 
-    __slots__ = ("_identity", "body", "parts", "query", "request")
+    __slots__ = ("_identity", "body", "carried", "parts", "query", "request")
 
-    def __init__(self, parts: Parts, request: Request, identity: Identity | None, body: Any, query: Any) -> None:
+    def __init__(
+        self, parts: Parts, request: Request, identity: Identity | None, body: Any, query: Any, carried: str = ""
+    ) -> None:
         self.parts = parts
         self.request = request
         self.body = body
         self.query = query
+        self.carried = carried  # the trace that this is a step of, for whoever is asked in turn
         self._identity = identity
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 
 import structlog
 from starlette.requests import Request
@@ -45,16 +46,22 @@ class Endpoint:
             allowed = ", ".join(sorted(self._calls))
             return problem(MethodNotAllowed(f"this path takes {allowed}"), {"allow": allowed})
         began = time.perf_counter()
+        traces, told = self._parts.router.hub.traces, request.headers.get("traceparent", "")
+        span = traces.follow(f"{call.method} {call.path}", told, operation=call.name)
         try:
-            response = await self._serve(call, request)
+            response = await self._serve(call, request, span.carried)
         except RelayError as error:
             response = await on_relay_error(request, _unnamed(call, error))
         except Exception as error:
             response = internal(request, error)
+        except BaseException:
+            span.end("left")
+            raise
+        span.end(str(response.status_code) if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else "")
         self._measures.answered(call.name, response.status_code, time.perf_counter() - began)
         return response
 
-    async def _serve(self, call: Call, request: Request) -> Response:
+    async def _serve(self, call: Call, request: Request, carried: str) -> Response:
         parts = self._parts
         if call.method in WRITES:
             # Also calls that take anybody look at the cookie: whoever is signed in joins a workspace as who they are.
@@ -65,13 +72,13 @@ class Endpoint:
         query = read_query(request, call.query) if call.query is not None else None
         body = await read_body(request, call.body) if call.body is not None else None
         try:
-            response = await call.handle(Ask(parts, request, identity, body, query))
+            response = await call.handle(Ask(parts, request, identity, body, query, carried))
         except (NotFound, Forbidden):
             # Both are said before anything is done, or undo what was, so that the call can be made once more.
             identity = identity and await parts.authenticator.anew(request.headers, request.cookies, identity)
             if identity is None:
                 raise
-            response = await call.handle(Ask(parts, request, identity, body, query))
+            response = await call.handle(Ask(parts, request, identity, body, query, carried))
         if call.changes:
             await self._spread()
         return response

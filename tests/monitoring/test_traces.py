@@ -7,7 +7,7 @@ import sys
 from uuid import uuid4
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
@@ -18,26 +18,12 @@ from relay.node.hub import Agent
 from relay.rules.agent_messages import Answer
 from relay.rules.messages import Operator
 from relay.traces import RecordedTraces, Traces, open_traces, trace_of
+from tests.monitoring.recorded import Recorded
 from tests.node.two_nodes import Between, Node, peer
 
 SESSION = str(uuid4())
 JANE = Operator(user="Jane", client="laptop")
 RECEIVER = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-
-
-class Recorded:
-    """Two nodes whose traces are kept in memory."""
-
-    def __init__(self, between: Between) -> None:
-        self.kept = InMemorySpanExporter()
-        provider = TracerProvider()
-        provider.add_span_processor(SimpleSpanProcessor(self.kept))
-        for node in (between.near, between.far):
-            node.router.requests.traces = RecordedTraces(provider)
-
-    def spans(self) -> dict[str, ReadableSpan]:
-        """What has ended, by name."""
-        return {span.name: span for span in self.kept.get_finished_spans()}
 
 
 async def ask(node: Node, home: Node, agent: Agent, answer: Answer | None) -> dict[str, object]:

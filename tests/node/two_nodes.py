@@ -97,11 +97,12 @@ class Node:
         assert self.home is not None
         return Record(machine, Fence(1, 1, "c"), self.home.boot, 0, 0, True, None, Info())
 
-    def agent(self, *sessions: str) -> Agent:
-        """An agent of a machine of its own, admitted, that keeps these sessions."""
+    def agent(self, *sessions: str, socket: Peer | None = None) -> Agent:
+        """An agent of a machine of its own, admitted, that keeps these sessions; on a socket that only listens, unless
+        one is given."""
         described = [Session(id=session, epoch=1, kind="terminal") for session in sessions]
         hello = AgentHello(instance=str(uuid4()), hostname="h", version="1", sessions=described)
-        agent = Agent(Peer(), "workspace", str(uuid4()), hello, 0.0)
+        agent = Agent(socket or Peer(), "workspace", str(uuid4()), hello, 0.0)
         agent.fence = Fence(1, 7, "connection")
         self.router.agent_admitted(agent)
         return agent
