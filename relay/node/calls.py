@@ -59,7 +59,14 @@ class Calls:
             async with asyncio.timeout(seconds):
                 return await future
         except TimeoutError:
+            if future.done() and not future.cancelled():
+                return future.result()  # it came as the time ran out, and what it brought is in place already
             raise late from None
+
+    def waits(self, number: int) -> bool:
+        """Whether an answer would still be one: nobody has given up, or been given one."""
+        call = self._calls.get(number)
+        return call is not None and not call.answered.done() and not call.taken.cancelled()
 
     def taken(self, number: int) -> None:
         """The other node has the question."""

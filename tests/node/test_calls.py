@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from relay.errors import Conflict, Unavailable
+from relay.errors import Conflict, TimedOut, Unavailable
+from relay.node import hops
+from relay.node.calls import Calls
 from relay.node.hub import Agent, Attachment
 from relay.rules.agent_messages import Answer
 from relay.rules.browser_messages import Attach
@@ -19,6 +22,7 @@ from relay.rules.timing import LANE_LATE_SECONDS, REQUEST_SECONDS
 from tests.node.two_nodes import WAIT_SECONDS, Between, Node, peer
 
 OPERATOR = Operator(user="jane")
+MOMENT_SECONDS = 0.01
 SESSION = str(uuid4())
 
 
@@ -80,6 +84,52 @@ async def test_an_attach_to_a_node_that_is_gone_is_unavailable_and_leaves_nothin
         with pytest.raises(Unavailable, match="does not answer"):
             await between.near.router.attach(browser, agent.workspace, ask, anybody)
     assert (browser.attachments, browser.asking) == ({}, set())
+
+
+async def test_a_number_that_comes_right_behind_the_loss_of_its_node_is_given_back(between: Between) -> None:
+    """Both are in one batch. Kept, it would bring its browser every frame once more, beside the attach that follows."""
+    agent, browser = between.far.agent(SESSION), between.near.browser()
+
+    async def anybody(attachment: Attachment) -> None:
+        """Everybody may."""
+
+    between.deaf = between.near
+    ask = Attach(ref=1, machine=agent.machine, session=SESSION)
+    attaching = asyncio.create_task(between.near.router.attach(browser, agent.workspace, ask, anybody))
+    await peer(agent).until(lambda: peer(agent).heard("attach"))
+    between.deaf = None
+    attachments = between.near.router.attachments
+    attachments.lane_broken(between.far.boot)
+    between.near.router.hop_arrived(between.far.boot, hops.NumberedHop(call=1, attachment=1, generation=7))
+    with pytest.raises(Unavailable, match="was lost"):
+        await attaching
+    assert (browser.attachments, browser.asking, peer(browser).told) == ({}, set(), [])
+    await peer(agent).until(lambda: peer(agent).heard("detach"))
+
+
+async def test_an_answer_that_comes_as_the_time_runs_out_counts_and_one_behind_that_does_not() -> None:
+    """What it brought is in place by then, so that an error would contradict it."""
+    calls, loop = Calls(), asyncio.get_running_loop()
+    in_time, late = calls.begin("there"), calls.begin("there")
+    asked = [asyncio.create_task(calls.outcome(number, MOMENT_SECONDS)) for number in (in_time, late)]
+    waited: list[bool] = []
+
+    def both() -> None:
+        for number in (in_time, late):
+            calls.taken(number)
+        loop.call_soon(loop.call_soon, due_together)
+
+    def due_together() -> None:
+        now = loop.time()
+        loop.call_at(now, calls.answer, in_time, {"fine": True})
+        loop.call_at(now + 2 * MOMENT_SECONDS, lambda: waited.append(calls.waits(late)))
+        time.sleep(3 * MOMENT_SECONDS)  # all of it is due at the next turn of the loop, in its order
+
+    loop.call_soon(both)
+    assert await asked[0] == {"fine": True}
+    with pytest.raises(TimedOut):
+        await asked[1]
+    assert waited == [False]
 
 
 async def test_a_question_whose_node_dies_before_the_machine_answers_fails_within_seconds(between: Between) -> None:
