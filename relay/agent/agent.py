@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import structlog
 
-from relay import VERSION
+from relay.agent.handshake import Dial, Handshakes
 from relay.agent.history import History
 from relay.agent.identity import Identity
 from relay.agent.link import Link, Surroundings
 from relay.agent.outlet import Switch
-from relay.agent.requests import Requests, fitting
+from relay.agent.recorder import Recorder
+from relay.agent.requests import Requests
 from relay.agent.sessions import Sessions
 from relay.agent.verdict import Leave, Park, Return, judge
 from relay.client.addresses import usable
 from relay.client.back_off import BackOff
-from relay.client.dial import AGENT_PATH, Socket, open_socket
+from relay.client.dial import open_socket
 from relay.client.ends import Closed, Shed
 from relay.client.profile import Enrolment, Profile
 from relay.errors import Exit, Invalid, LimitReached, RelayError
-from relay.rules import limits
 from relay.rules.agent_messages import (
     AgentAttach,
     AgentDetach,
-    AgentHello,
     AgentWelcome,
     Answer,
     Bye,
@@ -40,18 +37,9 @@ from relay.rules.agent_messages import (
 from relay.rules.messages import ErrorMessage, Nodes, Notice, Take
 
 TICK_SECONDS = 1.0  # how late a keyboard may become free, or a stalled command end
-RECORD_SECONDS = 2.0  # output that a crash of this computer may cost the history
-HELLO_BYTES = limits.CONTROL_BYTES - 4 * limits.KIB  # for sessions in a hello; the others follow one by one
 PENDING_REQUESTS = 256  # as many as there can be sessions
 WELCOME_SECONDS = 2.0  # that a goodbye waits for a hello under way: the relay may have admitted us already
 MOVE_ATTEMPTS = 3  # after that the node that asked will close the socket, and that starts over
-
-
-class Dial(Protocol):
-    """Opens a socket to one of these nodes; `relay.client.dial.open_socket` outside of tests."""
-
-    async def __call__(self, urls: list[str], path: str, token: str | None) -> Socket:
-        """Raises what `open_socket` raises."""
 
 
 class Wiring(NamedTuple):
@@ -72,15 +60,14 @@ class Agent:
     ) -> None:
         self._identity = Identity(parts.profile, enrolment)
         self._urls = urls
-        _, self._sessions, self._history, self._switch, self._surroundings = parts
-        self._requests = Requests(self._sessions, self._history)
+        _, self._sessions, history, self._switch, self._surroundings = parts
+        self._requests = Requests(self._sessions, history)
         self._ephemeral = ephemeral
-        self._dial = dial
+        self._handshakes = Handshakes(self._identity, self._sessions, self._surroundings, dial)
+        self._recorder = Recorder(self._sessions, history, self._surroundings.clock)
         self._tasks: asyncio.TaskGroup | None = None
         self._link: Link | None = None
         self._moving: asyncio.Task[Link | None] | None = None
-        self._greeted = asyncio.Event()  # cleared between a hello and its answer
-        self._greeted.set()
         self._parked = False
         self._stopping = False
         self._pending = 0
@@ -93,7 +80,7 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 self._sessions.run_in(tasks)
-                chores = [tasks.create_task(self._tick()), tasks.create_task(self._record_often())]
+                chores = [tasks.create_task(self._tick()), tasks.create_task(self._recorder.run())]
                 serving = tasks.create_task(self._serve())
                 stopping = tasks.create_task(stop.wait())
                 await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -103,7 +90,7 @@ class Agent:
                 await self._sessions.end_all()
         finally:
             self._sessions.kill_all()  # nothing is left of a normal end; after a fault nothing must be left either
-        await self._record()
+        await self._recorder.record()
         return leave
 
     async def _say_goodbye(self, serving: asyncio.Task[Leave]) -> Leave:
@@ -111,7 +98,7 @@ class Agent:
         self._stopping = True
         with suppress(TimeoutError):
             async with asyncio.timeout(WELCOME_SECONDS):
-                await self._greeted.wait()
+                await self._handshakes.answered()
         link = self._link
         moving, self._moving = self._moving, None
         if moving is not None and moving.done():
@@ -183,36 +170,7 @@ class Agent:
     # --- connections -------------------------------------------------------------------------------------------------
 
     async def _connect(self, nodes: list[str]) -> Link:
-        """A link that was welcomed; raises what dialling and greeting raise."""
-        socket = await self._dial(list(dict.fromkeys(nodes)), AGENT_PATH, self._identity.enrolment.machine_token)
-        link = Link(socket, self._surroundings, self)
-        self._greeted.clear()
-        try:
-            welcome = await link.greet(
-                AgentHello(
-                    instance=self._identity.enrolment.instance_id,
-                    hostname=self._surroundings.hostname(),
-                    version=VERSION,
-                    pid=os.getpid(),
-                    generation=self._identity.enrolment.generation,
-                    sessions=fitting(self._sessions.announced(), HELLO_BYTES),
-                    renews=True,
-                )
-            )
-        except BaseException:
-            socket.abort()
-            raise
-        finally:
-            self._greeted.set()
-        self._identity.welcomed(welcome)
-        structlog.get_logger().info(
-            "connected",
-            node=link.node,
-            name=welcome.machine.get("name"),
-            workspace=welcome.machine.get("workspaceName"),
-            visibility=welcome.machine.get("visibility"),
-        )
-        return link
+        return await self._handshakes.link(nodes, self)
 
     def _adopt(self, link: Link) -> None:
         """From now on this is the connection; tell it what has changed since its hello."""
@@ -314,25 +272,7 @@ class Agent:
         finally:
             self._pending -= 1
 
-    # --- chores ------------------------------------------------------------------------------------------------------
-
     async def _tick(self) -> None:
         while True:
             await self._surroundings.clock.sleep(TICK_SECONDS)
             self._sessions.tick()
-
-    async def _record_often(self) -> None:
-        while True:
-            await self._surroundings.clock.sleep(RECORD_SECONDS)
-            await self._record()
-
-    async def _record(self) -> None:
-        entries = self._sessions.unwritten()
-        if not entries:
-            return
-        try:
-            await self._history.keep(entries, self._surroundings.clock.unix())
-        except sqlite3.Error as error:
-            # Sessions matter more than their history: a full disk must not end them.
-            structlog.get_logger().error("the history cannot be written", why=str(error))
-            self._sessions.not_written(entries)

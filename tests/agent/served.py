@@ -6,11 +6,12 @@ import asyncio
 from pathlib import Path
 from random import Random
 
-from relay.agent.agent import RECORD_SECONDS, TICK_SECONDS, Agent, Wiring
+from relay.agent.agent import TICK_SECONDS, Agent, Wiring
 from relay.agent.environment import Account
 from relay.agent.history import History
 from relay.agent.link import Surroundings
 from relay.agent.outlet import Switch
+from relay.agent.recorder import RECORD_SECONDS
 from relay.agent.sessions import Host, Sessions
 from relay.agent.verdict import Leave
 from relay.client.profile import Enrolment, Profile
