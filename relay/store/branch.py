@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from relay.rules.timing import DEAF_SECONDS, PROBE_SECONDS
-from relay.store.servers import Place
+from relay.store.servers import Address
 from relay.store.wire import Wire
 
 BACK_OFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)  # Redis restarts in less than a second; with jitter, one per node
@@ -18,8 +18,8 @@ BACK_OFF_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0)  # Redis restarts in less than a 
 class Branch:
     """The bus at one server. `on_heard` is called when its own voice came back, on a wire that may be new."""
 
-    def __init__(self, place: Place, heard: float, on_heard: Callable[[], None]) -> None:
-        self.place = place
+    def __init__(self, address: Address, heard: float, on_heard: Callable[[], None]) -> None:
+        self.address = address
         self.heard = heard  # when its voice last came back, by the loop's clock
         self.round_trip_seconds: float | None = None
         self.wire: Wire | None = None

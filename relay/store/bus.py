@@ -17,7 +17,7 @@ from relay.rules.timing import PROBE_SECONDS
 from relay.store.branch import Branch, back_off
 from relay.store.keys import Keys
 from relay.store.memory import servers
-from relay.store.servers import Place
+from relay.store.servers import Address
 from relay.store.wire import Wire
 
 Callback = Callable[[bytes], None]
@@ -56,7 +56,7 @@ class Bus:
         self._keys = keys
         self._limit_bytes = limit_bytes
         self._callbacks: dict[bytes, Callback] = {}  # those of the branches' own voices among them
-        self._branches: dict[Place, Branch] = {}
+        self._branches: dict[Address, Branch] = {}
         self._tasks: dict[Branch, asyncio.Task[None]] = {}
         self._routes: dict[str, Branch] = {}  # where channels were published to, so that nobody computes it again
         self._failed: asyncio.Future[None]  # for as long as it runs
@@ -170,7 +170,7 @@ class Bus:
 
     def _branch(self, channel: str) -> Branch | None:
         try:
-            return self._branches.get(self._servers.place(channel))
+            return self._branches.get(self._servers.owner(channel))
         except Unavailable:  # nobody is known to hold it; whoever does is joined when that is known
             return None
 
@@ -190,12 +190,12 @@ class Bus:
             await self._servers.learn()
         except RelayError as error:
             structlog.get_logger().warning("the bus cannot reach Redis", why=error.message)
-        places = self._servers.places
-        for place in self._branches.keys() - places:
-            self._fell(self._branches.pop(place))
-        for place in places - self._branches.keys():
+        addresses = self._servers.addresses
+        for address in self._branches.keys() - addresses:
+            self._fell(self._branches.pop(address))
+        for address in addresses - self._branches.keys():
             heard = asyncio.get_running_loop().time() if self.losses else float("-inf")
-            branch = self._branches[place] = Branch(place, heard, self._check_restored)
+            branch = self._branches[address] = Branch(address, heard, self._check_restored)
             task = self._tasks[branch] = asyncio.create_task(self._keep(branch))
             task.add_done_callback(partial(self._ended, branch))
         self._routes.clear()
@@ -242,10 +242,10 @@ class Bus:
     async def _keep(self, branch: Branch) -> None:
         """Connect to one server again and again, for as long as it holds channels."""
         attempt = 0
-        while self._branches.get(branch.place) is branch:
+        while self._branches.get(branch.address) is branch:
             try:
                 self._give_voice(branch)
-                wire = await Wire.open(self._servers.connection(branch.place), self._deliver)
+                wire = await Wire.open(self._servers.connection(branch.address), self._deliver)
             except (RedisError, OSError, TimeoutError, RelayError) as error:
                 structlog.get_logger().warning("the bus cannot reach Redis", why=str(error))
             else:
@@ -268,7 +268,7 @@ class Bus:
             if self._branch(probe) is branch:
                 break
             if number == PROBES:
-                raise Unavailable(f"{branch.place.host}:{branch.place.port} holds no channels")
+                raise Unavailable(f"{branch.address.host}:{branch.address.port} holds no channels")
         branch.probe = probe.encode()
         self._callbacks[branch.probe] = branch.hear
 

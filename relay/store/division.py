@@ -10,7 +10,7 @@ from redis.exceptions import MovedError
 from relay.errors import Misconfigured
 from relay.store.connection import connect
 from relay.store.listed import read
-from relay.store.servers import Place
+from relay.store.servers import Address
 
 SCHEMES = {"redis+shards": "redis", "rediss+shards": "rediss"}  # and that of each of its servers
 SERVERS = 64  # as many as there are shards; with more some would have none
@@ -22,32 +22,32 @@ class Division:
 
     def __init__(self, url: str) -> None:
         self._listed = read(url, SCHEMES, "the Redis shards")
-        self.order = self._listed.places
-        self.places = frozenset(self.order)
-        if len(self.places) < len(self.order):
+        self.order = self._listed.addresses
+        self.addresses = frozenset(self.order)
+        if len(self.addresses) < len(self.order):
             raise Misconfigured("RELAY_REDIS_URL: a server of the Redis shards is listed twice")
         if len(self.order) > SERVERS:
             raise Misconfigured(f"RELAY_REDIS_URL: at most {SERVERS} Redis shards can be of use")
-        self._clients = {place: connect(self._listed.url(place)) for place in self.order}
+        self._clients = {address: connect(self._listed.url(address)) for address in self.order}
 
     @property
     def text(self) -> str:
         """The list without what is secret: two divisions are the same if this is."""
         return ",".join(f"{host}:{port}" for host, port in self.order)
 
-    def place(self, key: str) -> Place:
+    def owner(self, key: str) -> Address:
         """Who holds a key or channel."""
         return self.order[key_slot(key.encode()) * len(self.order) // REDIS_CLUSTER_HASH_SLOTS]
 
-    def client(self, place: Place) -> Redis:
+    def client(self, address: Address) -> Redis:
         """The client of one server."""
-        return self._clients[place]
+        return self._clients[address]
 
-    def connection(self, place: Place) -> AbstractConnection:
+    def connection(self, address: Address) -> AbstractConnection:
         """A connection to one server, not yet connected."""
-        return self.client(place).connection_pool.make_connection()  # type: ignore[no-untyped-call, no-any-return]
+        return self.client(address).connection_pool.make_connection()  # type: ignore[no-untyped-call, no-any-return]
 
-    def moved(self, error: MovedError, asked: Place) -> Place:
+    def moved(self, error: MovedError, asked: Address) -> Address:
         """Nothing moves here: this server is of a Cluster, and the URL does not say so."""
         return asked
 

@@ -73,7 +73,7 @@ class Inspection:
         if isinstance(self._memory, Redis):
             return [Server(self._memory)]
         await self._memory.slots.learn()
-        return [Server(self._memory.slots.client(place)) for place in sorted(self._memory.slots.places)]
+        return [Server(self._memory.slots.client(address)) for address in sorted(self._memory.slots.addresses)]
 
     async def findings(self) -> list[Finding]:
         """What is to be said of the servers, each thing once."""

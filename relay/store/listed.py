@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from relay.errors import Misconfigured
 from relay.store.connection import addresses
-from relay.store.servers import Place
+from relay.store.servers import Address
 
 PORT = 6379  # of a server whose address does not say
 
@@ -17,13 +17,13 @@ class Listed(NamedTuple):
 
     scheme: str  # that of each server
     login: str  # `USER:PASSWORD@`, or nothing
-    places: tuple[Place, ...]
+    addresses: tuple[Address, ...]
     query: str  # with its question mark, or nothing
 
-    def url(self, place: Place) -> str:
+    def url(self, address: Address) -> str:
         """The URL of one server."""
-        host = f"[{place.host}]" if ":" in place.host else place.host
-        return f"{self.scheme}://{self.login}{host}:{place.port}{self.query}"
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        return f"{self.scheme}://{self.login}{host}:{address.port}{self.query}"
 
 
 def read(url: str, schemes: Mapping[str, str], what: str) -> Listed:
@@ -31,9 +31,9 @@ def read(url: str, schemes: Mapping[str, str], what: str) -> Listed:
     `Misconfigured`."""
     scheme, _, rest = url.partition("://")
     rest, mark, query = rest.partition("?")
-    place, _, database = rest.partition("/")
-    login, at, hosts = place.rpartition("@")
+    netloc, _, database = rest.partition("/")
+    login, at, hosts = netloc.rpartition("@")
     if database.strip("/") not in ("", "0"):
         raise Misconfigured(f"RELAY_REDIS_URL: {what} has no database but 0")
-    found = tuple(Place(*address) for address in addresses(hosts, PORT, f"a server of {what}"))
+    found = tuple(Address(*each) for each in addresses(hosts, PORT, f"a server of {what}"))
     return Listed(schemes[scheme], login + at, found, mark + query)

@@ -82,7 +82,7 @@ async def some(attempts: Iterable[Awaitable[Answer]]) -> list[Answer]:
 def independent(memory: Memory) -> list[Commands]:
     """The servers that know nothing of each other, in the order of the URL; what divides itself counts as one."""
     if isinstance(memory, Sharded) and isinstance(memory.slots, Division):
-        return [memory.slots.client(place) for place in memory.slots.order]
+        return [memory.slots.client(address) for address in memory.slots.order]
     return [memory]
 
 

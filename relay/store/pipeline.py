@@ -20,7 +20,7 @@ from relay.rules.limits import PIPELINED_COMMANDS
 from relay.rules.tally import Tally
 from relay.store.connection import ANSWER_SECONDS, hand_over
 from relay.store.memory import servers
-from relay.store.servers import Place, place_anew
+from relay.store.servers import Address, owner_anew
 from relay.store.sharded import key_of
 
 ATTEMPTS = 2  # a connection may have died with the server before; a second failure is news
@@ -139,8 +139,8 @@ class Pipeline:
         self.limited: Callable[[str], None] = lambda limit: None  # set once, by the node that counts its limits
         self.seconds = Tally(metrics.REDIS_SECONDS)
         self._servers = servers(url)
-        self._lines: dict[Place, Line] = {}
-        self._connecting: dict[Place, asyncio.Future[Line]] = {}  # attempts, each shared by all who need it
+        self._lines: dict[Address, Line] = {}
+        self._connecting: dict[Address, asyncio.Future[Line]] = {}  # attempts, each shared by all who need it
         self._waiting = 0
 
     async def execute_command(self, *words: Any) -> Any:
@@ -151,22 +151,24 @@ class Pipeline:
             raise Unavailable("too many questions wait for the relay's memory (Redis)", limit="PIPELINED_COMMANDS")
         self._waiting += 1
         try:
-            if not self._servers.places:
+            if not self._servers.addresses:
                 await self._learn()
             for attempt in range(1, ATTEMPTS + 1):
                 try:
                     key = key_of(words) or ""
                     try:
-                        place = self._servers.place(key)
+                        address = self._servers.owner(key)
                     except Unavailable:
-                        place = await place_anew(self._servers, key)
-                    line = self._lines.get(place)
+                        address = await owner_anew(self._servers, key)
+                    line = self._lines.get(address)
                     if line is None or not line.open:
-                        line = await self._connect(place)
+                        line = await self._connect(address)
                     return await line.ask(words)
                 except MovedError as error:
                     await self._learn()
-                    self._servers.moved(error, place)  # after the map, which may be somebody's who has not heard of it
+                    self._servers.moved(
+                        error, address
+                    )  # after the map, which may be somebody's who has not heard of it
                     if attempt == ATTEMPTS:
                         raise
                 except LostConnection:
@@ -184,24 +186,24 @@ class Pipeline:
         """Find out anew who has which keys, and hang up on who has none any more: a server that left the Cluster may
         live on for long."""
         await self._servers.learn()
-        for place in self._lines.keys() - self._servers.places:
-            if not self._lines[place].asked:  # else whoever waits there has its answer first
-                self._lines.pop(place).abort()
+        for address in self._lines.keys() - self._servers.addresses:
+            if not self._lines[address].asked:  # else whoever waits there has its answer first
+                self._lines.pop(address).abort()
 
-    async def _connect(self, place: Place) -> Line:
+    async def _connect(self, address: Address) -> Line:
         """A new connection, or the error of the one attempt that everybody waits for."""
-        if place in self._connecting:
-            return await asyncio.shield(self._connecting[place])
-        attempt = self._connecting[place] = asyncio.get_running_loop().create_future()
+        if address in self._connecting:
+            return await asyncio.shield(self._connecting[address])
+        attempt = self._connecting[address] = asyncio.get_running_loop().create_future()
         try:
-            line = self._lines[place] = await Line.connect(self._servers.connection(place))
+            line = self._lines[address] = await Line.connect(self._servers.connection(address))
         except BaseException as error:
             left = isinstance(error, asyncio.CancelledError)  # whoever tried has left; the others try once more
             attempt.set_exception(LostConnection("nobody connects any more") if left else error)
             attempt.exception()  # perhaps nobody waits for it
             raise
         finally:
-            del self._connecting[place]
+            del self._connecting[address]
         line.seconds = self.seconds
         attempt.set_result(line)
         return line

@@ -10,7 +10,7 @@ from redis.exceptions import MovedError
 from relay.store.connection import connect
 
 
-class Place(NamedTuple):
+class Address(NamedTuple):
     """One server, by its address."""
 
     host: str
@@ -21,16 +21,16 @@ class Servers(Protocol):
     """What the bus and the pipeline need to know: they keep one connection of their own to each server."""
 
     @property
-    def places(self) -> frozenset[Place]:
+    def addresses(self) -> frozenset[Address]:
         """Every server that holds keys; none before the first `learn` of a Cluster."""
 
-    def place(self, key: str) -> Place:
+    def owner(self, key: str) -> Address:
         """Who holds a key or channel, as far as is known; raises `Unavailable` when nobody is known to."""
 
-    def connection(self, place: Place) -> AbstractConnection:
+    def connection(self, address: Address) -> AbstractConnection:
         """A connection to a server, not yet connected."""
 
-    def moved(self, error: MovedError, asked: Place) -> Place:
+    def moved(self, error: MovedError, asked: Address) -> Address:
         """Believe a server that says who holds a key; who that is."""
 
     async def learn(self) -> None:
@@ -40,29 +40,29 @@ class Servers(Protocol):
         """Leave no connection behind."""
 
 
-async def place_anew(servers: Servers, key: str) -> Place:
+async def owner_anew(servers: Servers, key: str) -> Address:
     """Who holds a key that nobody was known to hold: perhaps somebody has been given it since. Raises `Unavailable`."""
     await servers.learn()
-    return servers.place(key)
+    return servers.owner(key)
 
 
 class OneServer:
-    """All keys on one server. With sentinels too it has one place: they are asked at each connection."""
+    """All keys on one server. With sentinels too it has one address: they are asked at each connection."""
 
     def __init__(self, url: str) -> None:
         self._client = connect(url)
-        self._place = Place("", 0)
-        self.places = frozenset({self._place})
+        self._address = Address("", 0)
+        self.addresses = frozenset({self._address})
 
-    def place(self, key: str) -> Place:
+    def owner(self, key: str) -> Address:
         """The only one."""
-        return self._place
+        return self._address
 
-    def connection(self, place: Place) -> AbstractConnection:
+    def connection(self, address: Address) -> AbstractConnection:
         """A connection to it."""
         return self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call, no-any-return]
 
-    def moved(self, error: MovedError, asked: Place) -> Place:
+    def moved(self, error: MovedError, asked: Address) -> Address:
         """There is nobody else: this server is of a Cluster, and its URL does not say so."""
         return asked
 

@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 
 from relay.errors import Unavailable
 from relay.store.division import Division
-from relay.store.servers import Place, place_anew
+from relay.store.servers import Address, owner_anew
 from relay.store.slots import Slots
 
 ATTEMPTS = 4  # one that fails, one after the map was read, and two for servers that name each other
@@ -41,14 +41,14 @@ class Sharded:
         await self._begun()
         keys = [key_of(words) for words in commands]
         common = next(filter(None, keys), "")
-        groups: dict[Place, list[int]] = {}
+        groups: dict[Address, list[int]] = {}
         for position, key in enumerate(keys):
-            groups.setdefault(await self._place(key or common), []).append(position)
+            groups.setdefault(await self._owner(key or common), []).append(position)
         answers: list[Any] = [None] * len(commands)
 
-        async def ask(place: Place, positions: list[int]) -> None:
+        async def ask(address: Address, positions: list[int]) -> None:
             mine = [(keys[at] or common, commands[at]) for at in positions]
-            for at, answer in zip(positions, await self._ask_group(place, mine), strict=True):
+            for at, answer in zip(positions, await self._ask_group(address, mine), strict=True):
                 answers[at] = answer
 
         failed = await asyncio.gather(*(ask(*group) for group in groups.items()), return_exceptions=True)
@@ -56,11 +56,11 @@ class Sharded:
             raise error
         return answers
 
-    async def home(self, key: str) -> Place | None:
+    async def home(self, key: str) -> Address | None:
         """Who owns a key; None while nobody does. Raises `Unavailable` when no server can be asked for the map."""
         await self._begun()
         try:
-            return await self._place(key)
+            return await self._owner(key)
         except Unavailable:
             return None
 
@@ -69,47 +69,47 @@ class Sharded:
         await self.slots.aclose()
 
     async def _begun(self) -> None:
-        if not self.slots.places:
+        if not self.slots.addresses:
             await self.slots.learn()
 
-    async def _place(self, key: str) -> Place:
+    async def _owner(self, key: str) -> Address:
         try:
-            return self.slots.place(key)
+            return self.slots.owner(key)
         except Unavailable:
-            return await place_anew(self.slots, key)
+            return await owner_anew(self.slots, key)
 
     async def _ask(self, key: str, words: Command) -> Any:
-        place = await self._place(key)
+        address = await self._owner(key)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self.slots.client(place).execute_command(*words)  # type: ignore[no-untyped-call]
+                return await self.slots.client(address).execute_command(*words)  # type: ignore[no-untyped-call]
             except MovedError as error:
                 if attempt == ATTEMPTS:
                     raise
-                place = await self._moved(error, place)
+                address = await self._moved(error, address)
             except AskError as error:
-                return await self._ask_once(Place(error.host or place.host, error.port), words)
+                return await self._ask_once(Address(error.host or address.host, error.port), words)
             except _AWAY:
-                other = await self._other(key, place)
+                other = await self._other(key, address)
                 if other is None or attempt == ATTEMPTS:
                     raise
-                place = other
+                address = other
         raise AssertionError("the last attempt returns or raises")
 
-    async def _ask_group(self, place: Place, group: list[tuple[str, Command]]) -> list[Any]:
-        pipeline = self.slots.client(place).pipeline(transaction=False)
+    async def _ask_group(self, address: Address, group: list[tuple[str, Command]]) -> list[Any]:
+        pipeline = self.slots.client(address).pipeline(transaction=False)
         for _, words in group:
             pipeline.execute_command(*words)
         try:
             answers = list(await pipeline.execute(raise_on_error=False))
         except _AWAY:
-            if await self._other(group[0][0], place) is None:
+            if await self._other(group[0][0], address) is None:
                 raise
             return [await self._outcome(key, words) for key, words in group]
         for at, answer in enumerate(answers):
             if isinstance(answer, _ELSEWHERE):
                 if isinstance(answer, MovedError):
-                    await self._moved(answer, place)
+                    await self._moved(answer, address)
                 answers[at] = await self._outcome(*group[at])
         return answers
 
@@ -119,21 +119,21 @@ class Sharded:
         except ResponseError as error:
             return error
 
-    async def _ask_once(self, place: Place, words: Command) -> Any:
+    async def _ask_once(self, address: Address, words: Command) -> Any:
         """Ask a server that is just being given the slot, and has not got all of it."""
-        pipeline = self.slots.client(place).pipeline(transaction=False)
+        pipeline = self.slots.client(address).pipeline(transaction=False)
         pipeline.execute_command("ASKING")
         pipeline.execute_command(*words)
         return (await pipeline.execute())[-1]
 
-    async def _moved(self, error: MovedError, asked: Place) -> Place:
+    async def _moved(self, error: MovedError, asked: Address) -> Address:
         await self.slots.learn()
         return self.slots.moved(error, asked)  # after the map, which may be somebody's who has not heard of it
 
-    async def _other(self, key: str, failed: Place) -> Place | None:
+    async def _other(self, key: str, failed: Address) -> Address | None:
         """The server that has the key now, if it is not the one that failed."""
         await self.slots.learn()
-        found = self.slots.place(key)
+        found = self.slots.owner(key)
         return None if found == failed else found
 
 

@@ -15,7 +15,7 @@ from redis.exceptions import MovedError, ResponseError
 from relay.errors import Misconfigured, Unavailable
 from relay.store.connection import ANSWER_SECONDS, cancellable, connect
 from relay.store.listed import read
-from relay.store.servers import Place
+from relay.store.servers import Address
 
 SCHEMES = {"redis+cluster": "redis", "rediss+cluster": "rediss"}  # and that of each of its servers
 LEARN_SECONDS = 0.25  # between two questions for the map: a thousand commands that fail at once ask it once
@@ -32,36 +32,36 @@ class Slots:
 
     def __init__(self, url: str) -> None:
         self._listed = read(url, SCHEMES, "a Redis Cluster")
-        self._seeds = frozenset(self._listed.places)
-        self._owners: list[Place | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._seeds = frozenset(self._listed.addresses)
+        self._owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._members = self._seeds  # who may be asked for the map: primaries and replicas
-        self._clients: dict[Place, Redis] = {}
+        self._clients: dict[Address, Redis] = {}
         self._learning: asyncio.Task[None] | None = None
         self._learned = float("-inf")  # when somebody last asked for the map, by the loop's clock
-        self.places: frozenset[Place] = frozenset()  # the primaries that own slots
-        self.client(self._listed.places[0])  # which refuses now what no server could be reached with
+        self.addresses: frozenset[Address] = frozenset()  # the primaries that own slots
+        self.client(self._listed.addresses[0])  # which refuses now what no server could be reached with
 
-    def place(self, key: str) -> Place:
+    def owner(self, key: str) -> Address:
         """Who owns the key's slot; raises `Unavailable` when nobody is known to."""
         found = self._owners[key_slot(key.encode())]
         if found is None:
             raise Unavailable("the relay's memory (Redis) has no server for this now")
         return found
 
-    def client(self, place: Place) -> Redis:
+    def client(self, address: Address) -> Redis:
         """The client of one server."""
-        found = self._clients.get(place)
+        found = self._clients.get(address)
         if found is None:
-            found = self._clients[place] = connect(self._listed.url(place))
+            found = self._clients[address] = connect(self._listed.url(address))
         return found
 
-    def connection(self, place: Place) -> AbstractConnection:
+    def connection(self, address: Address) -> AbstractConnection:
         """A connection to one server, not yet connected."""
-        return self.client(place).connection_pool.make_connection()  # type: ignore[no-untyped-call, no-any-return]
+        return self.client(address).connection_pool.make_connection()  # type: ignore[no-untyped-call, no-any-return]
 
-    def moved(self, error: MovedError, asked: Place) -> Place:
+    def moved(self, error: MovedError, asked: Address) -> Address:
         """Believe a server that says where a slot is; the owner, to be asked instead."""
-        owner = Place(error.host or asked.host, error.port)
+        owner = Address(error.host or asked.host, error.port)
         self._owners[error.slot_id] = owner
         return owner
 
@@ -83,24 +83,24 @@ class Slots:
 
     async def _learn(self) -> None:
         rows, asked = await self._first_map()
-        owners: list[Place | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        members: set[Place] = set()
+        owners: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        members: set[Address] = set()
         for first, last, *servers in rows:
-            places = [_place(server, asked) for server in servers]
-            owners[first : last + 1] = [places[0]] * (last + 1 - first)
-            members.update(place for place in places if place is not None)
+            addresses = [_address(server, asked) for server in servers]
+            owners[first : last + 1] = [addresses[0]] * (last + 1 - first)
+            members.update(address for address in addresses if address is not None)
         self._owners = owners
         self._members = frozenset(members)
-        self.places = frozenset(owner for owner in owners if owner is not None)
-        for place in self._clients.keys() - self._members:
-            await self._clients.pop(place).aclose()  # it has left the Cluster
+        self.addresses = frozenset(owner for owner in owners if owner is not None)
+        for address in self._clients.keys() - self._members:
+            await self._clients.pop(address).aclose()  # it has left the Cluster
 
-    async def _first_map(self) -> tuple[Sequence[Any], Place]:
+    async def _first_map(self) -> tuple[Sequence[Any], Address]:
         """The map of whoever answers first, asked one after the other in short turns, in any order: a server that
         hangs holds nobody up, and one that is wrong is not asked twice in a row."""
         candidates = list(self._members | self._seeds)
         random.shuffle(candidates)
-        asking: dict[asyncio.Task[Any], Place] = {}
+        asking: dict[asyncio.Task[Any], Address] = {}
         waiting: set[asyncio.Task[Any]] = set()
         failures: list[BaseException | None] = []
         try:
@@ -119,13 +119,13 @@ class Slots:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-        if not self.places and any(isinstance(each, ResponseError) for each in failures):
+        if not self.addresses and any(isinstance(each, ResponseError) for each in failures):
             raise Misconfigured(f"RELAY_REDIS_URL: no Redis Cluster there: {next(filter(None, failures))}")
         raise Unavailable("the relay's memory (Redis) does not answer")
 
-    async def _ask(self, place: Place) -> Any:
+    async def _ask(self, address: Address) -> Any:
         """One server's map, over a connection of its own: the pool's may all be waiting for a server that hangs."""
-        connection = self.connection(place)
+        connection = self.connection(address)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 with cancellable():
@@ -149,7 +149,7 @@ def is_cluster(url: str) -> bool:
     return url.partition("://")[0] in SCHEMES
 
 
-def _place(server: Sequence[Any], asked: Place) -> Place | None:
+def _address(server: Sequence[Any], asked: Address) -> Address | None:
     """A server of the map; it may leave out the address at which it was asked, or not know somebody's name."""
     host = server[0] or asked.host
-    return None if host == "?" else Place(host, int(server[1]))
+    return None if host == "?" else Address(host, int(server[1]))

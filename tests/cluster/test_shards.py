@@ -46,7 +46,7 @@ def readiness(url: str) -> dict[str, Any]:
 def concerned(shards: Shards, server: Shard, team: Team) -> bool:
     """Whether a node listens there, or the team's machines are remembered there."""
     keys = Keys()
-    home = servers(shards.url).place(keys.events(keys.shard(team.workspace)))
+    home = servers(shards.url).owner(keys.events(keys.shard(team.workspace)))
     return server.port == home.port or any(":inbox:" in channel for channel in server.channels())
 
 

@@ -15,7 +15,7 @@ from relay.store import Bus, Keys
 from relay.store.branch import Branch
 from relay.store.bus import BUS_CONTROL_BYTES
 from relay.store.connection import ask
-from relay.store.servers import OneServer, Place
+from relay.store.servers import Address, OneServer
 from relay.store.wire import ANSWERED_SECONDS, CHANNELS_KEPT, SKIP, Wire
 from tests.store.listening import WAIT_SECONDS, Inbox, listening, running
 from tests.support.valkey import Valkey
@@ -357,11 +357,11 @@ class Vacant(OneServer):
         super().__init__(url)
         self.vacant: set[str] = set()
 
-    def place(self, key: str) -> Place:
+    def owner(self, key: str) -> Address:
         """The only one, if anybody."""
         if key in self.vacant:
             raise Unavailable("nobody holds this")
-        return super().place(key)
+        return super().owner(key)
 
 
 async def test_a_channel_that_nobody_holds_makes_the_bus_deaf_until_somebody_does(

@@ -14,7 +14,7 @@ from relay.rules.limits import PIPELINED_COMMANDS
 from relay.store import Pipeline, pipeline
 from relay.store.connection import answering, ask
 from relay.store.script import Script
-from relay.store.servers import Place
+from relay.store.servers import Address
 from tests.support.valkey import Valkey
 
 WAIT_SECONDS = 10.0
@@ -162,8 +162,8 @@ async def test_a_server_that_left_the_cluster_is_hung_up_on(
     own = await line.execute_command("CLIENT", "ID")
     others = Pipeline("redis://127.0.0.1:1")  # where all keys are said to be now
     try:
-        monkeypatch.setattr(line._servers, "_place", Place("elsewhere", 1))
-        monkeypatch.setattr(line._servers, "places", frozenset({Place("elsewhere", 1)}))
+        monkeypatch.setattr(line._servers, "_address", Address("elsewhere", 1))
+        monkeypatch.setattr(line._servers, "addresses", frozenset({Address("elsewhere", 1)}))
         monkeypatch.setattr(line._servers, "connection", others._servers.connection)
         with pytest.raises(Unavailable), answering():
             await line.execute_command("PING")

@@ -31,7 +31,7 @@ from relay.store import (
 from relay.store.connection import answering, ask
 from relay.store.memory import ask_all
 from relay.store.script import Script
-from relay.store.servers import Place
+from relay.store.servers import Address
 from relay.store.sharded import Sharded
 from relay.store.slots import Slots
 from tests.store.cluster import NODE, Cluster, machine_id
@@ -227,16 +227,16 @@ async def test_a_thousand_commands_that_fail_at_once_ask_for_the_map_once(server
     asked = 0
     ask_for_map = slots._ask
 
-    async def count(place: Place) -> object:
+    async def count(address: Address) -> object:
         nonlocal asked
         asked += 1
-        return await ask_for_map(place)
+        return await ask_for_map(address)
 
     slots._ask = count  # type: ignore[method-assign]
     await asyncio.gather(*(slots.learn() for _ in range(1_000)))
     await slots.learn()
     assert asked == 1
-    assert len(slots.places) == 3
+    assert len(slots.addresses) == 3
     await slots.aclose()
 
 
@@ -321,7 +321,7 @@ async def test_beats_for_other_servers_do_not_wait_for_one_that_hangs(
     markers = {shard: cluster.keys.of(shard, "marker") for shard in cluster.keys.shards}
     hanging = servers.owner(markers[0])
     assert isinstance(memory, Sharded)
-    others = [marker for marker in markers.values() if memory.slots.place(marker).port != hanging.port]
+    others = [marker for marker in markers.values() if memory.slots.owner(marker).port != hanging.port]
     hanging.freeze()
     try:
         flush = asyncio.create_task(Presence(patient, cluster.keys).beat("another node", []))

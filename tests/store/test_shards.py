@@ -53,7 +53,7 @@ async def opened(url: str) -> AsyncIterator[Memory]:
 def shards_on(keys: Keys, url: str, port: int) -> set[int]:
     """The shards that one server of a division has."""
     known = servers(url)
-    return {shard for shard in keys.shards if known.place(keys.events(shard)).port == port}
+    return {shard for shard in keys.shards if known.owner(keys.events(shard)).port == port}
 
 
 async def test_every_server_has_an_equal_part_and_the_keys_of_a_workspace_stay_together(
