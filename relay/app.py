@@ -44,6 +44,7 @@ from relay.observing import followed, observe
 from relay.registry import Change, Registry, migrate
 from relay.rules import timing
 from relay.rules.presence import Record
+from relay.rules.rhythm import Chosen
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
 from relay.store import (
@@ -63,6 +64,7 @@ from relay.store import (
     belong,
     open_memory,
 )
+from relay.store.rhythm import Follower
 from relay.web.agent_socket import agent_conversation
 from relay.web.auth import Authenticator
 from relay.web.browser_socket import browser_conversation
@@ -71,6 +73,7 @@ from relay.web.parts import Parts
 from relay.web.site import create_web
 from relay.web.sockets import Bucket, Doors, routes
 
+NOTHING_CHOSEN = Chosen()
 AGAIN_SECONDS = 1.0  # before a part that failed begins again, so that a lasting mistake does not fill the log
 # For what connections left to be done when the process ends. A peer that never answers is cut after `FAREWELL_SECONDS`,
 # and only then is its goodbye told to Redis: that must not race with the end of this wait.
@@ -86,7 +89,13 @@ class Node:
     """One node's objects over an open registry and Redis. Nothing happens before `run`."""
 
     def __init__(
-        self, settings: Settings, registry: Registry, redis: Memory, pipeline: Pipeline, registry_id: str = ""
+        self,
+        settings: Settings,
+        registry: Registry,
+        redis: Memory,
+        pipeline: Pipeline,
+        registry_id: str = "",
+        chosen: Chosen = NOTHING_CHOSEN,
     ) -> None:
         self.settings = settings
         self.boot = str(uuid4())
@@ -123,6 +132,7 @@ class Node:
         )
         self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
         self.tail.listen(self._changes, self._fresh_start)
+        self.follower = Follower(redis, self.keys, registry.rhythms.latest, self._keep_time, chosen)
         self.parts = self._parts(registry, redis)
         self.observers = observe(self, registry, redis, pipeline)
 
@@ -147,6 +157,7 @@ class Node:
             readiness=self.readiness,
             impaired=self.impaired,
             alive=self.membership.alive,
+            rhythm=lambda: self.rhythm,
             nodes=self.membership.urls,
         )
 
@@ -193,6 +204,14 @@ class Node:
     async def _locate(self, workspace: str, machine: str) -> Record | None:
         self._listen(workspace)  # whoever asks where a machine is wants to know when it moves
         return await self.presence.locate(workspace, machine)
+
+    def _keep_time(self, chosen: Chosen) -> None:
+        """Do everything as often as an operator chose from now on. Who is connected beats as its welcome said."""
+        self.rhythm = rhythm = chosen.rhythm
+        self.membership.rhythm = chosen.revision
+        self.beats.flush_seconds = rhythm.flush_seconds
+        self.tail.look_seconds = rhythm.changes_seconds
+        self.feeds.batch_seconds = rhythm.last_seen_batch_seconds
 
     async def _load_mirror(self, workspace: str) -> int:
         upto = self.tail.number
@@ -281,7 +300,7 @@ class Node:
         parts = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
             self.reactions, self.moves, self.offers, self.orderly, self.expiries,
-            self.pulse, self.outage, *self.observers,
+            self.follower, self.pulse, self.outage, *self.observers,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for work in (self.bus.run, *(part.run for part in parts)):
@@ -310,10 +329,11 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         try:
             keys, charter = Keys(settings.redis_prefix), await registry.charter(unix_ms())
             await belong(redis, keys, charter.id)
-            await agree(redis, keys, timing.agreed())
+            chosen = await registry.rhythms.latest()
+            await agree(redis, keys, timing.agreed(), chosen.values)
             pipeline = Pipeline(settings.redis_url)
             try:
-                node = Node(settings, registry, redis, pipeline, charter.id)
+                node = Node(settings, registry, redis, pipeline, charter.id, chosen)
                 await node.tail.begin()  # before anybody comes: a hello is checked against revocations up to the cursor
                 await node.membership.enter()
                 try:

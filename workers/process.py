@@ -16,9 +16,11 @@ from relay.errors import Exit, Misconfigured, Unavailable
 from relay.logs import configure_logs
 from relay.registry import Registry, migrate
 from relay.rules import timing
+from relay.rules.rhythm import Chosen
 from relay.settings import Settings
 from relay.store import Claims, Keys, Leases, Memory, Presence, agree, belong, open_memory
 from relay.store.reports import Reports
+from relay.store.rhythm import Follower
 from relay.vitals import watch_process
 from workers.cleaner import Cleaner
 from workers.meters import SweepMeters
@@ -75,9 +77,8 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
     keys = Keys(settings.redis_prefix)
     while True:
         try:
-            await agree(redis, keys, timing.agreed())
             await migrate(settings.database_url)
-            registry = await stack.enter_async_context(_registry_of(redis, keys, settings))
+            registry, chosen = await stack.enter_async_context(_registry_of(redis, keys, settings))
             break
         except Unavailable as error:
             structlog.get_logger().warning("the sweeper waits", why=error.message)
@@ -87,22 +88,30 @@ async def _work(settings: Settings, stack: AsyncExitStack) -> None:
     sweeper = Sweeper(registry, Presence(redis, keys), claims, Leases(redis, keys), _unix_ms, meters)
     cleaner = Cleaner(registry, claims, _unix_ms, meters.cleaned)
     reporting = Reporting(meters, Reports(redis, keys))
+
+    def keep(chosen: Chosen) -> None:
+        sweeper.every_seconds, reporting.rhythm = chosen.rhythm.sweep_seconds, chosen.revision
+
+    follower = Follower(redis, keys, registry.rhythms.latest, keep, chosen)
     structlog.contextvars.bind_contextvars(sweeper=reporting.id)  # the tasks below take it over
     structlog.get_logger().info("the sweeper sweeps", shards=len(keys.shards))
     async with asyncio.TaskGroup() as group:
         group.create_task(sweeper.run(keys.shards))
         group.create_task(cleaner.run(keys.shards))
         group.create_task(reporting.run())
+        group.create_task(follower.run())
 
 
 @asynccontextmanager
-async def _registry_of(redis: Memory, keys: Keys, settings: Settings) -> AsyncIterator[Registry]:
-    """The registry of the cluster whose Redis this is; raises `Misconfigured` or `Unavailable`, and then nothing of it
-    stays open."""
+async def _registry_of(redis: Memory, keys: Keys, settings: Settings) -> AsyncIterator[tuple[Registry, Chosen]]:
+    """The registry of the cluster whose Redis this is, and the times that are kept there; raises `Misconfigured` or
+    `Unavailable`, and then nothing of it stays open."""
     registry = await Registry.open(settings.database_url)
     try:
         await belong(redis, keys, (await registry.charter(_unix_ms())).id)
-        yield registry
+        chosen = await registry.rhythms.latest()
+        await agree(redis, keys, timing.agreed(), chosen.values)
+        yield registry, chosen
     finally:
         await registry.close()
 

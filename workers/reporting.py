@@ -29,6 +29,7 @@ class Reporting:
         self._at = time.monotonic()
         self._cpu = cpu_seconds()
         self._machines = 0
+        self.rhythm: int | None = None  # revision of the times that this sweeper keeps
 
     async def run(self) -> None:
         """Report until cancelled, the first time at once."""
@@ -53,6 +54,7 @@ class Reporting:
             age_seconds=round(meters.age_seconds, 2),
             behind=meters.behind,
             told_per_second=round((machines - self._machines) / seconds, 2),
+            rhythm=self.rhythm,
         )
         self._at, self._cpu, self._machines = now, cpu, machines
         return report

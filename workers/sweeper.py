@@ -51,6 +51,7 @@ class Sweeper:
         self._leases = leases
         self._clock = clock  # Unix milliseconds, for rows that SQL dates; presence goes by Redis's clock
         self._meters = meters or SweepMeters(CollectorRegistry(), lambda: clock() / 1000)
+        self.every_seconds = SWEEP_SECONDS
         self._compared = ""  # up to which machine the registry was compared with Redis
 
     async def run(self, shards: Sequence[int]) -> None:
@@ -72,7 +73,7 @@ class Sweeper:
                 self._meters.failed()
                 structlog.get_logger().exception("a sweep failed")
             if not more:
-                await asyncio.sleep(SWEEP_SECONDS)
+                await asyncio.sleep(self.every_seconds)
 
     async def round(self, shards: Sequence[int]) -> Round:
         """Claim what is due, tell the registry, confirm; when that was all, compare one page of the registry with

@@ -11,6 +11,7 @@ COMMANDS: dict[str, Entry] = {
     "migrate-to": Entry("Move the registry to another database.", "relay.cli.admin_move"),
     "rotate-secret": Entry("Replace the cluster's secret, step by step.", "relay.cli.admin_rotate"),
     "secret-status": Entry("Show what hangs on each secret.", "relay.cli.admin_secret_status"),
+    "timing": Entry("Show and change the times that all nodes keep.", "relay.cli.admin_timing"),
     "prune": Entry("Delete what is long over.", "relay.cli.admin_prune"),
 }
 

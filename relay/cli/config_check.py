@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from relay.errors import Exit, Misconfigured, RelayError
+from relay.errors import Exit, Misconfigured, RelayError, Unavailable
 
 
 @click.command(name="check")
@@ -18,7 +18,8 @@ def command(connect: bool, sweeper: bool) -> int:
     """Say everything that is wrong with the RELAY_* variables, one line each, and exit 78 if anything is.
 
     With --connect also: whether Redis and the registry answer and are new enough, and what of this host, of Redis and
-    of the cluster that runs there would keep a node from what it promises. Nothing is changed by it.
+    of the cluster that runs there would keep a node from what it promises. Nothing is changed by it. Where nothing is
+    wrong, but Redis or the registry does not answer, the exit code is 75: try again.
     """
     from relay.rules import checkup
     from relay.rules.quoting import escape
@@ -34,9 +35,10 @@ def command(connect: bool, sweeper: bool) -> int:
     if connect:
         findings += asyncio.run(look(settings))
     for finding in findings:
-        mark = {"good": "ok", "doubt": "doubt", "wrong": "WRONG"}[finding.kind]
-        click.echo(f"{mark:<6} {escape(finding.says)}", err=finding.kind == "wrong")
-    return Exit.CONFIGURATION if any(finding.kind == "wrong" for finding in findings) else Exit.OK
+        mark = {"good": "ok", "doubt": "doubt", "wrong": "WRONG", "away": "AWAY"}[finding.kind]
+        click.echo(f"{mark:<6} {escape(finding.says)}", err=finding.kind in ("wrong", "away"))
+    kinds = {finding.kind for finding in findings}
+    return Exit.CONFIGURATION if "wrong" in kinds else Exit.UNAVAILABLE if "away" in kinds else Exit.OK
 
 
 async def look(settings: Any) -> list[Any]:
@@ -56,12 +58,20 @@ async def _registry(settings: Any) -> list[Any]:
     try:
         return [Finding("good", await version(settings.database_url))]
     except RelayError as error:
-        return [Finding("wrong", error.message)]
+        return [_refused(error, settings.database_url)]
+
+
+def _refused(error: RelayError, url: str) -> Any:
+    from relay.rules.checkup import Finding
+    from relay.urls import masked
+
+    if isinstance(error, Unavailable):
+        return Finding("away", f"{error.message} ({masked(url)})")
+    return Finding("wrong", error.message)
 
 
 async def _redis(settings: Any) -> list[Any]:
     from relay.rules import checkup
-    from relay.rules.checkup import Finding
     from relay.rules.tokens import Secrets
     from relay.store import Keys, open_memory
     from relay.store.inspection import Inspection
@@ -72,29 +82,31 @@ async def _redis(settings: Any) -> list[Any]:
         memory = open_memory(settings.redis_url)
         inspection = Inspection(memory, Keys(settings.redis_prefix))
         findings += await inspection.findings()
-        findings.append(await inspection.agreement())
-        here = await _charter(settings)
+        here, chosen = await _known(settings)
+        findings.append(await inspection.agreement(chosen))
         if here is not None:
             findings.append(checkup.registry_owner(settings.redis_prefix, here, await inspection.owner()))
         if settings.secret:
             there = {lease.url: lease.marks.secrets for lease in await inspection.nodes()}
             findings += checkup.secrets(Secrets.parse(settings.secret).ids, there)
     except RelayError as error:
-        findings.append(Finding("wrong", error.message))
+        findings.append(_refused(error, settings.redis_url))
     finally:
         if memory is not None:
             await memory.aclose()
     return findings
 
 
-async def _charter(settings: Any) -> str | None:
-    from relay.registry import known_charter
+async def _known(settings: Any) -> tuple[str | None, dict[str, float]]:
+    """Which registry this is, and the times that an operator chose."""
+    from relay.registry import known_charter, known_rhythm
 
     try:
         found = await known_charter(settings.database_url)
-    except Misconfigured:
-        return None  # which was said already
-    return None if found is None else str(found.id)
+        chosen = await known_rhythm(settings.database_url)
+    except (Misconfigured, Unavailable):
+        return None, {}  # which was said already
+    return None if found is None else str(found.id), chosen.values
 
 
 def _open_files() -> int | None:

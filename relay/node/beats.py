@@ -32,6 +32,7 @@ class Beats:
         self._load = load
         self._meters = meters
         self.standstill = Standstill()
+        self.flush_seconds = FLUSH_SECONDS
         self._stood = 0  # standstills after which everybody's fence was compared
         self.flushed_at: float | None = None  # monotonic seconds of the last flush that any of Redis's servers took
         self.away: frozenset[int] = frozenset()  # shards that did not take it
@@ -56,7 +57,7 @@ class Beats:
                     healing = None
                 if unknown and healing is None:
                     healing = asyncio.create_task(self._heal(unknown))
-                await asyncio.sleep(max(0.0, began + FLUSH_SECONDS - loop.time()))
+                await asyncio.sleep(max(0.0, began + self.flush_seconds - loop.time()))
         finally:
             if healing is not None:
                 healing.cancel()

@@ -32,6 +32,7 @@ class Tail:
         self._failed_at: float | None = None  # monotonic, as all times here; None: the last look did not fail
         self._rung_at = self._current_at = 0.0
         self._mark: str | None = None  # of the change that `number` is
+        self.look_seconds = CHANGES_SECONDS
         self.number = 0  # everything up to here has been acted on
 
     def listen(self, listener: Listener, fresh_start: Callable[[], None]) -> None:
@@ -131,7 +132,7 @@ class Tail:
         """Look at every ring and every two seconds, until cancelled."""
         while True:
             try:
-                async with asyncio.timeout(CHANGES_SECONDS):
+                async with asyncio.timeout(self.look_seconds):
                     await self._rung.wait()
             except TimeoutError:
                 pass

@@ -33,6 +33,7 @@ class Feeds:
         self._directory = directory
         self._listen = listen  # to the doorbells of a workspace
         self._watched: dict[str, Watched] = {}
+        self.batch_seconds = LAST_SEEN_BATCH_SECONDS
         self._strands = Strands("a feed", shard, self._tick, gather_seconds=GATHER_SECONDS)
 
     # --- from browsers -----------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ class Feeds:
         now = asyncio.get_running_loop().time()
         try:
             view = await self._directory.lately(workspace)
-            all_read = now - watched.read_all_at >= LAST_SEEN_BATCH_SECONDS or view.settled != watched.settled
+            all_read = now - watched.read_all_at >= self.batch_seconds or view.settled != watched.settled
             if not all_read:
                 due = self._due(watched, view)
                 if due | dirty:

@@ -35,6 +35,7 @@ class Membership:
         self._others: dict[str, tuple[Lease, float]] = {}  # with when it was last listed, monotonic seconds
         self._forgotten: dict[str, tuple[Lease, float]] = {}  # those of them that Redis lost, and not by their leave
         self.draining = False
+        self.rhythm: int | None = None  # revision of the times that this node keeps
         self._left = False
         self.renewed_at: float | None = None  # monotonic seconds
 
@@ -97,6 +98,7 @@ class Membership:
             browsers=len(self._hub.browsers),
             marks=self._marks,
             tokens=Counter(agent.secret for agent in self._hub.agents.values() if agent.secret),
+            rhythm=self.rhythm,
         )
 
     async def run(self) -> None:

@@ -16,6 +16,7 @@ The shape, for those who call it:
     registry.audit        page
     registry.census       hanging, machines, rows
     registry.pruning      count, prune
+    registry.rhythms      latest, choose
     registry.charter      which registry this is
     await registry.close()
 
@@ -36,7 +37,7 @@ from relay.registry.charter import Charter
 from relay.registry.credentials import Credential, NewSignIn
 from relay.registry.keys import Key, KeyRevoked
 from relay.registry.links import Invitation, SignedIn
-from relay.registry.looking import known_charter, version
+from relay.registry.looking import known_charter, known_rhythm, version
 from relay.registry.machines import Machines
 from relay.registry.members import Member, Removed
 from relay.registry.migrate import migrate
@@ -85,6 +86,7 @@ __all__ = [
     "Workspace",
     "back_up",
     "known_charter",
+    "known_rhythm",
     "migrate",
     "move",
     "restore",

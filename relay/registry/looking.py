@@ -11,6 +11,8 @@ from relay.registry import charter
 from relay.registry.charter import Charter
 from relay.registry.database import Database
 from relay.registry.migrate import HEAD, check_version
+from relay.registry.rhythms import Rhythms
+from relay.rules.rhythm import Chosen
 
 
 async def version(url: str) -> str:
@@ -33,6 +35,16 @@ async def known_charter(url: str) -> Charter | None:
     try:
         await check_version(database)
         return await charter.known(database)
+    finally:
+        await database.close()
+
+
+async def known_rhythm(url: str) -> Chosen:
+    """The times that an operator chose; raises as `version` does."""
+    database = _open(url)
+    try:
+        await check_version(database)
+        return await Rhythms(database).latest()
     finally:
         await database.close()
 

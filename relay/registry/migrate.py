@@ -17,7 +17,7 @@ from relay.registry.charter import refuse_moved
 from relay.registry.database import PATIENT_SECONDS, Database
 from relay.registry.failures import as_owner
 
-HEAD = "0002"  # the newest file in migrations/versions; revisions are numbers, so that newer is simply greater
+HEAD = "0003"  # the newest file in migrations/versions; revisions are numbers, so that newer is simply greater
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x72656C6179  # "relay": PostgreSQL knows locks by number
 WAL_ATTEMPTS = 50  # SQLite does not queue those who switch a new file to WAL at once: they ask again

@@ -15,6 +15,7 @@ from relay.registry.members import Members
 from relay.registry.migrate import check_version
 from relay.registry.people import People
 from relay.registry.pruning import Pruning
+from relay.registry.rhythms import Rhythms
 from relay.registry.workspaces import Workspaces
 
 
@@ -35,6 +36,7 @@ class Registry:
         self.audit = Audit(database)
         self.census = Census(database)
         self.pruning = Pruning(database)
+        self.rhythms = Rhythms(database)
 
     @classmethod
     async def open(cls, url: str) -> Registry:

@@ -226,3 +226,13 @@ charter = Table(
     Column("moved_to", Text),
     Column("moved_ms", BigInteger),
 )
+
+# The times that an operator chose for the cluster: the row with the highest revision counts, those before it are kept.
+rhythms = Table(
+    "rhythms",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("from_ms", BigInteger, nullable=False),  # by Redis's clock: the moment at which everybody takes it up
+    Column("set_ms", BigInteger, nullable=False),
+    Column("chosen", Text, nullable=False),  # JSON: name of a time -> seconds
+)

@@ -16,9 +16,10 @@ NODE_TIMEOUT_MS = 5_000  # how long a Redis Cluster waits before it replaces a p
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. What is wrong keeps the cluster from what it promises; a doubt may."""
+    """One thing that was looked at. What is wrong keeps the cluster from what it promises; a doubt may; of what is
+    away nothing is known, and it may come back by itself."""
 
-    kind: Literal["good", "doubt", "wrong"]
+    kind: Literal["good", "doubt", "wrong", "away"]
     says: str
 
 
@@ -110,7 +111,13 @@ def secrets(here: tuple[str, ...], there: Mapping[str, tuple[str, ...]]) -> list
             found.append(Finding("doubt", f"{node} does not know the secret that would sign here ({here[0]})"))
         elif here and ids and ids[0] not in here:
             found.append(Finding("doubt", f"the secret that signs at {node} ({ids[0]}) is not known here"))
-    return found or [Finding("good", f"RELAY_SECRET goes with that of {len(there)} nodes")]
+    return found or [Finding("good", _compared(len(there)))]
+
+
+def _compared(nodes: int) -> str:
+    if not nodes:
+        return "no node runs whose RELAY_SECRET could be another"
+    return f"RELAY_SECRET goes with that of {'the node that runs' if nodes == 1 else f'all {nodes} nodes'}"
 
 
 def _eviction(config: Mapping[str, str]) -> Finding:

@@ -85,13 +85,17 @@ class Inspection:
             found.append(checkup.clock(await server.ahead_ms()))
         return list(dict.fromkeys(found))
 
-    async def agreement(self) -> Finding:
-        """Whether this code keeps the cluster's times."""
-        here = timing.agreed()
+    async def agreement(self, chosen: Mapping[str, float]) -> Finding:
+        """Whether this code keeps the cluster's times; those that an operator chose, or did before, are no matter."""
+        here = timing.agreed() | dict(chosen)
+        asked = [*here, *(f"chosen {name}" for name in here)]
         servers = independent(self._memory)
         there: dict[str, float] = {}
-        for stored in await some(ask(server, "HMGET", self._keys.agreement, *here) for server in servers):
-            told = {name: float(value) for name, value in zip(here, stored, strict=True) if value is not None}
+        for stored in await some(ask(server, "HMGET", self._keys.agreement, *asked) for server in servers):
+            found = dict(zip(asked, stored, strict=True))
+            told = {
+                name: float(found[name]) for name in here if found[name] is not None and found[f"chosen {name}"] is None
+            }
             there |= {name: value for name, value in told.items() if there.get(name, here[name]) == here[name]}
         return checkup.timing(here, there)
 

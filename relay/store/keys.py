@@ -29,7 +29,8 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
                                 long as a lease
     P:{reports}:heard   zset    process -> ms of its last report, for 15 s
     P:{reports}:said    hash    process -> JSON of a report, which is for people who watch and for nobody else
-    P:agreement         hash    name of a timing constant -> the value that all nodes run with; on each server too
+    P:agreement         hash    name of a timing constant -> the value that all nodes run with; "chosen NAME" -> 1 where
+                                that is an operator's; on each server too
     P:ticket:HASH       string  what a one-time ticket stands for; lives 30 s
     P:device:HASH       hash    one device sign-in: user code, state, person, poll times
     P:user-code:CODE    string  HASH of the device sign-in that shows this code

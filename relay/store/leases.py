@@ -51,13 +51,17 @@ return live
 """)
 
 _KEEP = Script("keep(KEYS[1])")
+_NOTHING_CHOSEN: Mapping[str, float] = {}
 
-# Makes atomic: reading the cluster's values and being the first to write them.
+# Makes atomic: reading the cluster's values and being the first to write them. What an operator chose is written
+# whatever was there, with a mark; and so is what is chosen no more, as after an older backup was restored.
 _AGREE = Script("""
 local differing = {}
-for at = 1, #ARGV, 2 do
+for at = 1, #ARGV, 3 do
     local theirs = redis.call('HGET', KEYS[1], ARGV[at])
-    if not theirs then
+    local mark, chosen = 'chosen ' .. ARGV[at], ARGV[at + 2] == 'chosen'
+    if chosen then redis.call('HSET', KEYS[1], mark, 1) end
+    if not theirs or chosen or redis.call('HDEL', KEYS[1], mark) == 1 then
         redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
     elseif tonumber(theirs) ~= tonumber(ARGV[at + 1]) then
         differing[#differing + 1], differing[#differing + 2] = ARGV[at], theirs
@@ -86,6 +90,7 @@ class Lease(Struct, frozen=True):
     browsers: int = 0
     marks: Marks = Marks()  # of a node that says nothing of them, nothing is known
     tokens: dict[str, int] = {}  # its agents by the id of the secret that signed the token which they keep
+    rhythm: int | None = None  # revision of the times that it keeps; None: of a version that keeps its own
 
 
 class Leases:
@@ -141,14 +146,16 @@ class Leases:
             self.misconfigured = False
 
 
-async def agree(redis: Memory, keys: Keys, values: Mapping[str, float]) -> None:
+async def agree(
+    redis: Memory, keys: Keys, values: Mapping[str, float], chosen: Mapping[str, float] = _NOTHING_CHOSEN
+) -> None:
     """Compare timing constants with the cluster's, which are those of whoever came first; raises `Misconfigured`
-    naming both values of the first that differs, or how Redis is divided here and there. To be called before the first
-    lease."""
+    naming both values of the first that differs, or how Redis is divided here and there. Those that an operator chose
+    are not compared but made known, to versions that know of no choice. To be called before the first lease."""
     await hold(redis, keys)
     arguments: list[str] = []
-    for name, value in values.items():
-        arguments += (name, repr(float(value)))
+    for name, value in {**values, **chosen}.items():
+        arguments += (name, repr(float(value)), "chosen" if name in chosen else "")
 
     async def compare(server: Commands) -> list[str]:
         return [str(each) for each in await _AGREE.run(server, (keys.agreement,), arguments)]

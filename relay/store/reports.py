@@ -68,6 +68,7 @@ class SweeperReport(Report, tag="sweeper", frozen=True, kw_only=True, rename="ca
     age_seconds: float = 0.0  # since a round came to its end
     behind: bool = False
     told_per_second: float = 0.0  # machines that came or went
+    rhythm: int | None = None  # as a node's lease says it
 
 
 AnyReport = NodeReport | SweeperReport

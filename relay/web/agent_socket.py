@@ -13,7 +13,7 @@ from relay.node.hub import Agent, connection_of
 from relay.node.infos import info_of
 from relay.node.socket import Carrier
 from relay.registry import SYSTEM
-from relay.rules import ids, timing, tokens
+from relay.rules import ids, tokens
 from relay.rules.agent_messages import (
     AgentHello,
     AgentWelcome,
@@ -166,7 +166,7 @@ class AgentConversation:
             AgentWelcome(
                 connection=admitted.fence.connection,
                 generation=admitted.fence.generation,
-                beat_seconds=timing.BEAT_SECONDS,
+                beat_seconds=doors.parts.rhythm().beat_seconds,
                 nodes=doors.membership.urls(),
                 machine=described(agent, row),
                 machine_token=self._renewed(agent),

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from relay.node.directory import Directory
 from relay.node.router import Router
 from relay.registry import Registry
+from relay.rules.rhythm import Rhythm
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
 from relay.store import DeviceCodes, Leases, Presence, Rates, Revocations, Tickets
@@ -39,4 +40,5 @@ class Parts:
     readiness: Callable[[], list[str]]  # why this node should get no new peers; empty means ready
     impaired: Callable[[], list[str]]  # what does not work here, and is no reason to go elsewhere
     alive: Callable[[Iterable[str]], set[str]]  # boot ids of nodes that may live, given those listed in Redis
+    rhythm: Callable[[], Rhythm]  # the times that an operator may change, as they are now
     nodes: Callable[[], list[str]]  # URLs where the cluster listens now, this node's included

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from relay import errors
 from relay.registry import NewMachine
-from relay.rules import access, ids, limits, names, timing, tokens
+from relay.rules import access, ids, limits, names, tokens
 from relay.rules.fields import Count, Hostname, Id
 from relay.rules.machine import Labels, Machine, Visibility, state_of
 from relay.web.bodies import Answer, Body, Query, answer, printable
@@ -73,9 +73,8 @@ async def register_machine(ask: Ask) -> Response:
 
     done = await parts.registry.machines.register(workspace, identity, new, is_online, parts.clock())
     token = tokens.sign_machine(parts.secrets, workspace, done.machine.id, done.token_version)
-    made = RegisteredAnswer(
-        machine=await shown(ask, done.machine), machine_token=token, heartbeat_seconds=timing.BEAT_SECONDS
-    )
+    beat_seconds = parts.rhythm().beat_seconds
+    made = RegisteredAnswer(machine=await shown(ask, done.machine), machine_token=token, heartbeat_seconds=beat_seconds)
     return answer(made, 201 if done.created else 200)
 
 

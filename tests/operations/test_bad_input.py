@@ -222,7 +222,7 @@ async def test_a_registry_of_newer_code_is_refused_by_a_node_with_both_versions(
         connection.execute("UPDATE alembic_version SET version_num = '0099'")
     connection.close()
     assert await refused(settings | {"secret": OLD}) == (
-        "the registry was made by a newer Relay: it is at version 0099 and this code knows 0002; "
+        "the registry was made by a newer Relay: it is at version 0099 and this code knows 0003; "
         "install the newer Relay here"
     )
 

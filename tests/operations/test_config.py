@@ -63,13 +63,13 @@ def test_a_node_that_may_start_is_told_so(capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out
     for words in (
         "the settings are sound",
-        "ok     the registry is at version 0002, in SQLite 3.",
+        "ok     the registry is at version 0003, in SQLite 3.",
         "ok     Valkey ",
         "ok     maxmemory-policy is noeviction",
         "ok     client-output-buffer-limit pubsub is 33554432 8388608",
         "ok     a process may open ",
         "ok     no cluster has agreed on times yet",
-        "ok     RELAY_SECRET goes with that of 0 nodes",
+        "ok     no node runs whose RELAY_SECRET could be another",
     ):
         assert words in said
 
@@ -171,9 +171,31 @@ def test_a_redis_and_a_registry_that_are_not_there_are_found(
     monkeypatch.setenv("RELAY_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path / 'none.db'}")
     assert run(["config", "check", "--connect", "--sweeper"]) == 78
     said = capsys.readouterr().err
-    assert "WRONG  the relay's memory (Redis) does not answer" in said
+    assert f"AWAY   the relay's memory (Redis) does not answer (unix://{tmp_path / 'none'})" in said
     assert f"WRONG  there is no registry at {tmp_path / 'none.db'} yet: relay admin bootstrap makes it" in said
     assert list(tmp_path.iterdir()) == [], "a look makes nothing"
+
+
+@pytest.mark.usefixtures("told")
+def test_what_merely_does_not_answer_is_no_mistake_in_the_settings(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever deploys by script may try this again, and not that."""
+    monkeypatch.setenv("RELAY_REDIS_URL", f"unix://:hunter2@{tmp_path / 'none'}")
+    assert run(["config", "check", "--connect"]) == 75
+    said = capsys.readouterr()
+    assert "AWAY   the relay's memory (Redis) does not answer (unix://:***@" in said.err
+    assert "ok     the registry is at version " in said.out
+    assert "hunter2" not in said.err + said.out
+
+    [port] = free_ports(1)
+    monkeypatch.setenv("RELAY_REDIS_URL", valkey.url)
+    monkeypatch.setenv("RELAY_DATABASE_URL", f"postgresql+asyncpg://relay:hunter2@127.0.0.1:{port}/relay")
+    assert run(["config", "check", "--connect"]) == 75
+    said = capsys.readouterr()
+    assert f"AWAY   the registry does not answer (postgresql+asyncpg://relay:***@127.0.0.1:{port}/relay)" in said.err
+    assert "ok     Valkey " in said.out
+    assert "hunter2" not in said.err + said.out
 
 
 @pytest.mark.usefixtures("told")

@@ -80,7 +80,9 @@ def test_secrets_go_together_if_each_can_verify_what_the_other_signs() -> None:
     there = {"old": ("a",), "both": ("a", "b"), "new": ("b",), "silent": ()}
     assert [found.kind for found in checkup.secrets(("b", "a"), there)] == ["doubt"]
     assert [found.kind for found in checkup.secrets(("b",), there)] == ["wrong", "doubt"]
-    assert checkup.secrets((), there) == [Finding("good", "RELAY_SECRET goes with that of 4 nodes")]
+    assert checkup.secrets((), there) == [Finding("good", "RELAY_SECRET goes with that of all 4 nodes")]
+    assert checkup.secrets(("a",), {"n": ("a",)})[0].says == "RELAY_SECRET goes with that of the node that runs"
+    assert checkup.secrets(("a",), {})[0].says == "no node runs whose RELAY_SECRET could be another"
     assert checkup.secrets(("c",), {"n": ("d",)})[0].says == "no secret of RELAY_SECRET (c) is one of n (d)"
 
 
