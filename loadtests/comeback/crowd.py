@@ -1,19 +1,17 @@
-"""Starts the processes that play the fleet, and asks them how their agents are."""
+"""Lets processes play the fleet, and asks them how their agents are."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from loadtests.comeback.generator import LINE_BYTES
+from loadtests.engine.generators import generators
 from loadtests.engine.machine import Seat
 
 ANSWER_SECONDS = 60.0  # for a process that shares its core with a storm
-END_SECONDS = 10.0
 LOOK_SECONDS = 0.25
 
 
@@ -74,29 +72,6 @@ class Crowd:
 @asynccontextmanager
 async def playing(urls: list[str], seats: Sequence[Seat], processes: int, seed: int) -> AsyncIterator[Crowd]:
     """So many agents that connect to these nodes, in so many processes that end with us."""
-    started = []
-    try:
-        for index in range(processes):
-            # In a session of its own, as each node is: Linux may share out processors by session, and agents that wait
-            # behind whoever watches them would look like a slow relay.
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "loadtests.comeback.generator",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES, start_new_session=True,
-            )  # fmt: skip
-            started.append(process)
-            assert process.stdin is not None
-            told = {"urls": urls, "seed": f"{seed}-{index}", "seats": seats[index::processes]}
-            process.stdin.write(json.dumps(told).encode() + b"\n")
-            await process.stdin.drain()
+    parts = ({"urls": urls, "seed": f"{seed}-{index}", "seats": seats[index::processes]} for index in range(processes))
+    async with generators("loadtests.comeback.generator", parts) as started:
         yield Crowd(started)
-    finally:
-        for process in started:
-            assert process.stdin is not None
-            process.stdin.close()
-        for process in started:
-            try:
-                async with asyncio.timeout(END_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import sys
 import time
 from itertools import islice
 from random import Random
@@ -19,17 +18,16 @@ import uvloop
 from loadtests.comeback.agent import Agent
 from loadtests.comeback.journal import Journal
 from loadtests.engine.arrivals import arrivals, pace
+from loadtests.engine.generators import standard_input
 from loadtests.engine.machine import Seat
 from loadtests.engine.peer import World
 
 FIRST_PER_SECOND = 1_000.0  # agents of this process that come at first: the storm is to come later
-LINE_BYTES = 64 * 1024 * 1024  # of the first line, in which an agent has about 300 bytes
 
 
 async def play() -> None:
     """Let all agents live, until nobody asks any more."""
-    reader = asyncio.StreamReader(limit=LINE_BYTES)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    reader = await standard_input()
     told = json.loads(await reader.readline())
     world = World(told["urls"], Random(told["seed"]))
     journal = Journal(world.tally)

@@ -1,21 +1,19 @@
-"""Starts the processes that play machines and people, orders them about, and adds up what they tell each second."""
+"""Orders the processes about that play machines and people, and keeps what they tell each second."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, NamedTuple
 
-from loadtests.engine.generator import LINE_BYTES
+from loadtests.engine.generators import generators
 from loadtests.engine.machine import Seat
 from loadtests.engine.person import Chair
 
-END_SECONDS = 10.0
 FIRST_SOURCE = 10  # of 127.0.0.x: the generators' addresses on this host, so that each has 28,000 ports of its own
 
 
@@ -115,18 +113,8 @@ class Crowd:
         waiting = self._answers.pop((index, number))
         return asyncio.get_running_loop().create_future() if waiting.done() else waiting
 
-    async def end(self) -> None:
-        """End all processes, by asking first."""
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.close()
-        for process in self._processes:
-            try:
-                async with asyncio.timeout(END_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+    async def ended(self) -> None:
+        """Hear what the processes said last, once they have ended."""
         await asyncio.gather(*self._listening)
         for waiting in self._ready:
             waiting.exception()
@@ -135,35 +123,23 @@ class Crowd:
 @asynccontextmanager
 async def crowd(parts: Parts, processes: int, seed: int) -> AsyncIterator[Crowd]:
     """So many processes that share the peers and end with us."""
-    started: list[asyncio.subprocess.Process] = []
-    all_of_them: Crowd | None = None
+    told = (
+        {
+            "urls": parts.urls,
+            "seed": f"{seed}-{index}",
+            "source": f"127.0.0.{FIRST_SOURCE + index}" if parts.local else "",
+            "removes": parts.removes,
+            "seats": parts.seats[index::processes],
+            "chairs": parts.chairs[index::processes],
+        }
+        for index in range(processes)
+    )
+    playing: Crowd | None = None
     try:
-        for index in range(processes):
-            # In a session of its own, as each node is: Linux may share out processors by session, and peers that wait
-            # behind whoever watches them would look like a slow relay.
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "loadtests.engine.generator",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES, start_new_session=True,
-            )  # fmt: skip
-            started.append(process)
-            assert process.stdin is not None
-            told = {
-                "urls": parts.urls,
-                "seed": f"{seed}-{index}",
-                "source": f"127.0.0.{FIRST_SOURCE + index}" if parts.local else "",
-                "removes": parts.removes,
-                "seats": parts.seats[index::processes],
-                "chairs": parts.chairs[index::processes],
-            }
-            process.stdin.write(json.dumps(told).encode() + b"\n")
-            await process.stdin.drain()
-        all_of_them = Crowd(started)
-        await all_of_them.ready()
-        yield all_of_them
+        async with generators("loadtests.engine.generator", told) as started:
+            playing = Crowd(started)
+            await playing.ready()
+            yield playing
     finally:
-        if all_of_them is not None:
-            await all_of_them.end()
-        for process in started:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        if playing is not None:
+            await playing.ended()

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import json
 import resource
-import sys
 import time
 from random import Random
 from typing import Any
@@ -20,12 +19,12 @@ import uvloop
 
 from loadtests.engine.crew import Crew
 from loadtests.engine.dialling import Way
+from loadtests.engine.generators import standard_input
 from loadtests.engine.machine import Seat
 from loadtests.engine.peer import World
 from loadtests.engine.person import Chair
 from loadtests.engine.view import Target
 
-LINE_BYTES = 64 * 1024 * 1024  # of the first line, in which a peer has some hundred bytes
 OPEN_FILES = 20_000  # what a careful system allows
 SECOND = 1.0
 RSS_UNIT_BYTES = 1_024  # of Linux's answer, in which alone servers can be watched as well
@@ -51,8 +50,7 @@ async def play() -> None:
     """Do as ordered until nobody orders any more."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES if hard < 0 else min(OPEN_FILES, hard), hard))
-    reader = asyncio.StreamReader(limit=LINE_BYTES)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    reader = await standard_input()
     told = json.loads(await reader.readline())
     playing = crew(told)
     tasks = {
