@@ -108,6 +108,15 @@ class Storm:
         }
 
 
+async def left(load: Load) -> list[Violation]:
+    """What nodes still hold of what was given up; nothing, once everybody is back."""
+    try:
+        await load.one_of_each()
+    except AssertionError as error:
+        return [Violation("held twice", "attachments", str(error))]
+    return []
+
+
 class Outcome(NamedTuple):
     """What came of a run: the summary, with every violation in words; by fault, the seconds until all caught up."""
 
@@ -131,7 +140,7 @@ async def storm(seed: int, minutes: float, say: Say) -> Outcome:
                     if time.monotonic() >= end:
                         break
                     await storm.step(step)
-                found = [*await load.finish(), *await people.finish()]
+                found = [*await left(load), *await load.finish(), *await people.finish()]
                 summed = {"scenario": "chaos", "seed": seed, "minutes": minutes, **storm.summary(found)}
                 return Outcome(summed, storm.took)
         finally:

@@ -9,8 +9,10 @@ async with loaded(cluster, team, machines, seed) as load:
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,6 +36,10 @@ from tests.support.patience import within
 DEADLINES = Deadlines(open=3.0, ping=3.0, pong=4.0)  # browsers notice a node that froze within a scenario's patience
 REVOKED_SECONDS = 5.0  # after a revocation was answered nobody is told any more that the machine is connected
 WATCHERS = 2
+LEFT_SECONDS = 45.0  # until the last half-open socket is missed, and what it held with it
+LOOK_SECONDS = 0.2
+METRICS_SECONDS = 5.0
+ATTACHMENTS = re.compile(r"^relay_attachments (\S+)$", re.MULTILINE)
 
 
 class Plan(NamedTuple):
@@ -79,6 +85,24 @@ class Load:
         behind = [f"{v.name} on {v.talk.who}" for v, wait in zip(viewers, waits, strict=True) if not wait.done()]
         assert not behind, f"seed {self.seed}: not caught up within {within_seconds:g} s: {', '.join(behind)}"
         return [wait.result() - (since or now) for wait in waits]
+
+    async def one_of_each(self) -> None:
+        """Wait until nodes hold one attachment for each browser that watches a session. A second one would bring it
+        every frame twice, of which its client says nothing. Raises AssertionError with what they hold instead."""
+        expected = len(self.living())
+        give_up = time.monotonic() + within(LEFT_SECONDS)
+        while (held := await asyncio.to_thread(self._held)) != expected:
+            assert time.monotonic() < give_up, f"seed {self.seed}: {held} attachments at nodes instead of {expected}"
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _held(self) -> int:
+        held = 0
+        for url in self.cluster.metrics.values():
+            with urllib.request.urlopen(f"{url}/metrics", timeout=METRICS_SECONDS) as answer:
+                found = ATTACHMENTS.search(answer.read().decode())
+            assert found is not None, f"{url} does not say how many attachments it holds"
+            held += int(float(found[1]))
+        return held
 
     @property
     def viewers(self) -> list[Viewer]:

@@ -54,6 +54,7 @@ async def healed(load: Load, since: float) -> None:
     print(f"healed after {took:.1f} s; {load.records} records judged")
     assert took <= within(HEALED_SECONDS)
     assert load.gaps == 0
+    await load.one_of_each()
 
 
 async def test_the_death_of_a_primary_of_a_redis_cluster_is_healed_within_seconds(
