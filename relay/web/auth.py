@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -67,6 +68,7 @@ class Authenticator:
         self._watch = watch
         self._strangers = Strangers(limited)
         self._remembered: OrderedDict[str, Remembered] = OrderedDict()
+        self._asked: dict[tuple[str, int], asyncio.Future[Identity | None]] = {}  # questions to the registry under way
         self._changes = 0  # what was looked up before a change is not remembered after it
 
     async def identity(
@@ -144,7 +146,7 @@ class Authenticator:
     async def _look_up(self, hashes: list[str], source: Source, now_ms: int) -> Identity:
         key, changes = hashes[0], self._changes
         try:
-            identity = await self._credentials.find(hashes, now_ms)
+            identity = await self._ask(hashes, now_ms)
         except RegistryUnavailable:
             stand_in = self._stand_in(key, now_ms)
             if stand_in is None:
@@ -161,6 +163,28 @@ class Authenticator:
             if len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
         return identity
+
+    async def _ask(self, hashes: list[str], now_ms: int) -> Identity | None:
+        """Whom the registry knows by a token. A fleet that shows one key for the first time asks once, unless something
+        changed since that was asked; and it waits for one timeout."""
+        mark = hashes[0], self._changes
+        while (asked := self._asked.get(mark)) is not None:
+            await asyncio.wait([asked])
+            if not asked.cancelled():  # else whoever asked has left
+                return asked.result()
+        asked = self._asked[mark] = asyncio.get_running_loop().create_future()
+        try:
+            found = await self._credentials.find(hashes, now_ms)
+        except Exception as error:
+            asked.set_exception(error)
+            asked.exception()  # nobody else need be there to look at it
+            raise
+        else:
+            asked.set_result(found)
+            return found
+        finally:
+            asked.cancel()
+            del self._asked[mark]
 
     def _stand_in(self, key: str, now_ms: int) -> Identity | None:
         """What is remembered of somebody while the registry is away."""

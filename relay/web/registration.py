@@ -11,7 +11,7 @@ from relay import errors
 from relay.registry import NewMachine
 from relay.rules import access, ids, limits, names, tokens
 from relay.rules.fields import Count, Hostname, Id
-from relay.rules.machine import Labels, Machine, Visibility, state_of
+from relay.rules.machine import Labels, Machine, Registered, Visibility, describe, state_of
 from relay.web.bodies import Answer, Body, Query, answer, printable
 from relay.web.call import Ask, Call
 from relay.web.machines import Name, shown
@@ -74,8 +74,14 @@ async def register_machine(ask: Ask) -> Response:
     done = await parts.registry.machines.register(workspace, identity, new, is_online, parts.clock())
     token = tokens.sign_machine(parts.secrets, workspace, done.machine.id, done.token_version)
     beat_seconds = parts.rhythm().beat_seconds
-    made = RegisteredAnswer(machine=await shown(ask, done.machine), machine_token=token, heartbeat_seconds=beat_seconds)
+    described = _described_new(ask, done.machine) if done.created else await shown(ask, done.machine)
+    made = RegisteredAnswer(machine=described, machine_token=token, heartbeat_seconds=beat_seconds)
     return answer(made, 201 if done.created else 200)
+
+
+def _described_new(ask: Ask, row: Registered) -> Machine:
+    """A machine that nobody had heard of before, Redis included."""
+    return describe(row, None, ask.parts.clock(), True, access.capabilities(ask.identity, row))
 
 
 CALLS = (

@@ -128,6 +128,33 @@ async def test_a_change_during_the_look_up_is_not_lost(bench: Bench) -> None:
         await bench.authenticator.by_token(bench.token())
 
 
+async def test_a_fleet_that_shows_one_key_for_the_first_time_asks_the_registry_once(bench: Bench) -> None:
+    bench.credentials.may_answer.clear()
+    asking = [asyncio.create_task(bench.authenticator.by_token(bench.token())) for _ in range(50)]
+    await bench.credentials.began.wait()
+    bench.credentials.began.clear()
+    asking[0].cancel()  # whoever asked for all may leave
+    await bench.credentials.began.wait()
+    bench.credentials.may_answer.set()
+    assert await asyncio.gather(*asking[1:]) == [JANE] * 49
+    assert bench.credentials.asked == 2
+
+
+async def test_who_asks_after_a_change_gets_no_answer_to_a_question_from_before_it(bench: Bench) -> None:
+    bench.credentials.may_answer.clear()
+    early = asyncio.create_task(bench.authenticator.by_token(bench.token()))
+    await bench.credentials.began.wait()
+    bench.credentials.began.clear()
+    bench.credentials.identity = None
+    bench.authenticator.changed([change("member", "jane")])
+    late = asyncio.create_task(bench.authenticator.by_token(bench.token()))
+    await bench.credentials.began.wait()
+    bench.credentials.may_answer.set()
+    assert await early == JANE
+    with pytest.raises(BadToken):
+        await late
+
+
 async def test_memory_is_bounded_and_the_longest_unused_goes_first(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
