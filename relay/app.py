@@ -40,6 +40,7 @@ from relay.node.reactions import Reactions
 from relay.node.router import Router
 from relay.node.sessions import Shown
 from relay.node.socket import FAREWELL_SECONDS
+from relay.node.trust import Trust
 from relay.observing import followed, observe
 from relay.registry import Change, Registry, migrate
 from relay.rules import timing
@@ -122,6 +123,7 @@ class Node:
         marks = Marks(registry_id, Secrets.parse(settings.secret).ids)
         leases = Leases(redis, self.keys)
         self.membership = Membership(self.boot, settings.advertise_url, unix_ms(), leases, self.hub, marks)
+        self.membership.trust = Trust(self.tail.away, settings.revocation_trust_seconds)
         self.offers = Offers(self.hub)
         self.outage = Outage(self._answered_at, self.membership.others, scout.ready, self.offers)
         self.orderly = Orderly(self.boot, Orders(redis, self.keys), self.offers)
@@ -271,6 +273,7 @@ class Node:
         """What does not work here now, although newcomers are welcome."""
         reasons = {
             "registry-away": self.tail.away(),
+            "revocations-unknown": not self.membership.trust.holds(asyncio.get_running_loop().time()),
             "redis-partly-away": bool(self.beats.away) or (self.bus.deaf and not self._unreachable()),
         }
         return [reason for reason, holds in reasons.items() if holds]

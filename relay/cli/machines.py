@@ -77,7 +77,12 @@ def revoke(machine: str, yes: bool, workspace: str | None) -> None:
         click.confirm(question, abort=True, err=True)
     done = place.rest().request("DELETE", f"/api/machines/{found['id']}")
     click.echo(f"revoked {escape(found['name'])}; connections closed: {done['closedConnections']}")
-    if done.get("unconfirmedNodes"):
+    if not done.get("refusedEverywhere", True):
+        note(
+            "the revocation is stored, and Redis could not be told: nodes that cannot read the registry do not know of "
+            "it until it can, and may keep the machine or let it in"
+        )
+    elif done.get("unconfirmedNodes"):
         note(f"not confirmed yet by: {', '.join(done['unconfirmedNodes'])}; they close theirs within seconds")
 
 

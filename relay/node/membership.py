@@ -10,6 +10,7 @@ import structlog
 
 from relay.errors import RelayError
 from relay.node.hub import Agent, Browser, Hub
+from relay.node.trust import Trust
 from relay.rules.messages import Nodes
 from relay.rules.timing import LEASE_RENEW_SECONDS, LEASE_SECONDS
 from relay.store import Lease, Leases, Marks, enter
@@ -34,6 +35,7 @@ class Membership:
         self._marks = marks
         self._others: dict[str, tuple[Lease, float]] = {}  # with when it was last listed, monotonic seconds
         self._forgotten: dict[str, tuple[Lease, float]] = {}  # those of them that Redis lost, and not by their leave
+        self.trust = Trust(lambda: False, 0.0)  # until the wiring knows of a registry
         self.draining = False
         self.rhythm: int | None = None  # revision of the times that this node keeps
         self._left = False
@@ -65,6 +67,7 @@ class Membership:
         }
         alone = len(self.urls()) == 1
         self._others = listed | self._forgotten
+        self.trust.look(now, [lease for lease, _ in self._others.values()])
         if alone and len(self.urls()) > 1:
             await self._say_where()
 
@@ -99,6 +102,7 @@ class Membership:
             marks=self._marks,
             tokens=Counter(agent.secret for agent in self._hub.agents.values() if agent.secret),
             rhythm=self.rhythm,
+            away=self.trust.away(),
         )
 
     async def run(self) -> None:

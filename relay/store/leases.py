@@ -91,6 +91,7 @@ class Lease(Struct, frozen=True):
     marks: Marks = Marks()  # of a node that says nothing of them, nothing is known
     tokens: dict[str, int] = {}  # its agents by the id of the secret that signed the token which they keep
     rhythm: int | None = None  # revision of the times that it keeps; None: of a version that keeps its own
+    away: bool = False  # whether it cannot read the registry
 
 
 class Leases:

@@ -201,6 +201,7 @@ class AgentConversation:
     async def _announce(self, agent: Agent, info: Info) -> Admitted:
         """Take the machine; raises what a refusal means to the agent."""
         doors = self._doors
+        doors.membership.trust.check()
         connection = self._announcing = ids.text(doors.parts.randomness(ids.RAW_BYTES))
         for attempt in range(ANNOUNCEMENTS):
             upto = doors.tail.number

@@ -23,6 +23,9 @@ class Ready(Answer):
     does a node while a server of a Redis Cluster is away, unless its own inbox is there: the machines of that server's
     shards wait for it, and all others find nothing amiss. The gauge `relay_shards_away` and the log tell which.
 
+    Where it says `revocations-unknown` it lets no machine in, of whatever workspace: it cannot read the registry, and
+    a node vanished that may have revoked some. Browsers and the machines that it has notice nothing of that.
+
     Reasons: `draining`; `bus-deaf`, other nodes cannot reach it; `lease-lapsed`, they take it for gone; `redis-lost`;
     and `misconfigured`, since it started the servers of its RELAY_REDIS_URL were given to a cluster with another list
     of them or another registry. The log names both; it takes nobody until they are its own again.

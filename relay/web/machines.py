@@ -62,12 +62,15 @@ class ChangeVisibility(Body):
 
 
 class Revoked(Answer):
-    """A revocation, which is stored; how many sockets it closed, and which nodes have yet to confirm."""
+    """A revocation, which is stored; how many sockets it closed, and which nodes have yet to confirm. Where it is not
+    `refusedEverywhere`, Redis could not be told: until it is, a node that cannot read the registry knows nothing of
+    the revocation, and may keep the machine's socket and let it in again."""
 
     id: Id
     revoked_at: Moment
     closed_connections: int
     unconfirmed_nodes: list[str]
+    refused_everywhere: bool
 
 
 class Kicked(Answer):
@@ -135,13 +138,21 @@ async def revoke_machine(ask: Ask) -> Response:
     parts = ask.parts
     row = await managed(ask, "revoke", revoked=True)
     done = await parts.registry.machines.revoke(row.id, Actor.of(ask.identity), parts.clock())
+    mirrored = False
     try:
         await parts.revocations.add(done.workspace, done.machine, done.number)
+        mirrored = True
         await parts.presence.forget(done.workspace, done.machine)
     except Unavailable:
         pass  # it is stored; each node's tail mirrors it when Redis is back, before any agent is admitted
     closed, unconfirmed = await close_everywhere(ask, row.id, Close.MACHINE_REVOKED)
-    body = Revoked(id=row.id, revoked_at=iso(done.revoked_ms), closed_connections=closed, unconfirmed_nodes=unconfirmed)
+    body = Revoked(
+        id=row.id,
+        revoked_at=iso(done.revoked_ms),
+        closed_connections=closed,
+        unconfirmed_nodes=unconfirmed,
+        refused_everywhere=mirrored,
+    )
     return answer(body)
 
 
@@ -179,14 +190,14 @@ async def shown(ask: Ask, row: Registered) -> Machine:
 
 
 async def close_everywhere(ask: Ask, id: str, code: Close, below: int | None = None) -> tuple[int, list[str]]:
-    """Close a machine's sockets on all nodes, of an older generation if one is given; without Redis the others are
-    unknown, and find out by themselves."""
+    """Close a machine's sockets on all nodes, of an older generation if one is given. Without Redis those that were
+    here before cannot be asked, who came since is unknown, and all find out by themselves."""
     router = ask.parts.router
     try:
         listed = [lease.boot for lease in await ask.parts.leases.live()]
     except Unavailable:
         closed, unconfirmed = await router.close_machine(id, code, [], below=below)
-        return closed, [*unconfirmed, "unknown"]
+        return closed, [*unconfirmed, *sorted(ask.parts.alive([])), "unknown"]
     return await router.close_machine(id, code, list(ask.parts.alive(listed)), below=below)
 
 

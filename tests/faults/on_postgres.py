@@ -15,6 +15,7 @@ from tests.support.postgres_pair import Pair
 from tests.support.valkey import Valkey
 
 SOCKET = ".s.PGSQL.5432"
+TRUST_SECONDS = 4.0  # so that no scenario waits as long as operators do
 
 
 class OnPostgres(FaultCluster):
@@ -45,8 +46,9 @@ def on_postgres(pair: Pair, valkey: Valkey) -> Iterator[OnPostgres]:
     folder = Path(tempfile.mkdtemp(prefix="faults-", dir="/tmp"))
     with proxies() as lend:
         cluster = OnPostgres(pair, valkey, folder, lend)
+        settings = {"RELAY_DRAIN_SECONDS": "2", "RELAY_REVOCATION_TRUST_SECONDS": str(TRUST_SECONDS)}
         try:
-            cluster.start(nodes=2, sweepers=2, settings={"RELAY_DRAIN_SECONDS": "2"})
+            cluster.start(nodes=2, sweepers=2, settings=settings)
             yield cluster
         finally:
             cluster.stop()

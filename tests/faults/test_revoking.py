@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
 
+from relay.rules.timing import LEASE_RENEW_SECONDS, LEASE_SECONDS
 from relay.store import Keys
-from tests.faults.caller import SLACK_SECONDS, until
+from tests.faults.caller import SLACK_SECONDS, impaired, is_away, until
 from tests.faults.cluster import FaultCluster
-from tests.faults.on_postgres import OnPostgres, cut
+from tests.faults.on_postgres import TRUST_SECONDS, OnPostgres, cut
 from tests.support.bare import BareMachine, bare
 from tests.support.cluster import Team
 from tests.support.patience import within
 
 OUT_SECONDS = 5.0  # after the answer, by whichever way the node hears of it first
 BEAT_SECONDS = 10.0  # where only the next flush of beats can tell it
+# Until a node that vanished is missed, and has been for too long.
+SILENT_SECONDS = LEASE_SECONDS + LEASE_RENEW_SECONDS + TRUST_SECONDS
 REVOKED = (4001, "machine-revoked")
+LATER = (4100, "over-capacity")
 
 
 async def revoked(team: Team, machine: BareMachine, here: str, there: str, fault: Callable[[], object]) -> float:
@@ -49,7 +54,7 @@ async def comes_back_never(cluster: FaultCluster, machine: BareMachine) -> None:
 
         async def is_told(url: str = url, seen: list[tuple[int, str]] = seen) -> bool:
             seen.append(await asyncio.to_thread(knocks, url, machine))
-            return seen[-1] != (4100, "over-capacity")
+            return seen[-1] != LATER
 
         await until(is_told)
         assert seen[-1] == REVOKED
@@ -72,7 +77,7 @@ async def test_while_redis_is_gone(cluster: FaultCluster, faults_team: Team) -> 
     here, there, _ = cluster.urls
     machine = await registered(faults_team)
     assert await revoked(faults_team, machine, here, there, cluster.valkey.stop) <= within(OUT_SECONDS + SLACK_SECONDS)
-    assert await asyncio.to_thread(knocks, here, machine) == (4100, "over-capacity")
+    assert await asyncio.to_thread(knocks, here, machine) == LATER
     cluster.valkey.start()
     await comes_back_never(cluster, machine)
 
@@ -189,3 +194,63 @@ async def test_by_a_node_without_redis_on_a_node_without_registry(on_pair: OnPos
     print(f"out {took:.1f} s after one of the nodes could tell")
     assert took <= within(BEAT_SECONDS + SLACK_SECONDS)
     assert await asyncio.to_thread(knocks, here, machine) == REVOKED
+
+
+async def test_where_the_network_parts_redis_from_the_registry_a_revoked_machine_is_let_in_for_seconds_only(
+    on_pair: OnPostgres, members: Team
+) -> None:
+    """One node reads the registry and has no Redis, with the other it is the other way round: all that either can know
+    is that the other is silent. Whoever revokes is told so; who is connected stays, for it is not their trouble."""
+    here, there = on_pair.urls
+    machine, neighbor = await registered(members), await registered(members, "neighbor")
+
+    def revoke() -> dict[str, Any]:
+        cut(on_pair.registry(here))
+        cut(on_pair.redis(there))
+        answer: dict[str, Any] = members.owner.on(there)("DELETE", f"/api/machines/{machine.id}")
+        return answer
+
+    with neighbor.agent(here) as agent:
+        answer = await asyncio.to_thread(revoke)
+        assert answer["revokedAt"]
+        assert (answer["closedConnections"], answer["refusedEverywhere"]) == (0, False)
+        assert "unknown" in answer["unconfirmedNodes"]
+        assert len(answer["unconfirmedNodes"]) == 2, "the other node that was here before, by its name"
+
+        async def lets_nobody_in() -> bool:
+            return "revocations-unknown" in await impaired(here)
+
+        took = await until(lets_nobody_in, SILENT_SECONDS)
+        print(f"machines were let in for {took:.1f} s")
+        assert await asyncio.to_thread(knocks, here, machine) == LATER
+        assert members.machine("neighbor")["online"]
+        agent.say(type="bye")
+    on_pair.lend.heal()
+    await comes_back_never(on_pair, machine)
+    for url in on_pair.urls:
+        await until(partial(knows_again, url))
+    await asyncio.to_thread(welcomed, here, neighbor)
+
+
+async def test_a_registry_that_is_away_for_every_node_keeps_no_machine_out(on_pair: OnPostgres, members: Team) -> None:
+    """For as long as it lasts: nodes that know of each other know that nobody revokes."""
+    machine = await registered(members, "wanderer")
+    await asyncio.to_thread(welcomed, on_pair.urls[0], machine)
+    for proxy in on_pair.registries():
+        cut(proxy)
+    for url in on_pair.urls:
+        await is_away(url)
+    await asyncio.sleep(TRUST_SECONDS + LEASE_RENEW_SECONDS)
+    for url in on_pair.urls:
+        await asyncio.to_thread(welcomed, url, machine)
+
+
+async def knows_again(url: str) -> bool:
+    """Whether nothing is amiss at a node."""
+    return await impaired(url) == []
+
+
+def welcomed(url: str, machine: BareMachine) -> None:
+    """A machine comes to a node, is welcomed, and goes."""
+    with machine.agent(url):
+        pass

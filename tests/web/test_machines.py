@@ -265,6 +265,7 @@ async def test_revoking_closes_the_socket_and_says_so_and_again_says_the_same(si
         "revokedAt": first.json()["revokedAt"],
         "closedConnections": 1,
         "unconfirmedNodes": [],
+        "refusedEverywhere": True,
     }
     assert (again.status_code, again.json()) == (200, {**first.json(), "closedConnections": 0})
     assert await site.parts.revocations.holds(machine["workspaceId"], machine["id"])

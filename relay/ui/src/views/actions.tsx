@@ -98,9 +98,11 @@ function Visibility({ machine, close }: { machine: Machine; close: () => void })
 
 function Revoke({ app, machine, close }: { app: App; machine: Machine; close: () => void }): JSX.Element {
   const confirm = async (): Promise<void> => {
-    const { unconfirmedNodes } = await api.revoke(machine.id);
+    const { unconfirmedNodes, refusedEverywhere } = await api.revoke(machine.id);
     app.tell(
-      unconfirmedNodes.length > 0
+      !refusedEverywhere
+        ? `${machine.name} is revoked, but Redis cannot be told yet. Nodes that cannot read the registry may keep it until then.`
+        : unconfirmedNodes.length > 0
         ? `${machine.name} is revoked. Not every node has confirmed yet; they will within seconds.`
         : `${machine.name} is revoked.`,
     );
