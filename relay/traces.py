@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,9 @@ from relay.errors import Misconfigured
 _VERSION, _NOT_RECORDED = "00", "00"
 _SPAN_CHARACTERS = 16
 _CARRIED = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+# What a node that leaves waits for a receiver of traces: its successor is waited for, and the SDK would try for 10 s.
+LAST_SECONDS = 2.0
 
 # The standard's own variables; any of them that names a receiver turns traces on.
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -44,13 +48,14 @@ class Traces:
     """Gives requests their ids, and records nothing."""
 
     def begin(self, name: str, carried: str = "", **told: str) -> Span:
-        """A step of the request that `carried` names, or the first of a new one."""
-        trace = trace_of(carried) or uuid4().hex
-        return Span(f"{_VERSION}-{trace}-{uuid4().hex[:_SPAN_CHARACTERS]}-{_NOT_RECORDED}")
+        """A step of the request that `carried` names, or the first of a new one. What was carried goes on as it is, so
+        that somebody behind who records it joins it to somebody before."""
+        if trace_of(carried):
+            return Span(carried)
+        return Span(f"{_VERSION}-{uuid4().hex}-{uuid4().hex[:_SPAN_CHARACTERS]}-{_NOT_RECORDED}")
 
     def follow(self, name: str, carried: str, **told: str) -> Span:
-        """The same for a step whose id no line of a log tells: where nobody records, what was carried goes on as it
-        is."""
+        """The same for a step whose id no line of a log tells: where nobody records, a new one has none."""
         return Span(carried) if carried and trace_of(carried) else UNTOLD
 
     def close(self) -> None:
@@ -80,12 +85,13 @@ class RecordedSpan(Span):
 
 
 class RecordedTraces(Traces):
-    """Records each step with a provider of OpenTelemetry's SDK."""
+    """Records each step with a provider of OpenTelemetry's SDK. `give_up` ends an attempt to send that is under way."""
 
-    def __init__(self, provider: Any) -> None:
+    def __init__(self, provider: Any, give_up: Callable[[], object] = lambda: None) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider = provider
+        self._give_up = give_up
         self._tracer = provider.get_tracer("relay", VERSION)
         self._propagator = TraceContextTextMapPropagator()
 
@@ -105,8 +111,13 @@ class RecordedTraces(Traces):
         return self.begin(name, carried, **told)
 
     def close(self) -> None:
-        """See `Traces`; may take as long as the exporter waits for its receiver."""
-        self._provider.shutdown()
+        """See `Traces`; where the receiver does not answer, that is tried no longer than `LAST_SECONDS`."""
+        late = threading.Timer(LAST_SECONDS, self._give_up)
+        late.start()
+        try:
+            self._provider.shutdown()
+        finally:
+            late.cancel()
 
 
 def trace_of(carried: str) -> str:
@@ -131,5 +142,6 @@ def open_traces(environ: Mapping[str, str], service: str = "relay") -> Traces:
         raise Misconfigured("OTEL_* variables ask for traces: install relay-cluster[traces]") from None
     named = {} if environ.get("OTEL_SERVICE_NAME") else {"service.name": service}
     provider = TracerProvider(resource=Resource.create({**named, "service.version": VERSION}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))  # bounded, in a thread of its own
-    return RecordedTraces(provider)
+    exporter = OTLPSpanExporter()
+    provider.add_span_processor(BatchSpanProcessor(exporter))  # bounded, in a thread of its own
+    return RecordedTraces(provider, exporter.shutdown)

@@ -135,8 +135,7 @@ class Sessions:
         structlog.get_logger().info(
             "attached", session=ask.session, user=ask.operator.user, client=ask.operator.client, mode=ask.mode
         )
-        told = {"operation": "attach", "session": ask.session}
-        span = self.traces.follow("agent attach", ask.traceparent, **told)
+        span = self.traces.follow("agent attach", ask.traceparent, operation="attach", session=ask.session)
         session = self._sessions.get(ask.session)
         if session is not None:
             session.attach(ask)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from relay.cli.escape_keys import EscapeKeys
-from relay.cli.place import Place, note, note_busy
+from relay.cli.place import Place, note, note_busy, traceparent
 from relay.cli.raw_terminal import RawTerminal, raw_terminal
 from relay.cli.table import age, seconds_between
 from relay.cli.typist import Typist
@@ -51,7 +51,8 @@ async def attend(place: Place, machine: dict[str, Any], wish: Wish) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Invalid("connect needs a terminal; for scripts there is `relay exec`")
     columns, rows = RawTerminal(0, 1).size()
-    async with connected(place.urls, place.token, Options(label=client_label(), on_busy=note_busy)) as connection:
+    options = Options(label=client_label(), on_busy=note_busy, traceparent=traceparent())
+    async with connected(place.urls, place.token, options) as connection:
         session = await _session(connection, machine, wish, (columns, rows))
         target = Target(machine["workspaceId"], machine["id"], session.id)
         mode: Mode = "watch" if wish.watch else "drive"

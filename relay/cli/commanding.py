@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from relay.cli.attending import client_label, offline
 from relay.cli.outcome import Outcome
-from relay.cli.place import Place, note, note_busy
+from relay.cli.place import Place, note, note_busy, traceparent
 from relay.cli.sink import Sink
 from relay.cli.standard_input import StandardInput
 from relay.client import events, keyboard
@@ -172,7 +172,9 @@ def stdin_is_forwarded() -> bool:
 
 
 async def _run(place: Place, machines: Sequence[dict[str, Any]], order: Order) -> list[Outcome]:
-    options = Options(label=client_label(), patience_seconds=PATIENCE_SECONDS, on_busy=note_busy)
+    options = Options(
+        label=client_label(), patience_seconds=PATIENCE_SECONDS, on_busy=note_busy, traceparent=traceparent()
+    )
     async with connected(place.urls, place.token, options) as connection:
         return await Commander(connection, order).run(machines)
 

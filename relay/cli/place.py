@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
     def rest(self) -> Rest:
         """REST calls at this place."""
-        return Rest(self.urls, self.token)
+        return Rest(self.urls, self.token, traceparent=traceparent())
 
     def resolve(self, query: str) -> dict[str, Any]:
         """The machine that a person named, as JSON data; raises what the resolver says. Says on stderr which of two
@@ -72,6 +72,16 @@ def secret(name: str, environ: Mapping[str, str]) -> str:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{name}_FILE: {path} cannot be read: {error}") from None
+
+
+def traceparent(environ: Mapping[str, str] = os.environ) -> str:
+    """The trace that this command is a step of, if whoever runs it says so in TRACEPARENT, as OpenTelemetry has it."""
+    told = environ.get("TRACEPARENT", "").strip()
+    if not told:
+        return ""
+    from relay.traces import trace_of  # for those alone who need it
+
+    return told if trace_of(told) else ""
 
 
 def note(text: str) -> None:

@@ -45,6 +45,7 @@ class Options(NamedTuple):
     deadlines: Deadlines = Deadlines(open=OPEN_SECONDS)
     tls: ssl.SSLContext | None = None
     random: Random | None = None
+    traceparent: str = ""  # what all requests are steps of, as W3C Trace Context has it
 
 
 class _End(NamedTuple):
@@ -108,6 +109,8 @@ class Connection:
         """Send a message with a `ref` and return its answer. Raises the error that the relay answered, `TimedOut`, or
         `Lost` when the socket ends first: then nobody knows whether it was done."""
         await self.ready()
+        if self._options.traceparent and hasattr(message, "traceparent"):
+            message.traceparent = self._options.traceparent
         return await self._pending.ask(message, self.post, seconds)
 
     def post(self, outgoing: Outgoing) -> None:

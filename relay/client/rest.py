@@ -20,10 +20,14 @@ _PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 
 
 class Rest:
-    """A caller of REST on any of several nodes, tried in random order; one connection per call."""
+    """A caller of REST on any of several nodes, tried in random order; one connection per call. `traceparent` names
+    what the calls are steps of, as W3C Trace Context has it."""
 
-    def __init__(self, urls: Sequence[str], token: str | None, *, seconds: float = answers.ANSWER_SECONDS) -> None:
+    def __init__(
+        self, urls: Sequence[str], token: str | None, *, seconds: float = answers.ANSWER_SECONDS, traceparent: str = ""
+    ) -> None:
         self._urls = list(urls)
+        self._traceparent = traceparent
         self._token = token
         self._seconds = seconds
 
@@ -74,6 +78,8 @@ class Rest:
             headers["Content-Type"] = "application/json"
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        if self._traceparent:
+            headers["traceparent"] = self._traceparent
         return headers
 
 

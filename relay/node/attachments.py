@@ -48,8 +48,9 @@ class Attachments:
     ) -> None:
         """Start an attach, whose `attaching` follows; a machine that comes back elsewhere meanwhile is followed there.
         Raises what `check` and `home_of` raise, and `NotFound`, `Conflict`, `LimitReached` or `Unavailable`."""
-        told = {"operation": "attach", "machine": ask.machine, "session": ask.session}
-        span = self._hub.traces.follow("request attach", browser.goes_on(ask), **told)
+        span = self._hub.traces.follow(
+            "request attach", browser.goes_on(ask), operation="attach", machine=ask.machine, session=ask.session
+        )
         try:
             for _ in range(FOLLOWED):
                 try:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from relay.errors import Forbidden, MethodNotAllowed, NotFound, RelayError, Unavailable
 from relay.rules.access import Identity
+from relay.traces import UNTOLD, Span
 from relay.web.addresses import Addresses
 from relay.web.auth import COOKIE, bearer_token
 from relay.web.bodies import read_body, read_query
@@ -22,6 +23,8 @@ from relay.web.measures import Measures
 from relay.web.origin import check_write
 from relay.web.parts import Parts
 from relay.web.problems import internal, on_relay_error, problem
+
+PEOPLES = "/api/"  # what people and their programs call; all else is for those who watch
 
 
 class Endpoint:
@@ -46,8 +49,7 @@ class Endpoint:
             allowed = ", ".join(sorted(self._calls))
             return problem(MethodNotAllowed(f"this path takes {allowed}"), {"allow": allowed})
         began = time.perf_counter()
-        traces, told = self._parts.router.hub.traces, request.headers.get("traceparent", "")
-        span = traces.follow(f"{call.method} {call.path}", told, operation=call.name)
+        span = self._follow(call, request)
         try:
             response = await self._serve(call, request, span.carried)
         except RelayError as error:
@@ -60,6 +62,12 @@ class Endpoint:
         span.end(str(response.status_code) if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else "")
         self._measures.answered(call.name, response.status_code, time.perf_counter() - began)
         return response
+
+    def _follow(self, call: Call, request: Request) -> Span:
+        if not call.path.startswith(PEOPLES):
+            return UNTOLD  # probes, which come every second from everywhere
+        traces, told = self._parts.router.hub.traces, request.headers.get("traceparent", "")
+        return traces.follow(f"{call.method} {call.path}", told, operation=call.name)
 
     async def _serve(self, call: Call, request: Request, carried: str) -> Response:
         parts = self._parts

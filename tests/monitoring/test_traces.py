@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from threading import Event
 from uuid import uuid4
 
 import pytest
@@ -12,6 +13,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
+from relay.agent.startup import traces_wanted
+from relay.cli.place import traceparent
 from relay.errors import Misconfigured, RelayError
 from relay.node import hops
 from relay.node.hub import Agent
@@ -23,6 +26,7 @@ from tests.node.two_nodes import Between, Node, peer
 
 SESSION = str(uuid4())
 JANE = Operator(user="Jane", client="laptop")
+OUTSIDE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 RECEIVER = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
 
@@ -111,12 +115,12 @@ def test_what_is_no_trace_begins_a_new_one(carried: str) -> None:
     assert len(Traces().begin("x", carried).trace) == 32
 
 
-def test_the_steps_of_a_request_share_its_trace_and_no_span() -> None:
+def test_whoever_records_nothing_passes_on_what_was_carried_for_those_behind_who_do() -> None:
     traces = Traces()
     first = traces.begin("a")
     second = traces.begin("b", first.carried)
-    assert second.trace == first.trace
-    assert second.carried != first.carried
+    assert trace_of(first.carried) == first.trace != traces.begin("a").trace
+    assert second.carried == first.carried
     second.end("unavailable")
     traces.close()
 
@@ -149,3 +153,29 @@ def test_a_step_that_ended_twice_is_told_once() -> None:
     span.end("timed-out")
     span.end()
     assert [each.name for each in kept.get_finished_spans()] == ["machine open"]
+
+
+def test_a_machine_whose_environment_asks_for_what_is_not_installed_is_served_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with capture_logs() as lines:
+        assert type(traces_wanted(RECEIVER)) is Traces
+    assert [line["event"] for line in lines] == ["nothing is traced"]
+
+
+def test_a_receiver_that_does_not_answer_holds_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(TracerProvider):
+        def shutdown(self) -> None:
+            assert given_up.wait(20.0), "nobody gave up"
+
+    given_up = Event()
+    monkeypatch.setattr("relay.traces.LAST_SECONDS", 0.01)
+    RecordedTraces(Stuck(), given_up.set).close()
+    assert given_up.is_set()
+
+
+@pytest.mark.parametrize(("told", "taken"), [(OUTSIDE, OUTSIDE), ("", ""), ("4bf92f3577b34da6", "")])
+def test_a_command_is_a_step_of_the_trace_that_its_environment_names(told: str, taken: str) -> None:
+    assert traceparent({"TRACEPARENT": told}) == taken
+    assert traceparent({}) == ""
