@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.cluster import clean_environment
+from tests.support.starter import Started, run, take_terminal
 
 PROGRAM = (sys.executable, "-m", "relay.cli")
 PATIENCE_SECONDS = 20.0
@@ -37,15 +38,8 @@ class Person:
         self, *words: str, stdin: bytes | None = None, code: int | None = 0, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         """One command to its end; asserts its exit code unless None is given."""
-        done = subprocess.run(
-            [*PROGRAM, *words],
-            env=self.environ | environ,
-            input=stdin.decode() if stdin is not None else None,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-        )
+        given = None if stdin is None else stdin.decode()
+        done = run([*PROGRAM, *words], env=self.environ | environ, input=given, timeout=PATIENCE_SECONDS)
         assert code is None or done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
         return done
 
@@ -60,7 +54,7 @@ class Person:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command that goes on while the test does something else."""
-        return subprocess.Popen(
+        return Started(
             [*PROGRAM, *words],
             env=self.environ,
             stdin=subprocess.DEVNULL,
@@ -82,14 +76,14 @@ class Terminal:
         self.resize(*size)
         self.before = self.modes()
         self.shown = b""
-        self.process = subprocess.Popen(
-            command,
+        self.process = Started(
+            [*command],
             env=dict(environ),
             stdin=self._inside,
             stdout=self._inside,
             stderr=self._inside,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=take_terminal,
         )
 
     def __enter__(self) -> Terminal:

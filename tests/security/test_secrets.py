@@ -18,6 +18,7 @@ from starlette.requests import Request
 from relay.web.problems import internal
 from tests.support.bare import bare
 from tests.support.cluster import SECRET, Cluster, Rest, Team, clean_environment, running_cluster
+from tests.support.starter import new_interpreters
 from tests.support.valkey import running
 
 LOOK_SECONDS = 0.05  # between two looks at the process list: commands live for tenths of a second
@@ -116,7 +117,8 @@ class Story:
 def story() -> Iterator[tuple[Story, Processes]]:
     """It is told once, with everything logged that can be."""
     processes = Processes()
-    with running() as server, processes.watched(), running_cluster(server, settings={"RELAY_LOG_LEVEL": "debug"}) as it:
+    debug = {"RELAY_LOG_LEVEL": "debug"}
+    with running() as server, processes.watched(), new_interpreters(), running_cluster(server, settings=debug) as it:
         told = Story(it, it.team())
         told.tell()
         yield told, processes

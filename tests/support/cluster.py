@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from relay.dev.founding import Founder
 from tests.support.ports import free_ports
+from tests.support.starter import Started, run
 from tests.support.valkey import Valkey
 
 START_SECONDS = 60.0  # three workers start a cluster each at once, and every process imports everything
@@ -44,7 +45,7 @@ class Part:
 
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            return Started(
                 [sys.executable, "-m", *self._arguments],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -294,14 +295,7 @@ class Cluster:
             "RELAY_TOKEN": token,
             "RELAY_CONFIG_DIR": str(self.folder / "cli"),
         }
-        return subprocess.run(
-            [sys.executable, "-m", "relay.cli", *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=START_SECONDS,
-        )
+        return run([sys.executable, "-m", "relay.cli", *arguments], env=environment, timeout=START_SECONDS)
 
     def stop_agents(self) -> None:
         """End every agent at once; tests leave none to the next one."""
