@@ -274,7 +274,7 @@ def test_an_import_against_the_table_is_found(path: str, source: str) -> None:
     [
         ("relay/cli/x.py", "def f():\n    from relay.registry.registry import Registry\n    import redis"),
         ("relay/web/x.py", "from relay.node import hub\nfrom relay import errors, VERSION"),
-        ("relay/agent/x.py", "from relay.client.dial import dial\nimport asyncio, time"),
+        ("relay/agent/x.py", "from relay.client.dial import Socket\nimport asyncio, time"),
         ("relay/dev/x.py", "from relay import app\nfrom workers import process"),
         ("relay/settings.py", "from relay.errors import Misconfigured"),
         ("relay/rules/x.py", "from websockets.speedups import apply_mask"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 Encode = Callable[[bytes, int], bytes]
@@ -33,7 +34,10 @@ class Contender(ABC):
     """A system under measurement. One instance is started and stopped many times, one start at a time."""
 
     name: str
-    pids: list[int]  # every server process while it runs: nodes, brokers and Redis alike
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []  # every server process while it runs: nodes, brokers and Redis alike
+        self._running = AsyncExitStack()  # where `start` puts what is to end
 
     @property
     @abstractmethod
@@ -50,9 +54,10 @@ class Contender(ABC):
         """So many topics, each with a publisher on the first node and its receivers on the last of `nodes` (1: the
         same). WebSocket pings of four bytes are answered; nothing else that a server asks for is."""
 
-    @abstractmethod
     async def stop(self) -> None:
         """End every process; the topics' sockets are closed by whoever asked for them. Also after a failed start."""
+        self.pids = []
+        await self._running.aclose()
 
 
 class NotMeasured(Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,10 +24,9 @@ class Plain(Contender):
     name = "starlette"
 
     def __init__(self) -> None:
-        self.pids: list[int] = []
+        super().__init__()
         self._first_port = 0
         self._topics = 0
-        self._stack = AsyncExitStack()
 
     @property
     def versions(self) -> dict[str, str]:
@@ -38,9 +36,9 @@ class Plain(Contender):
 
     async def start(self, nodes: int, servers_core: int | None) -> None:
         """One process per node; the engine only where there are several."""
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-plain-")))
+        folder = Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix="relay-plain-")))
         with starting_on(servers_core):
-            supervisor = await self._stack.enter_async_context(Supervisor(folder, say))
+            supervisor = await self._running.enter_async_context(Supervisor(folder, say))
             words = [] if nodes == 1 else [await start_engine(supervisor, folder)]
             self._first_port = free_ports(nodes)
             for index in range(nodes):
@@ -53,11 +51,6 @@ class Plain(Contender):
     async def topics(self, publishers: int, receivers_each: int, nodes: int) -> list[Topic]:
         """A path for each topic and role."""
         return [self._topic(receivers_each, nodes) for _ in range(publishers)]
-
-    async def stop(self) -> None:
-        """End the processes and remove their folder."""
-        self.pids = []
-        await self._stack.aclose()
 
     def _topic(self, receivers: int, nodes: int) -> Topic:
         self._topics += 1

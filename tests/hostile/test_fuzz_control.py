@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 from uuid import uuid4
@@ -18,7 +19,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.errors import Close, RelayError
-from relay.node.direct import Carriage
 from relay.node.hub import Browser
 from relay.rules import frames, tokens
 from relay.rules.agent_messages import FromAgent
@@ -27,7 +27,7 @@ from relay.rules.frames import Header
 from relay.rules.messages import Message
 from relay.web.agent_socket import AgentConversation
 from relay.web.browser_socket import BrowserConversation
-from relay.web.sockets import Bucket, Doors
+from relay.web.sockets import Bucket
 from tests.support.story_peer import Peer
 from tests.support.valkey import Valkey
 from tests.web.site import Site, open_site
@@ -124,21 +124,7 @@ class Bench:
         self.site = site
         self.errands = errands
         self.machine = machine
-        node = site.node
-        self.doors = Doors(
-            boot=node.boot,
-            parts=node.parts,
-            hub=node.hub,
-            router=node.router,
-            feeds=node.feeds,
-            infos=node.infos,
-            tail=node.tail,
-            mirror=node.mirror,
-            membership=node.membership,
-            meters=node.meters,
-            bucket=Bucket(1e9, 10**9),
-            carriage=Carriage(node.errands, node.keepalive),
-        )
+        self.doors = replace(site.node.doors(), bucket=Bucket(1e9, 10**9))
         self.person = ""
 
     async def browser(self) -> Peer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,14 +13,13 @@ from redis.asyncio import Redis
 
 import relay.app
 from relay.node import hops
-from relay.node.direct import Carriage
 from relay.registry import Change, Person, Registry
 from relay.rules import lanes
 from relay.rules.lanes import EntryKind
 from relay.settings import Settings
 from relay.store import Claims, Keys, Pipeline, connect
 from relay.web.site import create_web
-from relay.web.sockets import Bucket, Doors
+from relay.web.sockets import Bucket
 from tests.models.bells import Bells
 from tests.models.steady_loop import SteadyLoop
 from tests.support.valkey import Valkey
@@ -62,20 +62,7 @@ class Member:
         self.errands = asyncio.get_running_loop().create_task(node.errands.run())
         self._changes: list[Change] = []
         node.tail.listen(self._changes.extend, lambda: None)
-        self.doors = Doors(
-            boot=node.boot,
-            parts=node.parts,
-            hub=node.hub,
-            router=node.router,
-            feeds=node.feeds,
-            infos=node.infos,
-            tail=node.tail,
-            mirror=node.mirror,
-            membership=node.membership,
-            meters=node.meters,
-            bucket=Bucket(1_000.0, 1_000),
-            carriage=Carriage(node.errands, node.keepalive),
-        )
+        self.doors = replace(node.doors(), bucket=Bucket(1_000.0, 1_000))
 
     async def catch_up(self) -> None:
         """Read the table of changes, and do what follows."""

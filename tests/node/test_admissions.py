@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any, cast
-
-import pytest
 
 from relay.errors import Unavailable
 from relay.node.admissions import Admissions
@@ -38,18 +35,6 @@ class Asked:
         if self.error is not None:
             raise self.error
         return [Admitted(fence=Fence(1, 1, each.machine)) for each in announcements]
-
-
-@pytest.fixture
-async def errands() -> AsyncIterator[Errands]:
-    """Errands that run."""
-    errands = Errands()
-    running = asyncio.create_task(errands.run())
-    await asyncio.sleep(0)
-    yield errands
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
 
 
 def hello(machine: object, workspace: str = "acme") -> Announcement:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -181,18 +180,6 @@ def whole(opcode: int, payload: bytes = b"") -> bytes:
 def goodbye(code: int = 1000, reason: str = "") -> bytes:
     """A client's close."""
     return whole(CLOSE, close_body(code, reason))
-
-
-@pytest.fixture
-async def errands() -> AsyncIterator[Errands]:
-    """Errands that run."""
-    errands = Errands()
-    running = asyncio.create_task(errands.run())
-    await asyncio.sleep(0)
-    yield errands
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
 
 
 @pytest.fixture

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import pytest
 
 from relay.node.errands import Errands
-
-
-@pytest.fixture
-async def errands() -> AsyncIterator[Errands]:
-    """Errands that run."""
-    errands = Errands()
-    running = asyncio.create_task(errands.run())
-    await asyncio.sleep(0)
-    yield errands
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
 
 
 async def forever(began: list[str], name: str = "") -> None:
