@@ -145,6 +145,8 @@ class Person(Peer):
                 view = self._asked.pop(told.ref, None)
                 if view is not None:
                     view.attaching(told)
+                else:
+                    self.world.tally.errors["browser: an attach was answered although it had been refused"] += 1
             case Attached() | Detached() | InputRefused() as told:
                 self._tell_view(told)
             case ErrorMessage() as error:

@@ -15,7 +15,7 @@ from loadtests.engine.peer import Reporting, World
 from relay.client.input_stream import Entry, InputStream
 from relay.client.output_track import SeenMeter
 from relay.rules import frames, ids, timing
-from relay.rules.browser_messages import Attach, BrowserAttaching, Detached
+from relay.rules.browser_messages import Attach, BrowserAttaching, Detach, Detached
 from relay.rules.fields import Mode
 from relay.rules.frames import EVERYBODY, Header, Kind
 from relay.rules.messages import After, Attached, ErrorMessage, InputRefused
@@ -161,6 +161,7 @@ class View(Reporting):
                 self._browser.world.tally.gaps += 1
             self.output.begins(told.first)
         continued = told.recovered and same
+        self._leave_older()
         self._epoch, self._number, self.live = told.epoch, told.attachment, False
         if self._meter.restart(told.first, continued=continued):
             self._browser.world.unseen.add(self)
@@ -253,6 +254,12 @@ class View(Reporting):
         if self.live:
             self._wanted_since = time.monotonic()
         self.live, self._number = False, None
+
+    def _leave_older(self) -> None:
+        """An attach that nobody answered was made again, and answered both times: two would be given every frame."""
+        line = self._browser.line
+        if self._number is not None and line is not None:
+            line.tell(Detach(session=self.target.session, attachment=self._number))
 
     def _attach_later(self, spread_seconds: float) -> None:
         wait = self._browser.world.random.uniform(0, spread_seconds)
