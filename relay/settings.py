@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_network
 from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from relay.contradictions import contradictions
 from relay.errors import Misconfigured
 from relay.urls import origin, with_scheme
+from relay.uses import NOWHERE
 from relay.variables import PREFIX, content_of, of_a_service, unknown
 
 SECRET_CHARACTERS = 16  # shorter ones can be guessed offline from one machine token
@@ -121,13 +130,6 @@ class Settings(BaseModel):
         description="WebSocket handshakes this node accepts; newcomers beyond it get 503 with Retry-After",
         json_schema_extra={"unit": "per second"},
     )
-    revocation_trust_seconds: float = Field(
-        default=30.0,
-        ge=0,
-        le=86_400,
-        description="without the registry machines are let in for so long after a node vanished that may revoke some",
-        json_schema_extra={"unit": "seconds"},
-    )
     sqlite_with_remote_redis: bool = Field(
         default=False,
         description="allow a SQLite registry beside a Redis on another host: only if no second host runs a node",
@@ -181,8 +183,8 @@ class Settings(BaseModel):
         return tuple(str(ip_network(word, strict=False)) for word in value)
 
     @model_validator(mode="after")
-    def _agree(self) -> Settings:
-        wrong = contradictions(self)
+    def _agree(self, validation: ValidationInfo) -> Settings:
+        wrong = contradictions(self, (validation.context or {}).get("uses"))
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -193,29 +195,36 @@ class Settings(BaseModel):
         return self.public_url.startswith("https://")
 
 
-def load(*, secret: bool = True, environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    uses: Collection[str] | None = None, *, secret: bool = True, environ: Mapping[str, str] | None = None
+) -> Settings:
     """The settings of this process; raises `Misconfigured` with one line that names the variable and the reason.
 
-    `secret` says whether RELAY_SECRET must be there: nodes sign and hash with it, sweepers do neither.
+    `uses` are the settings of a program that is no node; all others are as if nobody had set them. `secret` says
+    whether RELAY_SECRET must be there, if it is used.
     """
-    settings, wrong = read(os.environ if environ is None else environ, secret=secret)
+    settings, wrong = read(os.environ if environ is None else environ, uses, secret=secret)
     if settings is None:
         more = f" (and {len(wrong) - 1} more: relay config check lists them)" if len(wrong) > 1 else ""
         raise Misconfigured(wrong[0] + more)
     return settings
 
 
-def read(environ: Mapping[str, str], *, secret: bool = True) -> tuple[Settings | None, list[str]]:
-    """The settings, or None and everything that is wrong with them, one sentence each."""
-    names = {variable.name for variable in variables()}
-    values, wrong = _values(environ)
-    wrong += unknown(environ, names)
+def read(
+    environ: Mapping[str, str], uses: Collection[str] | None = None, *, secret: bool = True
+) -> tuple[Settings | None, list[str]]:
+    """The settings, or None and everything that is wrong with them, one sentence each; `uses` as for `load`."""
+    used = Settings.model_fields if uses is None else uses
+    values, wrong = _values(environ, used)
+    wrong += unknown(environ, {variable.name for variable in variables()})
     settings = None
     try:
-        settings = Settings(**values)
+        unused = {name: value for name, value in NOWHERE.items() if name not in used}
+        settings = Settings.model_validate(unused | values, context={"uses": used})
     except ValidationError as error:
         wrong += _sentences(error, environ)
-    if secret and not values.get("secret") and not any(line.startswith("RELAY_SECRET") for line in wrong):
+    lacks_secret = secret and "secret" in used and not values.get("secret")
+    if lacks_secret and not any(line.startswith("RELAY_SECRET") for line in wrong):
         wrong.append("RELAY_SECRET is not set (or put it into a file and name that in RELAY_SECRET_FILE)")
     return (None, wrong) if wrong else (settings, [])
 
@@ -249,11 +258,11 @@ def is_secret(name: str) -> bool:
     return isinstance(extra, dict) and bool(extra.get("secret"))
 
 
-def _values(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+def _values(environ: Mapping[str, str], used: Collection[str]) -> tuple[dict[str, Any], list[str]]:
     """What is set, and what is wrong with where it is set."""
     values: dict[str, Any] = {}
     wrong = []
-    for name in Settings.model_fields:
+    for name in (each for each in Settings.model_fields if each in used):
         variable = variable_of(name)
         value = environ.get(variable)
         path = environ.get(f"{variable}_FILE") if is_secret(name) else None

@@ -46,6 +46,7 @@ HOUSE = (
             "relay/variables.py",
             "relay/contradictions.py",
             "relay/urls.py",
+            "relay/uses.py",
             "relay/errors.py",
         ),
         not_packages=OUTSIDE | CLOCKS,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from relay.errors import Misconfigured
 from relay.settings import Settings, load, read, variables
+from relay.uses import BOTH, FOUNDER, MEMORY, REGISTRY, ROTATION, SWEEPER
 
 SECRET = "s" * 32
 ENOUGH = {
@@ -121,8 +123,42 @@ def test_sqlite_goes_with_a_remote_redis_when_told_so() -> None:
     assert loaded(redis_url="redis://elsewhere", sqlite_with_remote_redis="true").sqlite_with_remote_redis
 
 
-def test_a_sweeper_needs_no_secret() -> None:
-    assert load(secret=False, environ=ENOUGH | {"RELAY_SECRET": ""}).secret == ""
+def test_a_sweeper_that_shares_a_nodes_file_is_refused_only_for_what_it_reads() -> None:
+    nodes = ENOUGH | {
+        "RELAY_SECRET": "",
+        "RELAY_SECRET_FILE": "/only/for/nodes",
+        "RELAY_PORT": "9464",
+        "RELAY_METRICS_PORT": "9464",
+        "RELAY_ALLOWED_ORIGINS": "https://relay.example.com",
+        "RELAY_TRUSTED_PROXIES": "balancer",
+    }
+    settings = load(SWEEPER, environ=nodes)
+    assert (settings.metrics_port, settings.secret) == (9464, "")
+    with pytest.raises(Misconfigured, match="RELAY_METRICS_PORT: input should be a valid integer"):
+        load(SWEEPER, environ=nodes | {"RELAY_METRICS_PORT": "many"})
+    with pytest.raises(Misconfigured, match="RELAY_DATABASE_URL is SQLite, which serves one host"):
+        load(SWEEPER, environ=nodes | {"RELAY_REDIS_URL": "redis://elsewhere"})
+    with pytest.raises(Misconfigured, match="RELAY_SOKETS is no setting of Relay; did you mean RELAY_SOCKETS"):
+        load(SWEEPER, environ=nodes | {"RELAY_SOKETS": "5"})
+    with pytest.raises(Misconfigured, match=r"^RELAY_SECRET_FILE: cannot read /only/for/nodes"):
+        load(environ=nodes)
+
+
+def test_whoever_never_asks_redis_is_not_told_where_it_is() -> None:
+    """`relay admin bootstrap` of the compose file and of the chart is not; and a program that asks all the same is
+    found, for there is nobody."""
+    registry_only = {name: value for name, value in ENOUGH.items() if name != "RELAY_REDIS_URL"}
+    settings = load(FOUNDER, environ=registry_only)
+    assert settings.database_url == ENOUGH["RELAY_DATABASE_URL"]
+    assert settings.redis_url == "unix:///not-used/redis.sock"
+    with pytest.raises(Misconfigured, match="RELAY_SECRET is not set"):
+        load(FOUNDER, environ=registry_only | {"RELAY_SECRET": ""})
+    assert load(REGISTRY, environ=registry_only | {"RELAY_SECRET": ""}).secret == ""
+
+
+@pytest.mark.parametrize("used", [REGISTRY, MEMORY, BOTH, SWEEPER, FOUNDER, ROTATION])
+def test_every_setting_that_a_program_uses_is_one(used: Collection[str]) -> None:
+    assert set(used) <= set(Settings.model_fields)
 
 
 def test_a_stray_variable_never_reaches_settings_that_were_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,11 @@ def main(arguments: list[str]) -> int:
         print(USAGE, file=sys.stderr)  # noqa: T201
         return Exit.USAGE
     from relay.settings import load
+    from relay.uses import SWEEPER
     from workers.process import run_sweeper
 
     try:
-        return run_sweeper(load(secret=False))
+        return run_sweeper(load(SWEEPER))
     except Misconfigured as error:
         print(f"relay: {error.message}", file=sys.stderr)  # noqa: T201
         return Exit.CONFIGURATION

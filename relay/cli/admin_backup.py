@@ -20,8 +20,9 @@ def command(file: Path) -> None:
     from relay.registry import back_up
     from relay.rules.quoting import escape
     from relay.settings import load
+    from relay.uses import REGISTRY
 
-    settings = load(secret=False)
+    settings = load(REGISTRY)
     written = asyncio.run(back_up(settings.database_url, file, time.time_ns() // 1_000_000))
     rows = sum(tally.rows for tally in written.tallies.values())
     machines, people = written.tallies["machines"].rows, written.tallies["people"].rows

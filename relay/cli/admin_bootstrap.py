@@ -22,8 +22,9 @@ async def _bootstrap(workspace: str | None, owner: str | None) -> None:
     from relay.dev.founding import Founder
     from relay.rules.quoting import escape
     from relay.settings import load
+    from relay.uses import FOUNDER
 
-    settings = load()
+    settings = load(FOUNDER)
     founder = await Founder.open(settings.database_url, settings.secret)
     try:
         founded = await founder.found(workspace, owner)

@@ -20,6 +20,7 @@ def command(url: str | None, url_file: str | None, force: bool) -> None:
     nodes are to be started with RELAY_DATABASE_URL=URL.
     """
     from relay.settings import load
+    from relay.uses import BOTH
 
     if (url is None) == (url_file is None):
         raise click.UsageError("name the other database by URL or --url-file, one of them")
@@ -28,7 +29,7 @@ def command(url: str | None, url_file: str | None, force: bool) -> None:
             "everybody on this machine can see the arguments of a command, and this URL has a password in it: "
             "write it into a file and name that with --url-file"
         )
-    asyncio.run(_move(load(secret=False), url if url is not None else _read(str(url_file)), force))
+    asyncio.run(_move(load(BOTH), url if url is not None else _read(str(url_file)), force))
 
 
 async def _move(settings: Any, url: str, force: bool) -> None:

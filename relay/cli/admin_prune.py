@@ -22,8 +22,9 @@ def command(days: int, audit_days: int | None, dry_run: bool) -> None:
     time, while nodes run. The audit trail is kept unless --audit-days is given.
     """
     from relay.settings import load
+    from relay.uses import REGISTRY
 
-    asyncio.run(_prune(load(secret=False), days, audit_days, dry_run))
+    asyncio.run(_prune(load(REGISTRY), days, audit_days, dry_run))
 
 
 async def _prune(settings: Any, days: int, audit_days: int | None, dry_run: bool) -> None:

@@ -28,8 +28,9 @@ def command(file: Path, replace: bool, copy: bool, without_redis: bool, force: b
     rows by accident restore into an empty registry instead of replacing it.
     """
     from relay.settings import load
+    from relay.uses import BOTH
 
-    asyncio.run(_restore(load(secret=False), file, replace, copy, without_redis or copy, force))
+    asyncio.run(_restore(load(BOTH), file, replace, copy, without_redis or copy, force))
 
 
 async def _restore(settings: Any, file: Path, replace: bool, copy: bool, without_redis: bool, force: bool) -> None:

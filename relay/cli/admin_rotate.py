@@ -29,8 +29,9 @@ def command(step: Step | None, force: bool) -> None:
     have it. `relay admin secret-status` shows what hangs on which secret.
     """
     from relay.settings import load
+    from relay.uses import ROTATION
 
-    settings = load()
+    settings = load(ROTATION)
     values = settings.secret.split(",")
     asyncio.run(_next(settings, values, step or "add", force))
 

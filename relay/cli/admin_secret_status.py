@@ -16,8 +16,9 @@ def command(as_json: bool) -> None:
     from relay.cli.secrets_held import KINDS, held
     from relay.rules.tokens import Secrets
     from relay.settings import load
+    from relay.uses import ROTATION
 
-    settings = load()
+    settings = load(ROTATION)
     found = asyncio.run(held(settings))
     here = Secrets.parse(settings.secret).ids
     roles = dict.fromkeys(here, "verifies") | {here[0]: "signs"}

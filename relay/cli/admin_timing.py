@@ -35,8 +35,9 @@ def show(everything: bool, as_json: bool) -> None:
     from relay.rules import timing
     from relay.rules.rhythm import RANGES, values
     from relay.settings import load
+    from relay.uses import REGISTRY
 
-    chosen = asyncio.run(known_rhythm(load(secret=False).database_url))
+    chosen = asyncio.run(known_rhythm(load(REGISTRY).database_url))
     kept, fixed = values(chosen.rhythm), timing.agreed()
     names = [*RANGES, *(name for name in fixed if name not in RANGES)] if everything or as_json else [*RANGES]
     rows: list[dict[str, Any]] = [
@@ -72,8 +73,9 @@ def change(times: tuple[str, ...]) -> None:
     connects again.
     """
     from relay.settings import load
+    from relay.uses import BOTH
 
-    asyncio.run(_change(load(secret=False), times))
+    asyncio.run(_change(load(BOTH), times))
 
 
 async def _change(settings: Any, words: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from relay.errors import Exit, Misconfigured, RelayError, Unavailable
 
 @click.command(name="check")
 @click.option("--connect", is_flag=True, help="Also ask Redis and the registry.")
-@click.option("--sweeper", is_flag=True, help="For a sweeper, which needs no RELAY_SECRET.")
+@click.option("--sweeper", is_flag=True, help="For a sweeper, which reads fewer of them and needs no RELAY_SECRET.")
 def command(connect: bool, sweeper: bool) -> int:
     """Say everything that is wrong with the RELAY_* variables, one line each, and exit 78 if anything is.
 
@@ -24,8 +24,9 @@ def command(connect: bool, sweeper: bool) -> int:
     from relay.rules import checkup
     from relay.rules.quoting import escape
     from relay.settings import read
+    from relay.uses import SWEEPER
 
-    settings, wrong = read(os.environ, secret=not sweeper)
+    settings, wrong = read(os.environ, SWEEPER if sweeper else None)
     if settings is None:
         for sentence in wrong:
             click.echo(f"relay: {escape(sentence)}", err=True)
@@ -33,7 +34,7 @@ def command(connect: bool, sweeper: bool) -> int:
     click.echo("the settings are sound")
     findings = [] if sweeper else [checkup.proxies(https=settings.secure, trusted=bool(settings.trusted_proxies))]
     if connect:
-        findings += asyncio.run(look(settings))
+        findings += asyncio.run(look(settings, node=not sweeper))
     for finding in findings:
         mark = {"good": "ok", "doubt": "doubt", "wrong": "WRONG", "away": "AWAY"}[finding.kind]
         click.echo(f"{mark:<6} {escape(finding.says)}", err=finding.kind in ("wrong", "away"))
@@ -41,11 +42,11 @@ def command(connect: bool, sweeper: bool) -> int:
     return Exit.CONFIGURATION if "wrong" in kinds else Exit.UNAVAILABLE if "away" in kinds else Exit.OK
 
 
-async def look(settings: Any) -> list[Any]:
-    """What is to be said of everything around a node."""
+async def look(settings: Any, *, node: bool = True) -> list[Any]:
+    """What is to be said of everything around a node, or around a sweeper, which has no sockets."""
     from relay.rules import checkup
 
-    findings = [checkup.open_files(_open_files(), settings.sockets)]
+    findings = [checkup.open_files(_open_files(), settings.sockets)] if node else []
     findings += await _registry(settings)
     findings += await _redis(settings)
     return findings

@@ -127,8 +127,9 @@ async def _rebalance(dry_run: bool, as_json: bool) -> None:
 def _operator() -> AbstractAsyncContextManager[Any]:
     from relay.settings import load
     from relay.store.operator import open_operator
+    from relay.uses import MEMORY
 
-    settings = load(secret=False)
+    settings = load(MEMORY)
     return open_operator(settings.redis_url, settings.redis_prefix)
 
 

@@ -41,8 +41,9 @@ def command(once: bool, as_json: bool, seconds: float) -> None:
 async def _show(*, once: bool, as_json: bool, seconds: float) -> None:
     from relay.settings import load
     from relay.store.overview import open_overlook
+    from relay.uses import MEMORY
 
-    settings = load(secret=False)
+    settings = load(MEMORY)
     async with open_overlook(settings.redis_url, settings.redis_prefix) as overlook:
         if as_json:
             print_json(**fields(await overlook.look()))

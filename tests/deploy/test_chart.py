@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 import yaml
 
 from relay import VERSION
+from relay.cli import run
 from relay.rules.timing import PING_SECONDS, PONG_SECONDS
 from relay.settings import load
-from tests.deploy.grace import VARIABLES, enough
+from relay.uses import SWEEPER
+from tests.deploy.grace import IN_THE_IMAGE, VARIABLES, enough
 
 pytestmark = pytest.mark.xdist_group("chart")  # it takes a second to load
 
@@ -169,6 +172,31 @@ def test_a_node_takes_its_settings_and_secrets(tmp_path: Path) -> None:
     assert settings.secret == TRIAL["secret"]["relaySecret"]
     assert settings.redis_url == TRIAL["secret"]["redisUrl"]
     assert settings.allowed_hosts == ("relay.test:8080",)
+
+
+def test_bootstrap_makes_a_cluster_of_what_it_is_told_and_the_sweeper_needs_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rendered = Rendered(TRIAL)
+    for name, value in rendered.one("Secret", "prod-relay")["stringData"].items():
+        (tmp_path / name).write_text(value)
+    told = {labels["app.kubernetes.io/component"]: pod["containers"][0] for _, pod, labels in rendered.pods()}
+    here = {
+        part: IN_THE_IMAGE
+        | {name: value.replace("/run/relay", str(tmp_path)) for name, value in environment(container).items()}
+        for part, container in told.items()
+    }
+    assert load(SWEEPER, environ=here["sweeper"]).redis_url == TRIAL["secret"]["redisUrl"]
+
+    (tmp_path / "database-url").write_text(f"sqlite+aiosqlite:///{tmp_path / 'registry.db'}")
+    for name in [name for name in os.environ if name.startswith("RELAY_")]:
+        monkeypatch.delenv(name)
+    for name, value in here["bootstrap"].items():
+        monkeypatch.setenv(name, value)
+    assert run(told["bootstrap"]["args"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("http://relay.test:8080/#sign-in=")
+    assert said.err == 'workspace Acme, Inc., owner Jane "J" Doe\n'
 
 
 def test_pods_may_nothing_and_ask_kubernetes_nothing(rendered: Rendered) -> None:

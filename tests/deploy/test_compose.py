@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -16,8 +17,10 @@ import yaml
 from redis import Redis
 from redis.exceptions import RedisError
 
+from relay.cli import run
 from relay.settings import load
-from tests.deploy.grace import VARIABLES, enough
+from relay.uses import SWEEPER
+from tests.deploy.grace import IN_THE_IMAGE, VARIABLES, enough
 from tests.deploy.proxies import program
 from tests.support.cluster import LOOK_SECONDS, START_SECONDS
 from tests.support.ports import free_ports
@@ -62,6 +65,25 @@ def test_a_node_takes_its_settings_and_secrets(compose: dict[str, Any], secrets:
     password = (secrets / "valkey_password").read_text()
     assert settings.redis_url.startswith(f"redis+sentinel://:{password}@sentinel-1:26379,")
     assert settings.allowed_hosts == ("localhost:8080",)
+
+
+def test_bootstrap_makes_a_cluster_of_what_it_is_told_and_the_sweeper_needs_no_more(
+    compose: dict[str, Any], secrets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes wait for it to end well, so that a variable which it lacks keeps the whole cluster from starting."""
+    for name in [name for name in os.environ if name.startswith("RELAY_")]:
+        monkeypatch.delenv(name)
+    service = compose["services"]["bootstrap"]
+    for name, value in (IN_THE_IMAGE | service["environment"]).items():
+        usual = re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", value).replace("/run/secrets", str(secrets))
+        monkeypatch.setenv(name, usual)
+    (tmp_path / "database_url").write_text(f"sqlite+aiosqlite:///{tmp_path / 'registry.db'}")
+    monkeypatch.setenv("RELAY_DATABASE_URL_FILE", str(tmp_path / "database_url"))
+    assert run(service["command"]) == 0
+
+    told = IN_THE_IMAGE | compose["services"]["sweeper"]["environment"]
+    here = {name: value.replace("/run/secrets", str(secrets)) for name, value in told.items()}
+    assert load(SWEEPER, environ=here).metrics_port == 9464
 
 
 def test_a_service_has_the_secrets_that_it_needs_and_no_other(compose: dict[str, Any]) -> None:
