@@ -20,7 +20,7 @@ from relay.rules import metrics
 from relay.store import Memory, Pipeline
 from relay.store.places import Places
 from relay.store.reports import Reports
-from relay.traces import open_traces
+from relay.traces import LAST_SECONDS, open_traces
 from relay.vitals import watch_process
 
 if TYPE_CHECKING:
@@ -65,4 +65,6 @@ async def followed(node: Node) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        late = asyncio.get_running_loop().call_later(LAST_SECONDS, traces.give_up)
         await asyncio.to_thread(traces.close)  # which sends the last ones
+        late.cancel()

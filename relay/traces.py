@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -61,6 +60,9 @@ class Traces:
     def close(self) -> None:
         """Send what has not been sent."""
 
+    def give_up(self) -> None:
+        """Send nothing more: whoever closes these has waited for `LAST_SECONDS`."""
+
 
 class RecordedSpan(Span):
     """A step that OpenTelemetry records."""
@@ -111,13 +113,12 @@ class RecordedTraces(Traces):
         return self.begin(name, carried, **told)
 
     def close(self) -> None:
-        """See `Traces`; where the receiver does not answer, that is tried no longer than `LAST_SECONDS`."""
-        late = threading.Timer(LAST_SECONDS, self._give_up)
-        late.start()
-        try:
-            self._provider.shutdown()
-        finally:
-            late.cancel()
+        """See `Traces`; may take as long as the exporter waits for its receiver, unless it is told to give up."""
+        self._provider.shutdown()
+
+    def give_up(self) -> None:
+        """See `Traces`."""
+        self._give_up()
 
 
 def trace_of(carried: str) -> str:

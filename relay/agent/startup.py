@@ -30,7 +30,7 @@ from relay.client.addresses import in_the_clear
 from relay.client.private_files import make_folder, open_own
 from relay.client.profile import Enrolment, Profile, config_folder, split_urls
 from relay.errors import Conflict, Exit, Misconfigured
-from relay.traces import Traces, open_traces
+from relay.traces import LAST_SECONDS, Traces, open_traces
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -151,7 +151,9 @@ async def _serve(
         return await Agent(enrolment, place.urls, parts, ephemeral=ephemeral).run(stop)
     finally:
         await history.close()
+        late = asyncio.get_running_loop().call_later(LAST_SECONDS, traces.give_up)
         await asyncio.to_thread(traces.close)  # which sends the last ones
+        late.cancel()
 
 
 def traces_wanted(environ: Mapping[str, str]) -> Traces:

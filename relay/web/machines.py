@@ -196,9 +196,9 @@ async def close_everywhere(ask: Ask, id: str, code: Close, below: int | None = N
     try:
         listed = [lease.boot for lease in await ask.parts.leases.live()]
     except Unavailable:
-        closed, unconfirmed = await router.close_machine(id, code, [], below=below)
+        closed, unconfirmed = await router.close_machine(id, code, [], below=below, carried=ask.carried)
         return closed, [*unconfirmed, *sorted(ask.parts.alive([])), "unknown"]
-    return await router.close_machine(id, code, list(ask.parts.alive(listed)), below=below)
+    return await router.close_machine(id, code, list(ask.parts.alive(listed)), below=below, carried=ask.carried)
 
 
 def _position(each: Line) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from threading import Event
+from typing import cast
 from uuid import uuid4
 
 import pytest
@@ -14,10 +15,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from structlog.testing import capture_logs
 
 from relay.agent.startup import traces_wanted
+from relay.app import Node as App
 from relay.cli.place import traceparent
 from relay.errors import Misconfigured, RelayError
 from relay.node import hops
 from relay.node.hub import Agent
+from relay.observing import followed
 from relay.rules.agent_messages import Answer
 from relay.rules.messages import Operator
 from relay.traces import RecordedTraces, Traces, open_traces, trace_of
@@ -164,14 +167,19 @@ def test_a_machine_whose_environment_asks_for_what_is_not_installed_is_served_al
     assert [line["event"] for line in lines] == ["nothing is traced"]
 
 
-def test_a_receiver_that_does_not_answer_holds_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receiver_that_does_not_answer_holds_up_the_end_of_a_node_for_two_seconds_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Stuck(TracerProvider):
         def shutdown(self) -> None:
             assert given_up.wait(20.0), "nobody gave up"
 
-    given_up = Event()
-    monkeypatch.setattr("relay.traces.LAST_SECONDS", 0.01)
-    RecordedTraces(Stuck(), given_up.set).close()
+    given_up, node = Event(), Between().near
+    stuck = RecordedTraces(Stuck(), given_up.set)
+    monkeypatch.setattr("relay.observing.open_traces", lambda environ: stuck)
+    monkeypatch.setattr("relay.observing.LAST_SECONDS", 0.01)
+    async with followed(cast(App, node)):
+        assert node.hub.traces is stuck
     assert given_up.is_set()
 
 
