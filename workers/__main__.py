@@ -1,4 +1,4 @@
-"""Commands the workers: `python -m workers sweeper`."""
+"""Runs a sweeper by `python -m workers sweeper`, which does what `relay sweeper` does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ USAGE = "relay: usage: python -m workers sweeper"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the worker that the arguments name; returns the exit code."""
+    """Sweep, if the arguments ask for that; returns the exit code."""
     if arguments != ["sweeper"]:
         print(USAGE, file=sys.stderr)  # noqa: T201
         return Exit.USAGE

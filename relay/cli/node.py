@@ -30,7 +30,7 @@ class Documented(click.Group):
 
 @click.group(name="node", cls=Documented, invoke_without_command=True)
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Nodes to run here, one for each core.")
-@click.option("--listener", type=int, hidden=True)  # the socket that a worker was given by whoever started it
+@click.option("--listener", type=int, hidden=True)  # the socket that a node was given by `--workers`
 @click.pass_context
 def command(context: click.Context, workers: int | None, listener: int | None) -> int | None:
     """Run one stateless node until SIGTERM, which drains it first; a second SIGTERM hurries.

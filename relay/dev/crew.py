@@ -29,7 +29,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(settings: Settings, environ: Mapping[str, str]) -> int:
-    """What `relay node` does with several workers; the exit code. Raises `Misconfigured`."""
+    """What `relay node --workers` does: several nodes behind one port; the exit code. Raises `Misconfigured`."""
     configure_logs(settings)
     with listener(settings) as shared:
         return asyncio.run(Crew(members(settings, environ, shared), shared, settings.drain_seconds).run())
@@ -127,7 +127,9 @@ class Crew:
             pause = PAUSES_SECONDS[-1 if code == Exit.CONFIGURATION else min(failures, len(PAUSES_SECONDS) - 1)]
             failures += 1
             log = structlog.get_logger()
-            log.warning("a worker ended and starts again", worker=member.number, code=code, pause_seconds=pause)
+            log.warning(
+                "a node behind this port ended and starts again", worker=member.number, code=code, pause_seconds=pause
+            )
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
@@ -144,7 +146,7 @@ class Crew:
             start_new_session=True,  # Ctrl-C in a terminal reaches only us
         )  # fmt: skip
         self._running[member.number] = process
-        structlog.get_logger().info("a worker starts", worker=member.number, pid=process.pid)
+        structlog.get_logger().info("a node behind this port starts", worker=member.number, pid=process.pid)
         if self._stopping.is_set():  # while it was started
             self._signal(process)
         killing = asyncio.create_task(self._kill_late(process))
@@ -157,7 +159,7 @@ class Crew:
     async def _kill_late(self, process: asyncio.subprocess.Process) -> None:
         await self._stopping.wait()
         await asyncio.sleep(self._stop_seconds)
-        structlog.get_logger().warning("a worker does not end and is killed", pid=process.pid)
+        structlog.get_logger().warning("a node behind this port does not end and is killed", pid=process.pid)
         with suppress(ProcessLookupError):
             process.kill()
 

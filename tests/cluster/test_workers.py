@@ -24,7 +24,7 @@ from tests.support.valkey import Valkey, running
 pytestmark = pytest.mark.xdist_group("workers")
 
 WORKERS = 2
-_STARTED = re.compile(r"a worker starts\s+pid=(\d+) worker=(\d+)")
+_STARTED = re.compile(r"a node behind this port starts\s+pid=(\d+) worker=(\d+)")
 
 
 class Crew:

@@ -1,4 +1,4 @@
-"""Shows when a crew gives a worker up and when it tries again, with programs in the place of nodes."""
+"""Shows when a crew gives a node up and when it tries again, with programs in the place of nodes."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Told:
         raise structlog.DropEvent
 
     async def next_end(self) -> tuple[int, float]:
-        """The code with which a worker ended that starts again, and the pause before that."""
-        while (line := await self.lines.get())["event"] != "a worker ended and starts again":
+        """The code with which a node ended that starts again, and the pause before that."""
+        while (line := await self.lines.get())["event"] != "a node behind this port ended and starts again":
             pass
         return line["code"], line["pause_seconds"]
 
