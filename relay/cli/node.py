@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Any
 
 import click
 
-from relay.cli.table import print_json, print_table
+from relay.cli.table import NOTHING, age, print_json, print_table
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
 
@@ -57,7 +59,10 @@ def command(context: click.Context, workers: int | None, listener: int | None) -
 @command.command(name="list", short_help="List the nodes of the cluster.")
 @_JSON
 def list_nodes(as_json: bool) -> None:
-    """List the nodes of the cluster, and how many agents and browsers each holds."""
+    """List the nodes of the cluster: where each runs, and how many agents and browsers it holds.
+
+    Behind a balancer all have one URL; PLACE is the host and the process, which tells them apart.
+    """
     asyncio.run(_list(as_json))
 
 
@@ -81,18 +86,32 @@ def rebalance(dry_run: bool, as_json: bool) -> None:
 
 
 async def _list(as_json: bool) -> None:
+    from relay.settings import load
     from relay.store.operator import SHORT_CHARACTERS
+    from relay.store.overview import open_overlook
+    from relay.uses import MEMORY
 
-    async with _operator() as operator:
-        nodes = [_fields(lease) for lease in await operator.nodes()]
+    settings = load(MEMORY)
+    async with open_overlook(settings.redis_url, settings.redis_prefix) as overlook:
+        nodes = [_fields(line) for line in (await overlook.look()).nodes]
     if as_json:
         print_json(nodes=nodes)
         return
+    now = time.time()
     rows = [
-        (node["id"][:SHORT_CHARACTERS], node["url"], str(node["agents"]), str(node["browsers"]), node["state"])
+        (
+            node["id"][:SHORT_CHARACTERS],
+            node["place"] or NOTHING,
+            node["url"],
+            str(node["agents"]),
+            str(node["browsers"]),
+            ", ".join(node["reasons"]) or node["state"],
+            node["version"] or NOTHING,
+            age(now - datetime.fromisoformat(node["startedAt"]).timestamp()),
+        )
         for node in nodes
     ]
-    print_table(("ID", "URL", "AGENTS", "BROWSERS", "STATE"), rows)
+    print_table(("ID", "PLACE", "URL", "AGENTS", "BROWSERS", "STATE", "VERSION", "UP"), rows)
 
 
 async def _drain(node: str, wait: bool) -> None:
@@ -133,14 +152,18 @@ def _operator() -> AbstractAsyncContextManager[Any]:
     return open_operator(settings.redis_url, settings.redis_prefix)
 
 
-def _fields(lease: Any) -> dict[str, Any]:
+def _fields(line: Any) -> dict[str, Any]:
     from relay.rules.machine import iso
 
+    lease, report = line.lease, line.report
     return {
         "id": lease.boot,
+        "place": report.place if report is not None else None,  # of a node that began a moment ago nothing is said yet
+        "version": report.version if report is not None else None,
+        "reasons": line.reasons,  # why it takes no newcomers
         "url": lease.url,
         "agents": lease.agents,
         "browsers": lease.browsers,
-        "state": "draining" if lease.draining else "ready",
+        "state": "draining" if lease.draining else "unready" if line.reasons else "ready",
         "startedAt": iso(lease.started_ms),
     }
