@@ -103,8 +103,8 @@ function Revoke({ app, machine, close }: { app: App; machine: Machine; close: ()
       !refusedEverywhere
         ? `${machine.name} is revoked, but Redis cannot be told yet. Nodes that cannot read the registry may keep it until then.`
         : unconfirmedNodes.length > 0
-        ? `${machine.name} is revoked. Not every node has confirmed yet; they will within seconds.`
-        : `${machine.name} is revoked.`,
+          ? `${machine.name} is revoked. Not every node has confirmed yet; they will within seconds.`
+          : `${machine.name} is revoked.`,
     );
     const { place } = app.view.value;
     if (place.at === "machines" && place.machine === machine.id) app.go({ at: "machines" });
