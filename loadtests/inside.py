@@ -15,8 +15,9 @@ from starlette.types import Message
 from loadtests.hold import HoldMeter
 from loadtests.numbers import summary
 from loadtests.servers import Servers
-from relay.app import Node, open_node
+from relay.app import Node
 from relay.node.view import PARTS
+from relay.opening import open_node
 from relay.rules import resolver
 from relay.settings import Settings
 

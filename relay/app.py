@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 from uuid import uuid4
 
 import msgspec
@@ -37,13 +37,12 @@ from relay.node.outage import Outage
 from relay.node.pauses import Pauses
 from relay.node.pulse import Pulse
 from relay.node.reactions import Reactions
+from relay.node.readiness import Readiness
 from relay.node.router import Router
 from relay.node.sessions import Shown
 from relay.node.socket import FAREWELL_SECONDS
 from relay.node.trust import Trust
-from relay.observing import followed, observe
-from relay.registry import Change, Registry, migrate
-from relay.rules import timing
+from relay.registry import Change, Registry
 from relay.rules.presence import Record
 from relay.rules.rhythm import Chosen
 from relay.rules.tokens import Secrets
@@ -61,9 +60,6 @@ from relay.store import (
     Rates,
     Revocations,
     Tickets,
-    agree,
-    belong,
-    open_memory,
 )
 from relay.store.rhythm import Follower
 from relay.web.agent_socket import agent_conversation
@@ -84,6 +80,13 @@ PARTING_SECONDS = FAREWELL_SECONDS + 3.0
 def unix_ms() -> int:
     """The wall clock, for what people read and what SQL keeps; presence never uses it."""
     return time.time_ns() // 1_000_000
+
+
+class Part(Protocol):
+    """A part of a node that does something which nobody asks for."""
+
+    async def run(self) -> None:
+        """Do it until cancelled."""
 
 
 class Node:
@@ -127,6 +130,8 @@ class Node:
         self.offers = Offers(self.hub)
         self.outage = Outage(self._answered_at, self.membership.others, scout.ready, self.offers)
         self.orderly = Orderly(self.boot, Orders(redis, self.keys), self.offers)
+        inbox = self.keys.inbox(self.boot)
+        self.readiness = Readiness(inbox, self.bus, self.membership, self.outage, self.beats, self.tail)
         self.expiries = Expiries(self.hub, unix_ms)
         self.pulse = Pulse(self.router, self.outage, self.beats.standstill)
         self.authenticator = Authenticator(
@@ -136,7 +141,7 @@ class Node:
         self.tail.listen(self._changes, self._fresh_start)
         self.follower = Follower(redis, self.keys, registry.rhythms.latest, self._keep_time, chosen)
         self.parts = self._parts(registry, redis)
-        self.observers = observe(self, registry, redis, pipeline)
+        self.observers: tuple[Part, ...] = ()  # what runs beside it and changes nothing; whoever opens it adds them
 
     def _parts(self, registry: Registry, redis: Memory) -> Parts:
         return Parts(
@@ -156,8 +161,8 @@ class Node:
             clock=unix_ms,
             randomness=secrets.token_bytes,
             changed=self._changed,
-            readiness=self.readiness,
-            impaired=self.impaired,
+            readiness=self.readiness.reasons,
+            impaired=self.readiness.impaired,
             alive=self.membership.alive,
             rhythm=lambda: self.rhythm,
             nodes=self.membership.urls,
@@ -252,35 +257,6 @@ class Node:
     def _answered_at(self) -> object:
         return self.beats.flushed_at, self.membership.renewed_at
 
-    def readiness(self) -> list[str]:
-        """Why this node should get no newcomers; empty when it should.
-
-        A server of Redis that is away is away for all nodes. It is a reason only where this node is worse off than
-        others: whose inbox is there cannot be reached by them, and inboxes are spread over the servers. All the others
-        stay ready, and say that they are impaired: without any ready node the machines of every shard would be turned
-        away, not those of a few.
-        """
-        reasons = {
-            "draining": self.membership.draining,
-            "bus-deaf": self._unreachable(),
-            "lease-lapsed": self.membership.lapsed,
-            "misconfigured": self.membership.misconfigured,
-            "redis-lost": self.outage.lost,
-        }
-        return [reason for reason, holds in reasons.items() if holds]
-
-    def impaired(self) -> list[str]:
-        """What does not work here now, although newcomers are welcome."""
-        reasons = {
-            "registry-away": self.tail.away(),
-            "revocations-unknown": not self.membership.trust.holds(asyncio.get_running_loop().time()),
-            "redis-partly-away": bool(self.beats.away) or (self.bus.deaf and not self._unreachable()),
-        }
-        return [reason for reason, holds in reasons.items() if holds]
-
-    def _unreachable(self) -> bool:
-        return self.bus.deaf_to(self.keys.inbox(self.boot))
-
     # --- running -----------------------------------------------------------------------------------------------
 
     async def part(self, seconds: float = PARTING_SECONDS) -> None:
@@ -300,7 +276,7 @@ class Node:
         self.bus.subscribe(self.keys.inbox(self.boot), self._received)
         self.bus.subscribe(self.keys.changes_bell, self.tail.ring)
         self.bus.subscribe(self.keys.orders_bell(self.boot), self.orderly.rung)
-        parts = (
+        parts: tuple[Part, ...] = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
             self.reactions, self.moves, self.offers, self.orderly, self.expiries,
             self.follower, self.pulse, self.outage, *self.observers,
@@ -319,34 +295,3 @@ async def _kept_up(work: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             structlog.get_logger().exception("a part of the node failed and begins again")
             await asyncio.sleep(AGAIN_SECONDS)
-
-
-@asynccontextmanager
-async def open_node(settings: Settings) -> AsyncIterator[Node]:
-    """A node over a migrated registry and a Redis whose cluster keeps the same times. Raises `Misconfigured` or
-    `Unavailable`; closes what it opened."""
-    await migrate(settings.database_url)
-    registry = await Registry.open(settings.database_url)
-    try:
-        redis = open_memory(settings.redis_url)
-        try:
-            keys, charter = Keys(settings.redis_prefix), await registry.charter(unix_ms())
-            await belong(redis, keys, charter.id)
-            chosen = await registry.rhythms.latest()
-            await agree(redis, keys, timing.agreed(), chosen.values)
-            pipeline = Pipeline(settings.redis_url)
-            try:
-                node = Node(settings, registry, redis, pipeline, charter.id, chosen)
-                await node.tail.begin()  # before anybody comes: a hello is checked against revocations up to the cursor
-                await node.membership.enter()
-                try:
-                    async with followed(node):
-                        yield node
-                finally:
-                    await node.membership.leave()  # also one that never came to listen: others would wait for it
-            finally:
-                await pipeline.aclose()
-        finally:
-            await redis.aclose()
-    finally:
-        await registry.close()

@@ -7,10 +7,11 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
+from relay.app import Node
 from relay.node.drift import Drift
 from relay.node.gauges import watch_cluster, watch_life, watch_peers, watch_work
 from relay.node.reporting import Reporting, Self, Watched
@@ -22,9 +23,6 @@ from relay.store.places import Places
 from relay.store.reports import Reports
 from relay.traces import LAST_SECONDS, open_traces
 from relay.vitals import watch_process
-
-if TYPE_CHECKING:
-    from relay.app import Node
 
 
 class Observers(NamedTuple):
@@ -44,7 +42,7 @@ def observe(node: Node, registry: Registry, redis: Memory, pipeline: Pipeline) -
     watch_peers(meters, node.hub, node.keepalive)
     watch_work(meters, node.hub, traffic)
     watch_cluster(meters, node.bus, node.beats, node.lanes, node.outage, node.tail)
-    watch_life(meters, node.membership, node.readiness, node.beats, node.pauses)
+    watch_life(meters, node.membership, node.readiness.reasons, node.beats, node.pauses)
     meters.watch(metrics.SOCKETS_ALLOWED, lambda: node.settings.sockets)
     meters.watch(metrics.COMPARED, lambda: drift.compared)
     meters.watch_all(metrics.DRIFTED, drift.readings())
@@ -52,7 +50,7 @@ def observe(node: Node, registry: Registry, redis: Memory, pipeline: Pipeline) -
     for access, tally in registry.seconds.items():
         meters.tally(metrics.SQL, access, shown=tally)
     who = Self(node.boot, int(began * 1000))
-    watched = Watched(node.hub, traffic, samples, node.bus, node.readiness, lambda: drift.total)
+    watched = Watched(node.hub, traffic, samples, node.bus, node.readiness.reasons, lambda: drift.total)
     return Observers(samples, drift, Reporting(who, watched, Reports(redis, node.keys)))
 
 

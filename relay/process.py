@@ -11,10 +11,11 @@ import structlog
 import uvicorn
 
 from relay import VERSION
-from relay.app import PARTING_SECONDS, Node, open_node
+from relay.app import PARTING_SECONDS, Node
 from relay.errors import Misconfigured, RelayError
 from relay.logs import configure_logs
 from relay.node.drain import HURRIED_SECONDS, Drain
+from relay.opening import open_node
 from relay.settings import Settings
 from relay.web.measures import create_metrics
 from relay.web.server import DrainingServer, configure
@@ -123,7 +124,7 @@ async def _first_ready(node: Node) -> None:
     """Leave newcomers to the other nodes until this one is ready, but not for long: who is not ready says why."""
     with suppress(TimeoutError):
         async with asyncio.timeout(UNREADY_SECONDS):
-            while node.readiness():  # noqa: ASYNC110 - it is worked out from what a dozen parts know
+            while node.readiness.reasons():  # noqa: ASYNC110 - it is worked out from what a dozen parts know
                 await asyncio.sleep(UNREADY_LOOK_SECONDS)
 
 

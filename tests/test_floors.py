@@ -68,7 +68,7 @@ HOUSE = (
     Floor("web", ("relay/web/",), not_packages=SQL | REDIS),
     Floor("client", ("relay/client/",), SERVER, SQL | REDIS | HTTP),
     Floor("agent", ("relay/agent/",), SERVER, SQL | REDIS | HTTP),
-    Floor("app", ("relay/app.py", "relay/observing.py", "relay/process.py"), frozenset({"agent"})),
+    Floor("app", ("relay/app.py", "relay/observing.py", "relay/opening.py", "relay/process.py"), frozenset({"agent"})),
     Floor("workers", ("workers/",), frozenset({"node", "web", "client", "agent", "app"}), HTTP),
     Floor("dev", ("relay/dev/",)),
     Floor("cli", ("relay/cli/",), SERVER, SQL | REDIS | HTTP, lazily_anything=True),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.app import PARTING_SECONDS, Node, open_node
+from relay.app import PARTING_SECONDS, Node
 from relay.node.socket import FAREWELL_SECONDS
+from relay.opening import open_node
 from relay.settings import Settings
 from tests.node.two_nodes import WAIT_SECONDS
 from tests.support.valkey import Valkey
@@ -32,20 +33,20 @@ async def node(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_node_that_is_deaf_takes_no_newcomers_until_it_hears_itself_again(node: Node, valkey: Valkey) -> None:
-    assert "bus-deaf" in node.readiness()  # it has not begun to listen
+    assert "bus-deaf" in node.readiness.reasons()  # it has not begun to listen
     async with asyncio.timeout(WAIT_SECONDS):
         await node.bus.ready()
-        assert "bus-deaf" not in node.readiness()
+        assert "bus-deaf" not in node.readiness.reasons()
         lost, restored = asyncio.Event(), asyncio.Event()
         node.bus.on_lost, node.bus.on_restored = lost.set, restored.set
         valkey.freeze()
         try:
             await lost.wait()
-            assert "bus-deaf" in node.readiness()
+            assert "bus-deaf" in node.readiness.reasons()
         finally:
             valkey.thaw()
         await restored.wait()
-        assert "bus-deaf" not in node.readiness()
+        assert "bus-deaf" not in node.readiness.reasons()
 
 
 async def test_a_node_that_has_had_no_redis_for_too_long_says_so_until_redis_answers(
@@ -54,17 +55,17 @@ async def test_a_node_that_has_had_no_redis_for_too_long_says_so_until_redis_ans
     monkeypatch.setattr("relay.node.outage.TICKS", 3)
     async with asyncio.timeout(WAIT_SECONDS):
         await node.membership.renew()
-        assert "redis-lost" not in node.readiness()
+        assert "redis-lost" not in node.readiness.reasons()
         valkey.freeze()
         try:
             for _ in range(4):
                 node.outage.tick()
-            assert "redis-lost" in node.readiness()
+            assert "redis-lost" in node.readiness.reasons()
         finally:
             valkey.thaw()
         await node.membership.renew()
         node.outage.tick()
-        assert "redis-lost" not in node.readiness()
+        assert "redis-lost" not in node.readiness.reasons()
 
 
 async def test_a_node_for_which_a_part_of_redis_is_away_says_so_and_is_unready_only_if_its_inbox_is_there(
@@ -75,15 +76,15 @@ async def test_a_node_for_which_a_part_of_redis_is_away_says_so_and_is_unready_o
         await node.bus.ready()
         await node.membership.renew()
     node.beats.away = frozenset()
-    assert (node.readiness(), node.impaired()) == ([], [])
+    assert (node.readiness.reasons(), node.readiness.impaired()) == ([], [])
     node.beats.away = frozenset({7})
-    assert (node.readiness(), node.impaired()) == ([], ["redis-partly-away"])
+    assert (node.readiness.reasons(), node.readiness.impaired()) == ([], ["redis-partly-away"])
     node.beats.away = frozenset()
     monkeypatch.setattr(type(node.bus), "deaf", True)
-    assert (node.readiness(), node.impaired()) == ([], ["redis-partly-away"])
+    assert (node.readiness.reasons(), node.readiness.impaired()) == ([], ["redis-partly-away"])
     inbox = node.keys.inbox(node.boot)
     monkeypatch.setattr(node.bus, "deaf_to", lambda channel: channel == inbox)
-    assert (node.readiness(), node.impaired()) == (["bus-deaf"], [])
+    assert (node.readiness.reasons(), node.readiness.impaired()) == (["bus-deaf"], [])
 
 
 def test_a_process_that_ends_waits_longer_than_for_a_peer_that_never_answers() -> None:

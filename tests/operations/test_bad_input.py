@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from relay import PROTOCOL
-from relay.app import open_node
 from relay.errors import Misconfigured
+from relay.opening import open_node
 from relay.registry import Registry
 from relay.rules.tokens import Secrets
 from relay.settings import Settings
@@ -192,11 +192,11 @@ async def test_a_node_that_lost_its_place_takes_nobody_until_it_has_it_again(
         assert ours is not None
         await redis.set(Keys("test").registry, "theirs")
         await node.membership.renew()
-        assert "misconfigured" in node.readiness()
+        assert "misconfigured" in node.readiness.reasons()
         assert await knock(server.port) == (4100, "over-capacity")
         await redis.set(Keys("test").registry, ours)
         await node.membership.renew()
-        assert "misconfigured" not in node.readiness()
+        assert "misconfigured" not in node.readiness.reasons()
         assert await knock(server.port) == (4002, "bad-token"), "it is asked who it is again"
 
 

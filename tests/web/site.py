@@ -16,9 +16,10 @@ import httpx2
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from relay.app import Node, open_node, unix_ms
+from relay.app import Node, unix_ms
 from relay.errors import Close
 from relay.node.hub import Agent
+from relay.opening import open_node
 from relay.registry import SYSTEM, Actor, Person, migrate
 from relay.rules import tokens
 from relay.rules.access import Role

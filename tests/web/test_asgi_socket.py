@@ -17,9 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from relay.app import open_node
 from relay.errors import Close, Invalid
 from relay.node.socket import CONTROL_MARGIN_BYTES
+from relay.opening import open_node
 from relay.rules import frames, ids, websocket
 from relay.rules.frames import Header, Kind
 from relay.rules.limits import CONTROL_BYTES, FRAME_BYTES, OUTBOX_BYTES
