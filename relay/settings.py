@@ -130,6 +130,13 @@ class Settings(BaseModel):
         description="WebSocket handshakes this node accepts; newcomers beyond it get 503 with Retry-After",
         json_schema_extra={"unit": "per second"},
     )
+    revocation_trust_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=86_400,
+        description="without the registry machines are let in for so long after a node vanished that may revoke some",
+        json_schema_extra={"unit": "seconds"},
+    )
     sqlite_with_remote_redis: bool = Field(
         default=False,
         description="allow a SQLite registry beside a Redis on another host: only if no second host runs a node",
