@@ -86,7 +86,8 @@ class Together(Generic[J, A]):
             answers = [error] * len(some)
         except Exception as error:
             if len(some) > 1:
-                structlog.get_logger().exception("what waited together is done one by one")
+                words = "what waited together is done one by one"  # whom it concerns is logged with all of it
+                structlog.get_logger().warning(words, error=type(error).__name__)
                 return [left for mine in some for left in await self._do(place, [mine])]
             if not some[0].answer.done():
                 some[0].answer.set_exception(error)
