@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from relay.cli.lean import importing
 from relay.cli.table import NOTHING, age, print_json, print_table
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
@@ -43,14 +44,16 @@ def command(context: click.Context, workers: int | None, listener: int | None) -
     """
     if context.invoked_subcommand is not None:
         return None
-    from relay.settings import load
+    with importing():
+        from relay.settings import load
 
     settings = load() if workers is None else load(environ={**os.environ, "RELAY_WORKERS": str(workers)})
     if settings.workers > 1:
         from relay.dev.crew import run
 
         return run(settings, os.environ)
-    from relay.process import serve
+    with importing():
+        from relay.process import serve
 
     serve(settings, None if listener is None else socket.socket(fileno=listener))
     return None

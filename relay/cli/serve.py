@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from relay.cli.lean import importing
 from relay.rules.quoting import escape, escape_lines
 
 Labels = tuple[tuple[str, str], ...]
@@ -40,10 +41,11 @@ def serve(
 
     The first start registers the machine, with your login or with the workspace key in RELAY_TOKEN.
     """
-    import asyncio
+    with importing():
+        import asyncio
 
-    from relay.agent.registration import Wish
-    from relay.agent.startup import find_place, serve_until_stopped
+        from relay.agent.registration import Wish
+        from relay.agent.startup import find_place, serve_until_stopped
 
     _log_for_people()
     wish = Wish(name, private, labels, ephemeral, register_again)

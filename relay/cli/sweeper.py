@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from relay.cli.lean import importing
+
 
 @click.command(name="sweeper")
 def command() -> int:
@@ -11,8 +13,9 @@ def command() -> int:
 
     It reads RELAY_REDIS_URL, RELAY_DATABASE_URL and RELAY_REDIS_PREFIX; `relay node --help` explains them.
     """
-    from relay.settings import load
-    from relay.uses import SWEEPER
-    from workers.process import run_sweeper
+    with importing():
+        from relay.settings import load
+        from relay.uses import SWEEPER
+        from workers.process import run_sweeper
 
     return run_sweeper(load(SWEEPER))

@@ -37,6 +37,17 @@ def test_the_help_of_every_command_needs_no_server(name: str) -> None:
     assert loaded_modules(name, "--help").isdisjoint(heavy)
 
 
+@pytest.mark.parametrize("program", ["relay.process", "relay.agent.startup", "workers.process"])
+def test_a_program_that_stays_imports_nothing_to_colour_with_and_collects_garbage_again(program: str) -> None:
+    lean = (
+        "import gc, sys\nfrom relay.cli.lean import importing\n"
+        f"with importing(): import {program}\n"
+        "assert 'structlog' in sys.modules and gc.isenabled()\n"
+        "import rich; assert rich.__file__ and not [name for name in sys.modules if name == 'pygments']"
+    )
+    subprocess.run([sys.executable, "-c", lean], check=True, timeout=30)
+
+
 @pytest.mark.parametrize(("name", "entry"), COMMANDS.items())
 def test_every_row_leads_to_a_command_of_that_name(name: str, entry: Entry) -> None:
     command = cli.program().get_command(click.Context(cli.program()), name)
