@@ -21,6 +21,7 @@ from relay.node.changes import Tail
 from relay.node.direct import Carriage
 from relay.node.directory import Directory
 from relay.node.errands import Errands
+from relay.node.excuses import Excuses
 from relay.node.expiries import Expiries
 from relay.node.feeds import Feeds
 from relay.node.hub import Hub
@@ -113,6 +114,7 @@ class Node:
         self.pauses = Pauses(lambda: len(self.hub.agents) + len(self.hub.browsers))
         pipeline.limited = self.meters.limited
         self.presence = Presence(redis, self.keys, pipeline)
+        self.excuses = Excuses(self.presence)
         self.tail = Tail(registry)
         self.mirror = Mirror(registry, Revocations(redis, self.keys), self.keys)
         self.directory = Directory(registry, self.presence, self.tail, unix_ms)
@@ -279,7 +281,7 @@ class Node:
         parts: tuple[Part, ...] = (
             self.errands, self.keepalive, self.beats, self.membership, self.tail, self.mirror, self.feeds, self.infos,
             self.reactions, self.moves, self.offers, self.orderly, self.expiries,
-            self.follower, self.pulse, self.outage, *self.observers,
+            self.follower, self.pulse, self.outage, self.excuses, *self.observers,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             for work in (self.bus.run, *(part.run for part in parts)):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import structlog
 from prometheus_client import CollectorRegistry
 
-from relay.errors import RelayError, Unavailable
+from relay.errors import RegistryUnavailable, RelayError, Unavailable
 from relay.registry import Mark, Registry
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import OFFLINE_MS
@@ -20,6 +20,7 @@ from workers.meters import SweepMeters
 CLAIM_IDS = 250  # per shard and round: SQL is told of all shards' together long before a claim lapses
 NO_FENCE = "0:0:none"  # lower than any: a machine that left before a sweeper first told of it
 SILENT = ("silent", "node-lost")  # they said nothing any more; others were seen to leave
+NODES_FIRST_SECONDS = 2.0  # after an absence of Redis; nodes look twice a second whether it is back
 BATCH_IDS = 500  # machines per SQL transaction: short ones, which two sweepers and the nodes' own fit between
 
 
@@ -56,17 +57,24 @@ class Sweeper:
 
     async def run(self, shards: Sequence[int]) -> None:
         """Sweep every two seconds until cancelled. Trouble with Redis or SQL is waited out: what was claimed and not
-        confirmed is claimed again, by whoever is first."""
+        confirmed is claimed again, by whoever is first. When Redis is back nodes are first: machines that were turned
+        away meanwhile have a grace from when one of them says so."""
+        away = False
         while True:
             more = False
-            began = self._meters.began()
             try:
+                if away:
+                    await self._leases.live()
+                    away = False
+                    await asyncio.sleep(NODES_FIRST_SECONDS)
+                began = self._meters.began()
                 done = await self.round(shards)
                 more = done.more
                 self._meters.done(began, more=more)
                 if done.offline or done.online:
                     structlog.get_logger().info("a sweep told the registry", **done._asdict())
             except RelayError as error:
+                away = away or not isinstance(error, RegistryUnavailable)
                 self._meters.waited()
                 structlog.get_logger().warning("a sweep waits", why=error.message)
             except Exception:

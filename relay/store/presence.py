@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from relay.errors import Unavailable
 from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, Info, Record
-from relay.store import heartbeats
+from relay.store import excuses, heartbeats
 from relay.store.heartbeats import Beat, Flushed, Lost, Reannouncement
 from relay.store.hello import Admitted, Announcement, Hellos, Refused
 from relay.store.keys import Keys
@@ -83,6 +84,7 @@ class Presence:
         self._keys = keys
         self._hellos = Hellos(self._commands, keys)
         self._reader = Reader(redis, keys)
+        self.turned_away: Callable[[int], object] = lambda shard: None  # told of each shard whose hellos were lost
 
     async def announce(self, announcement: Announcement) -> Admitted | Refused:
         """Take the machine for a new connection under a generation that nobody held before, in one round trip."""
@@ -90,7 +92,11 @@ class Presence:
 
     async def announce_all(self, shard: int, announcements: Sequence[Announcement]) -> list[Admitted | Refused]:
         """The same for several machines of one shard, at most `HELLOS_PER_SCRIPT`, still in one round trip."""
-        return await self._hellos.announce(shard, announcements)
+        try:
+            return await self._hellos.announce(shard, announcements)
+        except Unavailable:
+            self.turned_away(shard)
+            raise
 
     def shard(self, workspace: str) -> int:
         """Machines of which workspaces can be announced together."""
@@ -101,6 +107,11 @@ class Presence:
         tell which beats were not taken and which shards are away. To be called at each flush, also with no beats: the
         marks are what makes silence trustworthy."""
         return await heartbeats.beat(self._redis, self._keys, node, beats)
+
+    async def excuse(self, shards: Collection[int]) -> frozenset[int]:
+        """Give everybody whose socket dropped a whole grace from now on, once in a while, where they were turned away
+        because Redis did not answer; the shards that could not be told."""
+        return await excuses.excuse(self._redis, self._keys, shards)
 
     async def reannounce(self, node: str, revocations_upto: int, machines: Sequence[Reannouncement]) -> list[Lost]:
         """Put machines back under the fences they hold: adopted when nothing, the same or an older fence is stored."""

@@ -20,6 +20,8 @@ from tests.support.patience import within
 
 pytestmark = pytest.mark.xdist_group("faults-redis")  # on a cluster of their own, beside those of nodes
 
+SHORT_SECONDS = 5.0  # an absence of Redis that may be no more than a flush that is late
+JUDGED_SECONDS = DROPPED_SECONDS - SWEEP_SECONDS  # after which an announcement may be right
 TOLD_SECONDS = 10.0  # that a socket dropped, to somebody who watches
 LOOK_SECONDS = 0.02
 
@@ -67,6 +69,36 @@ async def test_a_machine_that_drops_right_before_redis_is_away_for_a_grace_is_no
         trust_silence(cluster, faults_team.workspace)  # now that no flush can come late, and begin that time anew
         await asyncio.sleep(DROPPED_SECONDS + SWEEP_SECONDS)
         assert not announced(cluster, faults_team.workspace).intersection(load.ids)
+        cluster.lend.heal()
+        await until_ready(cluster.urls)
+        await load.catches_up()
+
+
+async def test_nor_is_one_that_was_turned_away_because_redis_was_away_for_seconds(
+    cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
+) -> None:
+    """Redis stands still for less than a grace, in which the machine finds a node and is not let in."""
+    async with loaded(cluster, faults_team, faults_machines, seed, Plan(sessions=1)) as load:
+        machine = faults_team.machine("builder")["id"]
+        for url in cluster.urls:
+            cluster.front(url).refuse()
+        cluster.front(faults_machines.node_of("builder")).reset(only=b"/ws/agent")
+        await told_of_a_drop(load, machine)
+        trust_silence(cluster, faults_team.workspace)
+        cluster.valkey.freeze()
+        try:
+            for url in cluster.urls:
+                cluster.front(url).heal()
+            await asyncio.sleep(SHORT_SECONDS)
+        finally:
+            for url in cluster.urls:
+                cluster.front(url).refuse()
+            cluster.valkey.thaw()
+        thawed = time.monotonic()
+        while time.monotonic() - thawed < JUDGED_SECONDS:
+            offline = announced(cluster, faults_team.workspace).intersection(load.ids)
+            assert not offline or time.monotonic() - thawed > JUDGED_SECONDS
+            await asyncio.sleep(LOOK_SECONDS * 5)
         cluster.lend.heal()
         await until_ready(cluster.urls)
         await load.catches_up()

@@ -100,6 +100,10 @@ class Cluster:
             NODE, upto, [Reannouncement(self.workspace, machine, fence, age_ms, info) for machine, fence in machines]
         )
 
+    async def excuse(self) -> None:
+        """A node turned machines away because Redis did not answer, and says so."""
+        await self.presence.excuse([self.shard])
+
     async def sweep(self, *live: str, limit: int = 500) -> list[Claimed]:
         """A sweeper claims what is due; SQL is not told yet."""
         return await self.claims.claim([self.shard], limit, live)

@@ -88,6 +88,41 @@ async def test_who_dropped_before_redis_was_away_for_a_grace_has_another_grace_t
     assert await moving.state(returning) == "live"
 
 
+async def test_who_was_turned_away_in_an_absence_too_short_to_be_seen_has_another_grace_too(moving: Cluster) -> None:
+    await moving.settle()
+    machine = machine_id()
+    fence = await moving.welcome(machine)
+    await moving.tell()
+    assert await moving.presence.drop(moving.workspace, machine, fence)
+    assert moving.valkey is not None
+    moving.valkey.forward(7)  # which a flush that is late may take as well
+    await moving.excuse()
+    await moving.flush()
+    await moving.later(9)
+    assert await moving.state(machine) == "degraded"
+    assert await moving.sweep() == []
+    await moving.later(2)
+    assert [claimed.machine for claimed in await moving.sweep()] == [machine]
+
+
+async def test_a_node_that_loses_redis_again_and_again_keeps_nobody_online_for_ever(moving: Cluster) -> None:
+    await moving.settle()
+    machine = machine_id()
+    fence = await moving.welcome(machine)
+    await moving.tell()
+    assert await moving.presence.drop(moving.workspace, machine, fence)
+    for _ in range(3):
+        await moving.excuse()
+        await moving.later(5)
+    assert [claimed.machine for claimed in await moving.sweep()] == [machine]
+
+
+async def test_an_excuse_to_a_shard_that_forgot_everything_leaves_nothing_there(cluster: Cluster) -> None:
+    """Silence proves nothing there anyway."""
+    await cluster.excuse()
+    assert not await cluster.redis.exists(cluster.keys.of(cluster.shard, "marker"))
+
+
 async def test_a_redis_that_is_flushed_while_it_is_read_makes_nobody_offline(
     moving: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

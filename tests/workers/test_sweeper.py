@@ -8,11 +8,12 @@ import pytest
 
 from relay.errors import Unavailable
 from relay.registry import Mark
+from relay.store import Lease
 from tests.store.cluster import NODE
 from tests.store.listening import listening
 from tests.store.test_deadlines import listen_to
 from tests.workers.fleet import Fleet
-from workers.sweeper import Round
+from workers.sweeper import NODES_FIRST_SECONDS, Round
 
 
 async def test_a_machine_that_joined_is_online_in_the_registry_and_one_that_left_is_not(fleet: Fleet) -> None:
@@ -85,6 +86,42 @@ async def test_the_registry_is_told_of_all_that_was_claimed_although_redis_goes_
     assert (await sweeper.round([fleet.shard])).online == 2
     for machine in joined:
         assert (await fleet.row(machine)).last_seen_ms == (await fleet.record(machine)).heard_ms
+
+
+async def test_when_redis_is_back_nodes_say_first_whom_they_turned_away(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeper, steps, enough = fleet.sweeper(), list[str](), asyncio.Event()
+
+    async def sweep(shards: object) -> Round:
+        steps.append("sweeps")
+        if len(steps) == 1:
+            raise Unavailable("Redis is away")
+        enough.set()
+        return Round(0, 0, 0, False)
+
+    async def look() -> list[Lease]:
+        steps.append("looks")
+        if steps.count("looks") == 1:
+            raise Unavailable("Redis is away")
+        return []
+
+    async def sleep(seconds: float) -> None:
+        steps.append(f"waits {seconds:g}")
+        await wait(0)
+
+    wait = asyncio.sleep
+    monkeypatch.setattr(sweeper, "round", sweep)
+    monkeypatch.setattr(sweeper._leases, "live", look)
+    monkeypatch.setattr("workers.sweeper.asyncio.sleep", sleep)
+    sweeping = asyncio.create_task(sweeper.run([fleet.shard]))
+    async with asyncio.timeout(10):
+        await enough.wait()
+    sweeping.cancel()
+    await asyncio.gather(sweeping, return_exceptions=True)
+    between, first = f"waits {sweeper.every_seconds:g}", f"waits {NODES_FIRST_SECONDS:g}"
+    assert steps[:6] == ["sweeps", between, "looks", between, "looks", first]
+    assert steps[6] == "sweeps"
 
 
 async def test_one_machine_that_cannot_be_marked_does_not_stop_the_line(
