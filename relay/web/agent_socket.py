@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from random import SystemRandom
 from typing import Literal
 
 from starlette.websockets import WebSocket
 
-from relay.errors import Close, Invalid, LimitReached, MachineRevoked, NotFound, RelayError, Replaced, Unavailable
+from relay.errors import Close, Invalid, LimitReached, MachineRevoked, RelayError, Replaced, Unavailable
 from relay.node.hub import Agent, connection_of
 from relay.node.infos import info_of
 from relay.node.socket import Carrier
-from relay.registry import SYSTEM
 from relay.rules import ids, tokens
 from relay.rules.agent_messages import (
     AgentHello,
@@ -31,11 +29,12 @@ from relay.rules.messages import Attached, Attaching, DriverChanged, ErrorMessag
 from relay.rules.presence import Fence, Info
 from relay.rules.tokens import MachineToken
 from relay.store import Admitted, Announcement, Refused
+from relay.web import departure
 from relay.web.auth import bearer_token
+from relay.web.departure import Departure
 from relay.web.sockets import Doors
 from relay.web.standing import described, row_of, settle_first
 
-REMOVED_AGAIN_SECONDS = (2.0, 4.0, 8.0, 16.0)  # a fleet that leaves at once asks for more than is written meanwhile
 ANNOUNCEMENTS = 4  # of one hello to a shard that has to be loaded: changes go on while it is
 
 
@@ -117,7 +116,7 @@ class AgentConversation:
                 agent.bye = True
                 if message.remove and not self._removes:
                     self._removes = True
-                    self._socket.spawn(self._remove(agent))
+                    self._socket.spawn(departure.remove(self._doors.parts, agent))
             case AgentHello():
                 raise Invalid("a second hello")
 
@@ -257,28 +256,6 @@ class AgentConversation:
             self._rehosting = False
         self._doors.infos.changed(agent)
 
-    async def _remove(self, agent: Agent) -> None:
-        """An ephemeral machine leaves for good, and its installation may register again; any other only says goodbye.
-        Twice is as good as once."""
-        parts = self._doors.parts
-        try:
-            row = await parts.directory.row(agent.workspace, agent.machine)
-        except NotFound:
-            return
-        if row.ephemeral:
-            await parts.registry.machines.revoke(agent.machine, SYSTEM, parts.clock(), left=True)
-            await parts.changed()  # the tail closes this socket, as it does for every revocation
-
-    async def _remove_at_last(self, agent: Agent) -> None:
-        """The same, again where the registry was busy."""
-        for seconds in REMOVED_AGAIN_SECONDS:
-            try:
-                await self._remove(agent)
-                return
-            except Unavailable:
-                await asyncio.sleep(seconds * SystemRandom().uniform(0.5, 1.5))
-        await self._remove(agent)
-
     # --- the end -----------------------------------------------------------------------------------------------
 
     def closed(self, code: int, reason: str) -> None:
@@ -297,26 +274,8 @@ class AgentConversation:
         revoked = self._socket.closing is Close.MACHINE_REVOKED
         doors.router.agent_left(agent, revoked=revoked)
         if (agent.fence is not None or self._announcing) and not revoked:
-            doors.carriage.errands.start(self._part(agent, seen_to_drop=code != Close.NO_PONG))
-
-    async def _part(self, agent: Agent, *, seen_to_drop: bool) -> None:
-        try:
-            if agent.fence is not None:
-                await self._let_go(agent, agent.fence, seen_to_drop)
-            elif not self._doors.membership.draining:  # Redis may have taken the hello, and shows the machine for 90 s
-                await self._doors.parts.presence.abandon(agent.workspace, agent.machine, self._announcing)
-            if self._removes:  # most close right behind their goodbye, and that ends what the connection was doing
-                await self._remove_at_last(agent)
-        except RelayError as error:
-            self._doors.log.warning("a departure is not stored", machine=agent.machine, why=error.message)
-
-    async def _let_go(self, agent: Agent, fence: Fence, seen_to_drop: bool) -> None:
-        presence = self._doors.parts.presence
-        if agent.bye:
-            await presence.goodbye(agent.workspace, agent.machine, fence)
-        elif seen_to_drop and not self._doors.membership.draining:
-            age_ms = int((self._loop.time() - agent.heard) * 1000)
-            await presence.drop(agent.workspace, agent.machine, fence, age_ms)
+            left = Departure(agent, self._announcing, seen_to_drop=code != Close.NO_PONG, for_good=self._removes)
+            doors.carriage.errands.start(departure.store(doors, left))
 
 
 def _ids(agent: Agent) -> dict[str, str]:

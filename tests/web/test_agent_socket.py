@@ -121,7 +121,7 @@ async def test_a_machine_that_leaves_for_good_is_removed_when_the_registry_has_t
         return await revoke(*words, **more)
 
     monkeypatch.setattr(site.parts.registry.machines, "revoke", refused)
-    monkeypatch.setattr("relay.web.agent_socket.REMOVED_AGAIN_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr("relay.web.departure.REMOVED_AGAIN_SECONDS", (0.0, 0.0))
     conversation = AgentConversation(doors, line, tokens.read_machine(site.parts.secrets, made["machineToken"]))
     hello = AgentHello(instance=str(uuid4()), hostname="leaves.local", version="1.0")
     conversation.text(messages.encode(hello).decode())
