@@ -13,6 +13,7 @@ from relay.node.hub import Route as SessionRoute
 from relay.node.lanes import Lanes
 from relay.rules import ids
 from relay.rules.agent_messages import AgentAttach, AgentDetach, AttachRefused, Behind
+from relay.rules.browser_messages import Attach
 from relay.rules.limits import ATTACHMENTS_PER_SESSION, SESSIONS_PER_MACHINE
 from relay.rules.messages import Attached, Attaching, DriverChanged, Operator, Session, Take
 from relay.rules.timing import INTEREST_FORGET_SECONDS
@@ -68,20 +69,7 @@ class Sessions:
         attachment.browser.attachments[attachment.key] = attachment
         route.audience.pending[number] = attachment
         browser, ask = attachment.browser, attachment.ask
-        agent.send(
-            AgentAttach(
-                session=ask.session,
-                attachment=number,
-                client=browser.client,
-                mode=ask.mode,
-                operator=browser.operator,
-                after=ask.after,
-                columns=ask.columns,
-                rows=ask.rows,
-                take=ask.take,
-                traceparent=route.holders[number].span.carried,
-            )
-        )
+        agent.send(_attach(number, ask, browser.client, browser.operator, route.holders[number].span.carried))
 
     def attach_from(self, sender: str, hop: hops.AttachHop) -> None:
         """The same for an attachment of another node, which is told its number or the error."""
@@ -95,20 +83,7 @@ class Sessions:
             return
         numbered = hops.NumberedHop(call=hop.call, attachment=number, generation=agent.generation)
         self._lanes.send_hop(sender, numbered)
-        agent.send(
-            AgentAttach(
-                session=hop.session,
-                attachment=number,
-                client=hop.client,
-                mode=hop.mode,
-                operator=hop.operator,
-                after=hop.after,
-                columns=hop.columns,
-                rows=hop.rows,
-                take=hop.take,
-                traceparent=route.holders[number].span.carried,
-            )
-        )
+        agent.send(_attach(number, hop, hop.client, hop.operator, route.holders[number].span.carried))
 
     def _number(
         self, agent: Agent, session: bytes, boot: str | None, operator: Operator, carried: str
@@ -266,3 +241,19 @@ class Sessions:
             for holder in route.holders.values()
             if holder.boot is not None
         }
+
+
+def _attach(number: int, ask: Attach | hops.AttachHop, client: str, operator: Operator, carried: str) -> AgentAttach:
+    """What the agent is told of an attach, whichever node its browser is on."""
+    return AgentAttach(
+        session=ask.session,
+        attachment=number,
+        client=client,
+        mode=ask.mode,
+        operator=operator,
+        after=ask.after,
+        columns=ask.columns,
+        rows=ask.rows,
+        take=ask.take,
+        traceparent=carried,
+    )
