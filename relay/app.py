@@ -141,6 +141,7 @@ class Node:
         )
         self.reactions = Reactions(self.router, self.directory, self.feeds, self.authenticator.by_claim)
         self.tail.listen(self._changes, self._fresh_start)
+        self.rhythm = chosen.rhythm
         self.follower = Follower(redis, self.keys, registry.rhythms.latest, self._keep_time, chosen)
         self.parts = self._parts(registry, redis)
         self.observers: tuple[Part, ...] = ()  # what runs beside it and changes nothing; whoever opens it adds them
@@ -215,8 +216,11 @@ class Node:
         return await self.presence.locate(workspace, machine)
 
     def _keep_time(self, chosen: Chosen) -> None:
-        """Do everything as often as an operator chose from now on. Who is connected beats as its welcome said."""
-        self.rhythm = rhythm = chosen.rhythm
+        """Do everything as often as an operator chose from now on, and have it done."""
+        before, self.rhythm = self.rhythm, chosen.rhythm
+        rhythm = self.rhythm
+        if rhythm.beat_seconds != before.beat_seconds:
+            self.errands.start(self.membership.say_pace(rhythm.beat_seconds))
         self.membership.rhythm = chosen.revision
         self.beats.flush_seconds = rhythm.flush_seconds
         self.tail.look_seconds = rhythm.changes_seconds

@@ -30,6 +30,7 @@ from relay.rules.agent_messages import (
     Answer,
     Bye,
     Move,
+    Pace,
     Request,
     SessionChanged,
     ToAgent,
@@ -237,6 +238,8 @@ class Agent:
                     assert self._tasks is not None
                     structlog.get_logger().info("asked to move", nodes=len(nodes))
                     self._moving = self._tasks.create_task(self._move(link, nodes))
+            case Pace(beat_seconds=seconds):
+                link.pace(seconds)
             case Nodes(nodes=nodes):
                 assert self._tasks is not None
                 self._identity.learned(nodes)

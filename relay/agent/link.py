@@ -73,6 +73,10 @@ class Link:
         """Queue a control message."""
         self._put(messages.encode(message), text=True)
 
+    def pace(self, seconds: float) -> None:
+        """Beat so often, from the next beat on."""
+        self._beat_seconds = seconds
+
     async def greet(self, hello: AgentHello) -> AgentWelcome:
         """Say hello and wait for the welcome; raises a `Closed`, or `Unreachable` if none comes."""
         self._told_hostname = hello.hostname

@@ -69,8 +69,8 @@ def change(times: tuple[str, ...]) -> None:
     """Change times on all nodes and sweepers at one moment, and wait until they keep them.
 
     NAME=default takes one back. What contradicts another time is refused, and so is what would contradict it for the
-    seconds in which some know of the change and some do not. A machine that is connected beats as before until it
-    connects again.
+    seconds in which some know of the change and some do not. An agent of a version that does not know of this beats as
+    before until it connects again.
     """
     from relay.settings import load
     from relay.uses import BOTH

@@ -11,6 +11,7 @@ import structlog
 from relay.errors import RelayError
 from relay.node.hub import Agent, Browser, Hub
 from relay.node.trust import Trust
+from relay.rules.agent_messages import Pace
 from relay.rules.messages import Nodes
 from relay.rules.timing import LEASE_RENEW_SECONDS, LEASE_SECONDS
 from relay.store import Lease, Leases, Marks, enter
@@ -77,6 +78,13 @@ class Membership:
         peers += [browser for browser in self._hub.browsers if browser.client]  # those who have been welcomed
         for count, peer in enumerate(peers, 1):
             peer.send(Nodes(nodes=self.urls()))
+            if count % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def say_pace(self, beat_seconds: float) -> None:
+        """Tell every agent here how often to beat; one of an older version does not understand, and beats as before."""
+        for count, agent in enumerate(list(self._hub.agents.values()), 1):
+            agent.send(Pace(beat_seconds=beat_seconds))
             if count % TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
 

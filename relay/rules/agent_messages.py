@@ -143,7 +143,13 @@ class Move(Message, tag="move", kw_only=True):
     within_seconds: float
 
 
-ToAgent = AgentWelcome | Nodes | Request | AgentAttach | AgentDetach | Take | Move | Notice | ErrorMessage
+class Pace(Message, tag="pace", kw_only=True):
+    """How often to beat from the next beat on, once an operator changed it: instead of what the welcome said."""
+
+    beat_seconds: float
+
+
+ToAgent = AgentWelcome | Nodes | Pace | Request | AgentAttach | AgentDetach | Take | Move | Notice | ErrorMessage
 
 _FROM_AGENT: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
 _TO_AGENT: msgspec.json.Decoder[ToAgent] = msgspec.json.Decoder(ToAgent)

@@ -1,7 +1,8 @@
 """Decides which times an operator may change while a cluster runs, and refuses those that do not go together.
 
-A change does not reach everybody at the same instant, and a machine keeps the beat that its welcome named. So every mix
-of what was and what will be must be sound too: then nobody is announced offline for a change, however it spreads.
+A change does not reach everybody at the same instant, and an agent of an older version keeps the beat that its welcome
+named. So every mix of what was and what will be must be sound too: then nobody is announced offline for a change,
+however it spreads.
 
 The bands (`LIVE_SECONDS`, `OFFLINE_SECONDS`), graces and leases are not among them: clients are promised the first, and
 the others are written into what Redis keeps, where one value would be read by the measure of another.

@@ -12,7 +12,7 @@ import structlog
 
 from relay.errors import Close, Exit
 from relay.rules import frames, timing
-from relay.rules.agent_messages import Beat, Bye
+from relay.rules.agent_messages import Beat, Bye, Pace
 from relay.rules.frames import Kind
 from relay.rules.messages import ErrorMessage, Nodes, Notice
 from tests.agent.node import Node, Visit
@@ -75,6 +75,16 @@ async def test_it_beats_as_often_as_it_is_told_and_never_late(agent: Served, one
     beats = [slept for slept in agent.clock.slept if slept > 5]
     assert all(7.0 * (1 - timing.BEAT_JITTER) <= slept <= 7.0 for slept in beats)
     assert len(set(beats)) > 1
+
+
+async def test_it_beats_as_often_as_an_operator_says_meanwhile(agent: Served, one: Node) -> None:
+    visit = await one.visit()
+    await visit.hears(Beat)
+    await visit.tell(Pace(beat_seconds=2.0))
+    told = len(visit.messages)
+    await visit.until(lambda: sum(isinstance(message, Beat) for message in visit.messages[told:]) >= 3)
+    paced = [slept for slept in agent.clock.slept if 2.0 * (1 - timing.BEAT_JITTER) <= slept <= 2.0]
+    assert len(paced) >= 3
 
 
 async def test_a_new_hostname_is_told_once_with_a_beat(agent: Served, one: Node) -> None:
@@ -184,7 +194,7 @@ async def test_replaced_it_parks_says_why_and_exits_76_when_told_to_stop(agent: 
     assert (await agent.stopped()).exit == Exit.REPLACED
 
 
-@pytest.mark.parametrize("code", [Close.OVER_CAPACITY, Close.RATE_LIMITED, Close.SLOW_CONSUMER])
+@pytest.mark.parametrize("code", [Close.OVER_CAPACITY, Close.RATE_LIMITED, Close.SLOW_CONSUMER, Close.UNAVAILABLE])
 async def test_asked_to_back_off_it_waits_longer_than_for_a_lost_network(agent: Served, one: Node, code: Close) -> None:
     visit = await one.visit()
     await visit.close(code, code.reason)

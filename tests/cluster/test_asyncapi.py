@@ -15,7 +15,10 @@ from tests.support.document import Document, Peer, Used
 
 EPOCH = 1_763_800_000
 NOBODY = str(uuid4())
-UNUSED = {("browserHears", "Notice"): "no fact is told to browsers yet; agents are told theirs below"}
+UNUSED = {
+    ("browserHears", "Notice"): "no fact is told to browsers yet; agents are told theirs below",
+    ("agentHears", "Pace"): "an operator changes how often agents beat in test_timing.py",
+}
 EARLY = {("agentHears", "Nodes"), ("browserHears", "Nodes")}  # to who came in the first seconds of the cluster
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 
+from tests.support.bare import BareMachine
 from tests.support.cluster import START_SECONDS, Cluster, Team, clean_environment
 from tests.support.ports import free_ports
 from tests.support.starter import run
@@ -31,17 +32,19 @@ def beats(team: Team, *urls: str) -> set[float]:
 def test_all_nodes_and_sweepers_take_up_other_times_and_no_machine_is_the_worse_for_it(
     cluster: Cluster, team: Team
 ) -> None:
-    agent = team.agent("steady")
-    with ThreadPoolExecutor(1) as pool:
+    agent, bare = team.agent("steady"), BareMachine(team, "bare")
+    with ThreadPoolExecutor(1) as pool, bare.agent(cluster.urls[0]) as connection:
         changing = pool.submit(timing, cluster, "set", "BEAT_SECONDS=5", "SWEEP_SECONDS=1")
         states = set()
         while not changing.done():
             states.add(team.machine("steady")["state"])
             wait((changing,), LOOK_SECONDS)
         changed = changing.result()
+        paced = connection.hears("pace")
     try:
         assert changed.returncode == 0, changed.stderr
         assert states == {"live"}
+        assert paced["beatSeconds"] == 5.0, "who is connected is told too"
         for part in (*cluster.nodes, *cluster.sweepers):
             said = part.says("other times from now on")
             assert "BEAT_SECONDS=5.0" in said
