@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from loadtests.bench import usage
+from loadtests.bench import host, usage
 from loadtests.engine.target import Target
-from loadtests.report.summary import CPU, LAG, RSS, Process
+from loadtests.report.summary import CPU, LAG, RSS, SPEED, Process
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 SCRAPE_SECONDS = 2.0  # for one node's metrics
@@ -67,6 +67,8 @@ class Watch:
         ]
 
     def _look(self, number: int | None) -> None:
+        if number is not None:
+            self.rows[SPEED][number] = round(host.speed(host.GLANCE), 1)
         for name, pid in self._target.pids().items():
             try:
                 used, rss = usage.cpu_seconds([pid]), _rss_bytes(pid)

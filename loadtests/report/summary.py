@@ -20,6 +20,7 @@ CONNECTIONS: Final = "connections"
 FRAMES: Final = "frames_per_second"
 BYTES: Final = "bytes_per_second"
 ERRORS: Final = "errors_per_second"
+SPEED: Final = "million_additions_per_cpu_second"  # of this machine meanwhile: how much a CPU-second was worth
 # And by prefix: "p50.delivery", "p99.delivery" in ms; "cpu.node-1" in per cent of one core; "rss.node-1" in bytes;
 # "lag.node-1" in ms, of the event loop; "closes.browser" per second.
 P50, P99, CPU, RSS, LAG, CLOSES = "p50.", "p99.", "cpu.", "rss.", "lag.", "closes."
