@@ -23,6 +23,7 @@ class Close(IntEnum):
     OVER_CAPACITY = 4100
     RATE_LIMITED = 4101
     SLOW_CONSUMER = 4102
+    UNAVAILABLE = 4103
     DRAINING = 4200
     NO_PONG = 4201
     BUS_GAP = 4202
@@ -159,7 +160,7 @@ class Offline(RelayError):
 class Unavailable(RelayError):
     """A part of the relay that this needs does not answer now; trying again may help."""
 
-    code, status, close, exit = "unavailable", 503, Close.OVER_CAPACITY, Exit.UNAVAILABLE
+    code, status, close, exit = "unavailable", 503, Close.UNAVAILABLE, Exit.UNAVAILABLE
 
 
 class RegistryUnavailable(Unavailable):
@@ -167,6 +168,12 @@ class RegistryUnavailable(Unavailable):
     that names what it changes."""
 
     code = "registry-unavailable"
+
+
+class Contested(Unavailable):
+    """Several installations that claim one machine took it from each other too often; the one that has it keeps it."""
+
+    code, close = "contested", Close.OVER_CAPACITY
 
 
 class TimedOut(RelayError):

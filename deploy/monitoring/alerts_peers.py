@@ -9,16 +9,18 @@ WELCOME = (
     Alert(
         "RelayRefusing",
         """
-        sum(rate(relay_handshakes_refused_total{why=~"too-fast|over-capacity|internal"}[5m]))
+        sum(rate(relay_handshakes_refused_total{why=~"too-fast|over-capacity|unavailable|internal"}[5m]))
           / (sum(rate(relay_sockets_opened_total[5m])) + sum(rate(relay_handshakes_refused_total{why="too-fast"}[5m])))
           > 0.05
         """,
         5,
         "page",
         "More than one newcomer in twenty is turned away for our sake",
-        "Nodes are full, or newcomers come faster than RELAY_HANDSHAKES. They come back, at the pace they are told.",
-        "Why, by instance. A storm after an outage passes within a minute or two: is it a second one?",
-        "Add nodes. Behind a balancer that favours one node, see how it spreads.",
+        "Nodes are full (`over-capacity`, 4100), newcomers come faster than RELAY_HANDSHAKES (`too-fast`, 503), or "
+        "what a node needs for them does not answer (`unavailable`, 4103). They come back, at the pace they are told.",
+        "Why, by instance. A storm after an outage passes within a minute or two: is it a second one? `unavailable`: "
+        "RelayRegistryAway, RelayRedisLost, and the words of `a peer is refused` in the log.",
+        "`unavailable`: mend what is away. Else add nodes; behind a balancer that favours one, see how it spreads.",
         Trial(
             {
                 'relay_sockets_opened_total{role="agent", ' + A + "}": growing(60),

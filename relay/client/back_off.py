@@ -52,7 +52,7 @@ class BackOff:
         if isinstance(end, ClosedBackOff):
             self._failures = max(self._failures + 1, 2)
             step = self._steps[min(self._failures, len(self._steps) - 1)]
-            if end.close_code == Close.OVER_CAPACITY:
+            if end.close_code in (Close.OVER_CAPACITY, Close.UNAVAILABLE):
                 step = min(step, CAPACITY_SECONDS)
             hint, self._hint = self._hint, None
             return hint if hint is not None else step / 2 + self._random.uniform(0, step / 2)

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import structlog
 
-from relay.errors import Close, RelayError
+from relay.errors import Close, RelayError, Unavailable
 from relay.node.errands import Errands
 from relay.node.keepalive import Keepalive
 from relay.node.socket import CONTROL_MARGIN_BYTES, DRAINED_BYTES, FAREWELL_SECONDS, LOST, Listener
@@ -121,7 +121,7 @@ class DirectSocket(asyncio.Protocol):
 
     def refuse(self, error: RelayError) -> None:
         """See `Carrier`."""
-        ours = {"words": error.message} if error.close == Close.OVER_CAPACITY else {}  # no words about what a peer sent
+        ours = {"words": error.message} if isinstance(error, Unavailable) else {}  # no words about what a peer sent
         structlog.get_logger().info("a peer is refused", code=int(error.close), why=error.code, **ours)
         self.close(error.close)
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from starlette.websockets import WebSocket
 
-from relay.errors import Close, Invalid, LimitReached, MachineRevoked, RelayError, Replaced, Unavailable
+from relay.errors import Close, Contested, Invalid, LimitReached, MachineRevoked, RelayError, Replaced, Unavailable
 from relay.node.hub import Agent, connection_of
 from relay.node.infos import info_of
 from relay.node.socket import Carrier
@@ -297,6 +297,6 @@ def _refusal(answer: Refused) -> RelayError:
         case "replaced":
             return Replaced("another instance of this machine took over")
         case "rate-limited":
-            return Unavailable("too many changes of owner")
+            return Contested("too many changes of owner")
         case "mirror-behind":
             return Unavailable("revocations are being loaded")

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from relay.errors import Close, RelayError
+from relay.errors import Close, RelayError, Unavailable
 from relay.node.socket import CONTROL_MARGIN_BYTES, DRAINED_BYTES, FAREWELL_SECONDS, LOST, Listener
 from relay.rules.limits import CONTROL_BYTES, FRAME_BYTES, OUTBOX_BYTES
 
@@ -157,7 +157,7 @@ class AsgiSocket:
 
     def refuse(self, error: RelayError) -> None:
         """Close with the error's code, after one line in the log."""
-        ours = {"words": error.message} if error.close == Close.OVER_CAPACITY else {}  # no words about what a peer sent
+        ours = {"words": error.message} if isinstance(error, Unavailable) else {}  # no words about what a peer sent
         structlog.get_logger().info("a peer is refused", code=int(error.close), why=error.code, **ours)
         self.close(error.close)
 

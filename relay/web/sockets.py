@@ -210,7 +210,7 @@ def _refusal(doors: Doors, websocket: WebSocket) -> Close | None:
     if doors.membership.draining:
         return Close.DRAINING
     if doors.membership.misconfigured:
-        return Close.OVER_CAPACITY  # other nodes have the cluster; if there are none, nobody need hurry
+        return Close.UNAVAILABLE  # other nodes have the cluster; if there are none, nobody need hurry
     if doors.bucket.crowded:
         doors.meters.limited("RELAY_SOCKETS")
         return Close.OVER_CAPACITY

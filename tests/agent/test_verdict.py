@@ -55,7 +55,7 @@ def test_replaced_parks() -> None:
     [
         *[
             end_of(code)
-            for code in (None, 1000, 1001, 1006, 1007, 1009, 1011, 1012, 4100, 4101, 4102, 4200, 4201, 4202, 4203, 4299)
+            for code in (None, 1000, 1001, 1006, 1007, 1009, 1011, 1012, *range(4100, 4104), *range(4200, 4204), 4299)
         ],
         Unreachable("no node"),
         Unavailable("trouble"),

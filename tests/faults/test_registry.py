@@ -138,7 +138,7 @@ async def test_a_registration_whose_first_hello_met_no_registry_is_completed_by_
             return agent.is_closed()
 
     cut(on_pair.registry(url))
-    assert await asyncio.to_thread(knock) == (4100, "over-capacity")
+    assert await asyncio.to_thread(knock) == (4103, "unavailable")
     on_pair.registry(url).heal()
 
     def come_in() -> dict[str, Any]:

@@ -24,7 +24,7 @@ BEAT_SECONDS = 10.0  # where only the next flush of beats can tell it
 # Until a node that vanished is missed, and has been for too long.
 SILENT_SECONDS = LEASE_SECONDS + LEASE_RENEW_SECONDS + TRUST_SECONDS
 REVOKED = (4001, "machine-revoked")
-LATER = (4100, "over-capacity")
+LATER = (4103, "unavailable")
 
 
 async def revoked(team: Team, machine: BareMachine, here: str, there: str, fault: Callable[[], object]) -> float:

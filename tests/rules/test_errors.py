@@ -10,6 +10,7 @@ def test_close_codes_tell_the_peer_what_to_do() -> None:
         Close.OVER_CAPACITY,
         Close.RATE_LIMITED,
         Close.SLOW_CONSUMER,
+        Close.UNAVAILABLE,
     }
     assert not Close.DRAINING.final
     assert not Close.TOO_BIG.final
@@ -17,7 +18,7 @@ def test_close_codes_tell_the_peer_what_to_do() -> None:
 
 def test_close_codes_and_reasons_are_those_of_the_contract() -> None:
     final = ["machine-revoked", "bad-token", "forbidden", "replaced", "protocol-error", "unsupported-version"]
-    back_off = ["over-capacity", "rate-limited", "slow-consumer"]
+    back_off = ["over-capacity", "rate-limited", "slow-consumer", "unavailable"]
     come_back = ["draining", "no-pong", "bus-gap", "kicked"]
     for first, reasons in ((4001, final), (4100, back_off), (4200, come_back)):
         assert [Close(code).reason for code in range(first, first + len(reasons))] == reasons

@@ -34,7 +34,7 @@ test("a lost or draining node is left soon, for another one, and never in the sa
 });
 
 test("a node that asks for room gets it", () => {
-  for (const code of [4100, 4101, 4102]) {
+  for (const code of [4100, 4101, 4102, 4103]) {
     const verdict = judge(code, 0);
     assert.ok(verdict.then === "return" && waitMs(verdict, 0) >= 2_000);
   }
