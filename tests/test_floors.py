@@ -43,6 +43,7 @@ HOUSE = (
         (
             "relay/__init__.py",
             "relay/settings.py",
+            "relay/environ.py",
             "relay/variables.py",
             "relay/contradictions.py",
             "relay/urls.py",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.environ import load, read, variables
 from relay.errors import Misconfigured
-from relay.settings import Settings, load, read, variables
+from relay.settings import Settings
 from relay.uses import BOTH, FOUNDER, MEMORY, REGISTRY, ROTATION, SWEEPER
 
 SECRET = "s" * 32

@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> int:
     if arguments != ["sweeper"]:
         print(USAGE, file=sys.stderr)  # noqa: T201
         return Exit.USAGE
-    from relay.settings import load
+    from relay.environ import load
     from relay.uses import SWEEPER
     from workers.process import run_sweeper
 

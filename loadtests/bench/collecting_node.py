@@ -15,8 +15,8 @@ import threading
 import time
 from typing import Any
 
+from relay.environ import load
 from relay.process import serve
-from relay.settings import load
 
 VARIABLE = "BENCH_COLLECT"
 MILLISECONDS = 1_000.0

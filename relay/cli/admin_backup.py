@@ -17,9 +17,9 @@ def command(file: Path) -> None:
     The file is the same from SQLite and from PostgreSQL, checks itself, and is 0600: it holds hashes of tokens, and no
     token. It does not hold RELAY_SECRET, without which nobody's token is known again: keep that somewhere else.
     """
+    from relay.environ import load
     from relay.registry import back_up
     from relay.rules.quoting import escape
-    from relay.settings import load
     from relay.uses import REGISTRY
 
     settings = load(REGISTRY)

@@ -20,8 +20,8 @@ def command(workspace: str | None, owner: str | None) -> None:
 
 async def _bootstrap(workspace: str | None, owner: str | None) -> None:
     from relay.dev.founding import Founder
+    from relay.environ import load
     from relay.rules.quoting import escape
-    from relay.settings import load
     from relay.uses import FOUNDER
 
     settings = load(FOUNDER)

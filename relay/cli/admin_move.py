@@ -19,7 +19,7 @@ def command(url: str | None, url_file: str | None, force: bool) -> None:
     Every table is compared after the copy, by its rows and a checksum. Then the old registry is closed for good, and
     nodes are to be started with RELAY_DATABASE_URL=URL.
     """
-    from relay.settings import load
+    from relay.environ import load
     from relay.uses import BOTH
 
     if (url is None) == (url_file is None):

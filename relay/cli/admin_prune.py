@@ -21,7 +21,7 @@ def command(days: int, audit_days: int | None, dry_run: bool) -> None:
     Nobody comes back by it: a revoked machine stays out, and so does the installation that it was. Rows go a few at a
     time, while nodes run. The audit trail is kept unless --audit-days is given.
     """
-    from relay.settings import load
+    from relay.environ import load
     from relay.uses import REGISTRY
 
     asyncio.run(_prune(load(REGISTRY), days, audit_days, dry_run))

@@ -27,7 +27,7 @@ def command(file: Path, replace: bool, copy: bool, without_redis: bool, force: b
     What a replaced registry does not have any more counts as taken away, as pruning leaves no other trace. If it lost
     rows by accident restore into an empty registry instead of replacing it.
     """
-    from relay.settings import load
+    from relay.environ import load
     from relay.uses import BOTH
 
     asyncio.run(_restore(load(BOTH), file, replace, copy, without_redis or copy, force))

@@ -28,7 +28,7 @@ def command(step: Step | None, force: bool) -> None:
     After each step give all nodes what was printed and restart them one by one; the next step asks them whether they
     have it. `relay admin secret-status` shows what hangs on which secret.
     """
-    from relay.settings import load
+    from relay.environ import load
     from relay.uses import ROTATION
 
     settings = load(ROTATION)

@@ -14,8 +14,8 @@ from relay.cli.table import print_json, print_table
 def command(as_json: bool) -> None:
     """Show by fingerprint how many keys, tokens, sign-ins, links and connected machines hang on each secret."""
     from relay.cli.secrets_held import KINDS, held
+    from relay.environ import load
     from relay.rules.tokens import Secrets
-    from relay.settings import load
     from relay.uses import ROTATION
 
     settings = load(ROTATION)

@@ -31,10 +31,10 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
 def show(everything: bool, as_json: bool) -> None:
     """Show each time that can be changed, its value, and between what it can be changed."""
+    from relay.environ import load
     from relay.registry import known_rhythm
     from relay.rules import timing
     from relay.rules.rhythm import RANGES, values
-    from relay.settings import load
     from relay.uses import REGISTRY
 
     chosen = asyncio.run(known_rhythm(load(REGISTRY).database_url))
@@ -72,7 +72,7 @@ def change(times: tuple[str, ...]) -> None:
     seconds in which some know of the change and some do not. An agent of a version that does not know of this beats as
     before until it connects again.
     """
-    from relay.settings import load
+    from relay.environ import load
     from relay.uses import BOTH
 
     asyncio.run(_change(load(BOTH), times))

@@ -21,9 +21,9 @@ def command(connect: bool, sweeper: bool) -> int:
     of the cluster that runs there would keep a node from what it promises. Nothing is changed by it. Where nothing is
     wrong, but Redis or the registry does not answer, the exit code is 75: try again.
     """
+    from relay.environ import read
     from relay.rules import checkup
     from relay.rules.quoting import escape
-    from relay.settings import read
     from relay.uses import SWEEPER
 
     settings, wrong = read(os.environ, SWEEPER if sweeper else None)

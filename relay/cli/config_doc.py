@@ -22,7 +22,7 @@ def command() -> None:
 
 def page() -> str:
     """The whole page."""
-    from relay.settings import variables
+    from relay.environ import variables
 
     rows = [
         f"| `{each.name}` | {_cell(each.default)} | {_cell(each.unit)} | {_cell(each.meaning)} |"

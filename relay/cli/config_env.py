@@ -39,7 +39,8 @@ def command(example: bool, as_json: bool) -> None:
 
 def effective(environ: Mapping[str, str]) -> list[Row]:
     """Every setting; raises `Misconfigured` where they are wrong."""
-    from relay.settings import Settings, is_secret, load, variable_of
+    from relay.environ import is_secret, load, variable_of
+    from relay.settings import Settings
 
     settings = load(secret=False, environ=environ)
     rows = []
@@ -67,7 +68,7 @@ def shown(name: str, value: object) -> str:
 
 def example_file() -> str:
     """Every variable, commented out unless it is required, in the form that systemd, Docker and shells read."""
-    from relay.settings import variables
+    from relay.environ import variables
 
     lines = ["# Settings of a Relay node. `relay config check` says what is wrong with them.", ""]
     for each in variables():

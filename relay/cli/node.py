@@ -22,7 +22,7 @@ class Documented(click.Group):
     """A group whose help ends with every variable that a node's settings know."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        from relay.settings import variables
+        from relay.environ import variables
 
         with formatter.section("Variables"):
             for variable in variables():
@@ -45,7 +45,7 @@ def command(context: click.Context, workers: int | None, listener: int | None) -
     if context.invoked_subcommand is not None:
         return None
     with importing():
-        from relay.settings import load
+        from relay.environ import load
 
     settings = load() if workers is None else load(environ={**os.environ, "RELAY_WORKERS": str(workers)})
     if settings.workers > 1:
@@ -89,7 +89,7 @@ def rebalance(dry_run: bool, as_json: bool) -> None:
 
 
 async def _list(as_json: bool) -> None:
-    from relay.settings import load
+    from relay.environ import load
     from relay.store.operator import SHORT_CHARACTERS
     from relay.store.overview import open_overlook
     from relay.uses import MEMORY
@@ -147,7 +147,7 @@ async def _rebalance(dry_run: bool, as_json: bool) -> None:
 
 
 def _operator() -> AbstractAsyncContextManager[Any]:
-    from relay.settings import load
+    from relay.environ import load
     from relay.store.operator import open_operator
     from relay.uses import MEMORY
 

@@ -41,8 +41,8 @@ def command(file: Path | None, logs: tuple[Path, ...], metrics: tuple[str, ...])
 async def _collected(logs: tuple[Path, ...], metrics: tuple[str, ...]) -> dict[str, str]:
     """Every file of the bundle by its name, without secrets."""
     from relay.cli.support_parts import known_secrets, parts_of_cluster, versions
+    from relay.environ import read
     from relay.rules.scrubbing import scrub
-    from relay.settings import read
 
     settings, wrong = read(os.environ, secret=False)
     parts = {"versions.json": _json(versions()), "settings.json": _json(_settings(wrong))}

@@ -64,7 +64,8 @@ async def parts_of_cluster(settings: Any, metrics: Sequence[str]) -> dict[str, A
 
 def known_secrets(environ: Mapping[str, str]) -> list[str]:
     """Values that must be in no bundle: secrets themselves, and the passwords of URLs."""
-    from relay.settings import Settings, is_secret, variable_of
+    from relay.environ import is_secret, variable_of
+    from relay.settings import Settings
     from relay.variables import content_of
 
     found: list[str] = []

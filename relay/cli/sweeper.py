@@ -14,7 +14,7 @@ def command() -> int:
     It reads RELAY_REDIS_URL, RELAY_DATABASE_URL and RELAY_REDIS_PREFIX; `relay node --help` explains them.
     """
     with importing():
-        from relay.settings import load
+        from relay.environ import load
         from relay.uses import SWEEPER
         from workers.process import run_sweeper
 

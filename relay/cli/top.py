@@ -39,7 +39,7 @@ def command(once: bool, as_json: bool, seconds: float) -> None:
 
 
 async def _show(*, once: bool, as_json: bool, seconds: float) -> None:
-    from relay.settings import load
+    from relay.environ import load
     from relay.store.overview import open_overlook
     from relay.uses import MEMORY
 

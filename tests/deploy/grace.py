@@ -7,8 +7,8 @@ from pathlib import Path
 
 from relay.app import PARTING_SECONDS
 from relay.dev import crew
+from relay.environ import variables
 from relay.node import drain
-from relay.settings import variables
 from relay.web.server import HTTP_GRACE_SECONDS
 
 # To begin with, for whoever does not leave when asked, for answers under way, and for what is left to be told.

@@ -15,8 +15,8 @@ import yaml
 
 from relay import VERSION
 from relay.cli import run
+from relay.environ import load
 from relay.rules.timing import PING_SECONDS, PONG_SECONDS
-from relay.settings import load
 from relay.uses import SWEEPER
 from tests.deploy.grace import IN_THE_IMAGE, VARIABLES, enough
 

@@ -18,7 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from relay.cli import run
-from relay.settings import load
+from relay.environ import load
 from relay.uses import SWEEPER
 from tests.deploy.grace import IN_THE_IMAGE, VARIABLES, enough
 from tests.deploy.proxies import program

@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 
 from relay.cli import run
 from relay.cli.config_doc import page
+from relay.environ import read, variables
 from relay.rules.tokens import Secrets
-from relay.settings import read, variables
 from relay.store import Keys, Lease, Leases, Marks, connect
 from relay.store.belonging import claim
 from relay.store.connection import ask

@@ -12,8 +12,8 @@ import signal
 import sys
 from collections import Counter
 
+from relay.environ import load
 from relay.process import serve
-from relay.settings import load
 
 
 def asked(_number: int, _frame: object) -> None:
