@@ -142,8 +142,10 @@ class Directory:
         looked = span(asyncio.get_running_loop().time())
         readout = await self._presence.read(workspace, ids)
         if view.version >= 0 and not readout.settled:
-            vanished = [id for id in ids if id in view.records and id not in readout.records]
-            await self._look_who_was_offline(view, vanished)
+            before = view.records
+            vanished = any(id in before and id not in readout.records and before[id].reason is None for id in ids)
+            if vanished or view.settled:
+                await self._look_who_was_offline(workspace, view)
         if machines is None:
             view.records = readout.records
             view.version, view.settled_then, view.looked = readout.version, readout.settled, looked
@@ -155,23 +157,20 @@ class Directory:
         view.settled = readout.settled
         view.read_ms, view.read_at = readout.now_ms, asyncio.get_running_loop().time()
 
-    async def _look_who_was_offline(self, view: View, vanished: Sequence[str]) -> None:
+    async def _look_who_was_offline(self, workspace: str, view: View) -> None:
         """Redis may have lost its memory, and then only the registry knows who was offline before: that somebody came,
-        and what sweepers told it, is no change that rows are read again for. It is asked about all who vanished from
-        Redis while they were there, and when this begins about all who are there by their rows. Without the registry
-        nobody is taken for offline whose row does not say so."""
-        rows_there = (row.id for row in view.rows.values() if not rules.was_offline(row)) if view.settled else ()
-        asked = list(dict.fromkeys([*(id for id in vanished if view.records[id].reason is None), *rows_there]))
-        for start in range(0, len(asked), ROWS_AGAIN):
-            try:
-                rows = await self._registry.machines.get_many(asked[start : start + ROWS_AGAIN])
-            except RegistryUnavailable:
-                return
-            known = {id: (row, view.rows.get(id)) for id, row in rows.items()}
-            changed = {
-                id: row for id, (row, old) in known.items() if old and rules.was_offline(old) != rules.was_offline(row)
-            }
-            view.put(changed, changed)  # one that a change names meanwhile stays marked, and is read again
+        and what sweepers told it, is no change that rows are read again for. So those are read whose row says something
+        else than the registry does now, and no others: a flush that came late must not cost all rows. Without the
+        registry nobody is taken for offline whose row does not say so."""
+        try:
+            offline = await self._registry.machines.offline(workspace)
+            other = [id for id, row in view.rows.items() if rules.was_offline(row) != (id in offline)]
+            for start in range(0, len(other), ROWS_AGAIN):
+                rows = await self._registry.machines.get_many(other[start : start + ROWS_AGAIN])
+                known = {id: row for id, row in rows.items() if id in view.rows}
+                view.put(known, known)  # one that a change names meanwhile stays marked, and is read again
+        except RegistryUnavailable:
+            return
 
     def describe(self, identity: Identity, view: View, machine: str) -> Machine | None:
         """The machine as `identity` may see it now, or None if it does not exist for them."""

@@ -119,6 +119,10 @@ class Machines:
         may have forgotten some."""
         return await self._database.ask(lambda connection: sightings.believed_online(connection, after, limit))
 
+    async def offline(self, workspace: str) -> set[str]:
+        """Who of a workspace was offline when it was last told of, or never there: ids only."""
+        return await self._database.ask(lambda connection: sightings.offline(connection, workspace))
+
     async def clean(self, now_ms: int) -> int:
         """Forget names and hostnames whose 24 hours are over; the answer is how many."""
         return await self._database.erase(delete(former_names).where(former_names.c.until_ms <= now_ms))

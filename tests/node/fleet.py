@@ -12,7 +12,7 @@ import msgspec
 from relay.node.changes import Tail
 from relay.node.directory import Directory
 from relay.registry import Change, Head
-from relay.rules.machine import Registered
+from relay.rules.machine import Registered, was_offline
 from relay.rules.presence import Info, Record
 from relay.store import Readout, Since
 from relay.store.records import beaten
@@ -33,6 +33,7 @@ class Fleet:
         self.table: list[Change] = []
         self.rows_read = 0  # readings of all rows
         self.row_looks = 0  # and of some
+        self.rows_again: set[str] = set()  # which those were
         self.read: list[set[str]] = []  # whose records, by reading
         self.reading_rows = asyncio.Event()
         self.while_rows_are_read: Callable[[], None] = lambda: None
@@ -98,8 +99,13 @@ class _Machines:
 
     async def get_many(self, ids: Sequence[str]) -> dict[str, Registered]:
         self._fleet.row_looks += 1
+        self._fleet.rows_again |= set(ids)
         await asyncio.sleep(0)
         return {id: self._fleet.rows[id] for id in ids if id in self._fleet.rows}
+
+    async def offline(self, workspace: str) -> set[str]:
+        await asyncio.sleep(0)
+        return {id for id, row in self._fleet.rows.items() if was_offline(row)}
 
     async def former(self, workspace: str, now_ms: int) -> dict[str, tuple[str, ...]]:
         return {}

@@ -98,6 +98,21 @@ async def test_who_was_offline_before_redis_lost_its_memory_is_not_shown_as_ther
     assert fleet.rows_read == 1
 
 
+async def test_a_flush_that_came_late_costs_the_rows_that_changed_and_no_others(fleet: Fleet) -> None:
+    """Silence is believed no more, and only the registry knows who was offline before; it is asked once for ids."""
+    await fleet.listed()
+    left = {number(1), number(7)}
+    fleet.rows |= {id: msgspec.structs.replace(fleet.rows[id], offline_reason="silent") for id in left}
+    fleet.settled = False
+    for _ in range(3):
+        await fleet.listed()
+    assert (fleet.rows_read, fleet.rows_again) == (1, left)
+    fleet.records.pop(number(2))
+    fleet.rows[number(2)] = msgspec.structs.replace(fleet.rows[number(2)], offline_reason="silent")
+    await fleet.directory.refresh(ACME, await fleet.directory.lately(ACME))
+    assert (fleet.rows_read, fleet.rows_again) == (1, left | {number(2)})
+
+
 async def test_who_came_back_before_redis_lost_its_memory_is_not_shown_as_offline(fleet: Fleet) -> None:
     """That a sweeper took its word back is no change of access either."""
     back = fleet.rows[number(1)]

@@ -73,6 +73,17 @@ async def test_a_repeated_online_does_not_undo_an_offline_of_the_same_moment(acm
         assert (await acme.get(machine)).offline_reason == "silent"
 
 
+async def test_who_was_offline_is_told_by_id_for_one_workspace(acme: Acme) -> None:
+    assert await acme.registry.machines.offline(acme.id) == set()
+    new = (await acme.register(acme.jane, "new")).machine.id
+    there, left, gone = [(await acme.connect(acme.jane, name)).id for name in ("there", "left", "gone")]
+    silent = [mark(id, acme.later(), "silent") for id in (left, gone)]
+    await acme.registry.machines.mark([mark(there, acme.now_ms, None), *silent], acme.now_ms)
+    await acme.registry.machines.revoke(gone, acme.as_jane, acme.later())
+    assert await acme.registry.machines.offline(acme.id) == {new, left}
+    assert await acme.registry.machines.offline("another") == set()
+
+
 async def test_marks_of_revoked_and_unknown_machines_are_left_out(acme: Acme) -> None:
     kept, gone = await online_machine(acme), (await acme.connect(acme.jane, "gone")).id
     await acme.registry.machines.revoke(gone, acme.as_jane, acme.later())
