@@ -28,11 +28,13 @@ class Machines:
         self._database = database
         self._registrations = registration.registrations(database)
         self._settlements = settling.settlements(database)
+        self._departures = revocation.departures(database)
 
     async def finished(self) -> None:
-        """Wait until nobody registers or says hello any more."""
+        """Wait until nobody registers, says hello or leaves any more."""
         await self._registrations.finished()
         await self._settlements.finished()
+        await self._departures.finished()
 
     async def register(
         self, workspace: str, identity: Identity, new: NewMachine, is_online: IsOnline, now_ms: int
@@ -97,11 +99,15 @@ class Machines:
         work = partial(description.set_hostname, machine=machine, text=hostname)
         return await commit(self._database, SYSTEM, now_ms, work)
 
-    async def revoke(self, machine: str, actor: Actor, now_ms: int, *, left: bool = False) -> Revocation:
+    async def revoke(self, machine: str, actor: Actor, now_ms: int) -> Revocation:
         """Take a machine's registration away for good and free its name; again gives the first answer with `first`
-        False. With `left` an ephemeral machine removes itself, and its installation may register again unasked.
-        Raises `NotFound`."""
-        return await commit(self._database, actor, now_ms, lambda write: revocation.revoke(write, machine, left=left))
+        False. Raises `NotFound`."""
+        return await commit(self._database, actor, now_ms, lambda write: revocation.revoke(write, machine))
+
+    async def leave(self, workspace: str, machine: str, now_ms: int) -> None:
+        """An ephemeral machine removes itself: it is revoked, and its installation may register again unasked. One
+        that is not there any more is no error. Many at once cost hardly more than one."""
+        await self._departures.do(workspace, revocation.Departure(machine, now_ms))
 
     async def revoked(self, since: int, limit: int = 10_000) -> Revoked:
         """Machines revoked by changes after number `since`, for the mirror."""

@@ -90,6 +90,19 @@ async def shadow(write: Write, loser: Registered, winner: str) -> None:
     write.note("name.taken-over", row.workspace, winner, visible_to=visible_to, name=row.name, loser=loser.id)
 
 
+async def hand_back_all(write: Write, workspace: str, places: Collection[tuple[str, str]]) -> None:
+    """Many names became free, by scope and folded name; hardly any of them was lost by somebody who waits for it."""
+    waiting = select(machines.c.scope, machines.c.folded).where(
+        machines.c.workspace == workspace,
+        machines.c.folded.in_({folded for _, folded in places}),
+        machines.c.revoked_ms.is_(None),
+        machines.c.shadowed_by.is_not(None),
+    )
+    awaited = {(row.scope, row.folded) for row in await write.connection.execute(waiting)}
+    for scope, folded in sorted(awaited.intersection(places)):
+        await hand_back(write, workspace, scope, folded)
+
+
 async def hand_back(write: Write, workspace: str, scope: str, folded: str) -> None:
     """A name became free: of those who had lost it, the newest has it again and shadows the others."""
     waiting = select(machines.c.id, machines.c.name).where(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from relay.errors import NotFound
+from relay.errors import NotFound, RelayError
 from relay.registry import naming
+from relay.registry.audit import SYSTEM
 from relay.registry.changes import COUNTER
+from relay.registry.database import Database
 from relay.registry.tables import counters, former_names, machines, registrations, revoked_installations
-from relay.registry.writing import Write
+from relay.registry.together import Later, Together
+from relay.registry.writing import Write, commit
 
 
 class Revocation(Struct, frozen=True, kw_only=True):
@@ -41,14 +45,45 @@ class Revoked(Struct, frozen=True):
     more: bool
 
 
-async def revoke(write: Write, machine: str, *, left: bool) -> Revocation:
+class Departure(NamedTuple):
+    """An ephemeral machine that leaves."""
+
+    machine: str
+    now_ms: int
+
+
+Departures = Together[Departure, None]
+
+
+def departures(database: Database) -> Departures:
+    """Where ephemeral machines that leave wait for those of their workspace that are being removed."""
+
+    async def work(workspace: str, leaving: Sequence[Departure]) -> list[RelayError | Later | None]:
+        ids, now_ms = {each.machine for each in leaving}, max(each.now_ms for each in leaving)
+        await commit(database, SYSTEM, now_ms, lambda write: _leave(write, workspace, ids))
+        return [None] * len(leaving)
+
+    return Together(work, database.answer_seconds)
+
+
+async def _leave(write: Write, workspace: str, ids: Collection[str]) -> None:
+    """Take away those that are there. An autoscaled fleet leaves at once, and its machines hold up nobody's."""
+    await write.lock_workspace(workspace)
+    here = (machines.c.workspace == workspace, machines.c.id.in_(ids), machines.c.revoked_ms.is_(None))
+    locking = select(machines.c.id).where(*here).order_by(machines.c.id).with_for_update(key_share=True)
+    live = list(await write.connection.scalars(locking))
+    if live:
+        await take_away(write, workspace, live, left=True)
+
+
+async def revoke(write: Write, machine: str) -> Revocation:
     """Revoke one machine, or answer how it was revoked before; raises `NotFound`."""
     row = await naming.lock(write, machine)
     if row is None:
         raise NotFound("no such machine")
     first = row.revoked_ms is None
     if first:
-        await take_away(write, row.workspace, [machine], left=left)
+        await take_away(write, row.workspace, [machine])
         row = (await write.connection.execute(select(machines).where(machines.c.id == machine))).one()
     return Revocation(
         machine=machine,
@@ -69,9 +104,8 @@ async def take_away(write: Write, workspace: str, ids: Sequence[str], *, left: b
     values = {"revoked_ms": write.now_ms, "name_held": False, "shadowed_by": None}
     await write.connection.execute(update(machines).where(these).values(**values))
     await write.connection.execute(delete(former_names).where(former_names.c.machine.in_(ids)))
+    await naming.hand_back_all(write, workspace, {(row.scope, row.folded) for row in rows if row.name_held})
     for row in rows:
-        if row.name_held:
-            await naming.hand_back(write, workspace, row.scope, row.folded)
         write.change("machine-revoked", workspace, row.id, "revoked")
         visible_to = row.owner if row.visibility == "PRIVATE" else None
         action = "machine.left" if left else "machine.revoked"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from random import SystemRandom
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from relay.errors import NotFound, RelayError, Unavailable
 from relay.node.hub import Agent
-from relay.registry import SYSTEM
 from relay.rules.presence import Fence
 from relay.web.parts import Parts
 from relay.web.sockets import Doors
@@ -27,16 +27,24 @@ class Departure(NamedTuple):
 
 async def store(doors: Doors, left: Departure) -> None:
     """Let go of the machine under this connection's own fence: a newer connection is not touched by it."""
-    agent = left.agent
+    await _attempted(doors, left.agent, _part(doors, left))
+    if left.for_good:  # most close right behind their goodbye, and that ends what the connection was doing
+        await _attempted(doors, left.agent, _remove_at_last(doors.parts, left.agent))  # whatever Redis said
+
+
+async def _attempted(doors: Doors, agent: Agent, work: Coroutine[Any, Any, None]) -> None:
     try:
-        if agent.fence is not None:
-            await _let_go(doors, agent, agent.fence, left.seen_to_drop)
-        elif not doors.membership.draining:  # Redis may have taken the hello, and shows the machine for 90 s
-            await doors.parts.presence.abandon(agent.workspace, agent.machine, left.announcing)
-        if left.for_good:  # most close right behind their goodbye, and that ends what the connection was doing
-            await _remove_at_last(doors.parts, agent)
+        await work
     except RelayError as error:
         doors.log.warning("a departure is not stored", machine=agent.machine, why=error.message)
+
+
+async def _part(doors: Doors, left: Departure) -> None:
+    agent = left.agent
+    if agent.fence is not None:
+        await _let_go(doors, agent, agent.fence, left.seen_to_drop)
+    elif not doors.membership.draining:  # Redis may have taken the hello, and shows the machine for 90 s
+        await doors.parts.presence.abandon(agent.workspace, agent.machine, left.announcing)
 
 
 async def remove(parts: Parts, agent: Agent) -> None:
@@ -47,7 +55,7 @@ async def remove(parts: Parts, agent: Agent) -> None:
     except NotFound:
         return
     if row.ephemeral:
-        await parts.registry.machines.revoke(agent.machine, SYSTEM, parts.clock(), left=True)
+        await parts.registry.machines.leave(agent.workspace, agent.machine, parts.clock())
         await parts.changed()  # the tail closes this socket, as it does for every revocation
 
 

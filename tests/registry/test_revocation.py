@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 
 from relay.errors import MachineRevoked, NotFound
-from relay.registry import Actor
 from tests.registry.acme import Acme
 
 
@@ -116,7 +115,7 @@ async def test_an_installation_that_is_another_machine_by_now_is_not_refused(acm
     assert mover.id != machine.id
     await acme.registry.machines.revoke(machine.id, acme.as_jane, acme.later())
     assert (await acme.connect(acme.jane, "other", instance=mine)).id == mover.id
-    await acme.registry.machines.revoke(mover.id, acme.as_jane, acme.later(), left=True)
+    await acme.registry.machines.leave(acme.id, mover.id, acme.later())
     assert (await acme.register(acme.jane, "other", instance=mine)).created
 
 
@@ -124,6 +123,6 @@ async def test_an_ephemeral_machine_that_left_may_come_back_unasked(acme: Acme) 
     key = await acme.key()
     first = await acme.connect(key, "runner", instance=(instance := str(uuid4())), ephemeral=True)
     assert first.ephemeral
-    await acme.registry.machines.revoke(first.id, Actor.of(key), acme.later(), left=True)
+    await acme.registry.machines.leave(acme.id, first.id, acme.later())
     again = await acme.connect(key, "runner", instance=instance, ephemeral=True)
     assert again.id != first.id

@@ -174,6 +174,29 @@ async def test_names_that_are_taken_over_in_a_storm_of_hellos_have_one_holder_ea
     assert (await acme.get(older.id)).shadowed_by == done[2].machine.id
 
 
+async def test_an_autoscaled_fleet_that_leaves_at_once_is_gone_in_a_few_transactions(acme: Acme) -> None:
+    key, instances = await acme.key(), [str(uuid4()) for _ in range(MANY)]
+
+    def register(number: int) -> Any:
+        return acme.register(key, f"runner-{number}", instance=instances[number], ephemeral=True)
+
+    done = await asyncio.gather(*map(register, range(MANY)))
+    await asyncio.gather(*map(acme.hello, done))
+    heir = await acme.connect(key, "runner-0")
+    taken = await acme.connect(key, "runner-0")
+    ids = [found.machine.id for found in done]
+    with counted(acme.registry._database) as count:
+        leaving = (acme.registry.machines.leave(acme.id, id, acme.later()) for id in [*ids, taken.id, str(uuid4())])
+        await asyncio.gather(*leaving)
+    assert count.statements <= TWO_TRANSACTIONS
+    assert [machine.id for machine in await acme.registry.machines.list([acme.id])] == [heir.id]
+    assert await acme.holders("runner-0") == [heir.id], "a name that became free returns"
+    assert len((await acme.registry.machines.revoked(0)).machines) == MANY + 1
+    entries = (await acme.registry.audit.page(acme.id, None, limit=3 * MANY)).entries
+    assert sum(entry.action == "machine.left" for entry in entries) == MANY + 1
+    assert all(found.created for found in await asyncio.gather(*map(register, range(MANY)))), "unasked"
+
+
 async def test_what_one_machine_cannot_be_stored_for_leaves_the_others_stored_and_nothing_of_it(
     acme: Acme, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,17 +110,21 @@ async def test_a_hello_waits_for_revocations_that_change_while_they_are_loaded(
 async def test_a_machine_that_leaves_for_good_is_removed_when_the_registry_has_time(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a fleet leaves at once."""
+    """And whether Redis was told of its goodbye or not."""
     made = await (await site.caller(site.owner)).register("leaves.local", ephemeral=True)
     machine, doors, line = made["machine"]["id"], site.node.doors(), Line(site)
-    revoke, busy = site.parts.registry.machines.revoke, [RegistryUnavailable("busy"), RegistryUnavailable("busy")]
+    leave, busy = site.parts.registry.machines.leave, [RegistryUnavailable("busy"), RegistryUnavailable("busy")]
 
-    async def refused(*words: Any, **more: Any) -> object:
+    async def refused(*words: Any) -> None:
         if busy:
             raise busy.pop()
-        return await revoke(*words, **more)
+        await leave(*words)
 
-    monkeypatch.setattr(site.parts.registry.machines, "revoke", refused)
+    async def away(*_: Any) -> bool:
+        raise Unavailable("the relay's memory (Redis) does not answer")
+
+    monkeypatch.setattr(site.parts.registry.machines, "leave", refused)
+    monkeypatch.setattr(site.parts.presence, "goodbye", away)
     monkeypatch.setattr("relay.web.departure.REMOVED_AGAIN_SECONDS", (0.0, 0.0))
     conversation = AgentConversation(doors, line, tokens.read_machine(site.parts.secrets, made["machineToken"]))
     hello = AgentHello(instance=str(uuid4()), hostname="leaves.local", version="1.0")
