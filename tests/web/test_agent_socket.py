@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from relay.errors import Close, RegistryUnavailable, RelayError
+from relay.errors import Close, RegistryUnavailable, RelayError, Unavailable
 from relay.node.socket import LOST
 from relay.rules import messages, tokens
 from relay.rules.agent_messages import AgentHello, AgentWelcome, Beat, Bye, to_agent
