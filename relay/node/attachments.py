@@ -8,8 +8,10 @@ from typing import Any
 
 from relay.errors import Conflict, LimitReached, NotFound, Unavailable
 from relay.node import hops
+from relay.node.agent import Agent
+from relay.node.browser import Attachment, Browser, Reason
 from relay.node.calls import Calls
-from relay.node.hub import Agent, Attachment, Browser, Hub, Reason
+from relay.node.hub import Hub
 from relay.node.lanes import Lanes
 from relay.node.outcomes import code_of
 from relay.node.sessions import Sessions

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from relay.errors import Close, RegistryUnavailable, RelayError, Unavailable
-from relay.node.hub import Agent, Hub
+from relay.node.agent import Agent
+from relay.node.hub import Hub
 from relay.node.meters import Meters
 from relay.node.standstill import Standstill
 from relay.rules import metrics

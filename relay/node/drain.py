@@ -8,7 +8,8 @@ from functools import partial
 import structlog
 
 from relay.errors import Close, RelayError
-from relay.node.hub import Agent, Hub
+from relay.node.agent import Agent
+from relay.node.hub import Hub
 from relay.node.membership import Membership
 from relay.node.pace import Pace, Step, spread
 from relay.node.socket import Socket

@@ -8,8 +8,12 @@ from collections.abc import Callable
 import structlog
 
 from relay.errors import Close, Invalid, RelayError
-from relay.node.hub import Agent, Attachment, Audience, Browser, Hub, Route
+from relay.node.agent import Agent
+from relay.node.audience import Audience
+from relay.node.browser import Attachment, Browser
+from relay.node.hub import Hub
 from relay.node.lanes import Lanes
+from relay.node.route import Route
 from relay.node.traffic import Traffic
 from relay.rules import frames, ids, websocket
 from relay.rules.frames import EVERYBODY, FROM_AGENT, FROM_BROWSER, OUTPUT_KINDS, Header, Kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.node.hub import Browser
+from relay.node.browser import Browser
 
 
 class Feed:

@@ -8,9 +8,9 @@ from hashlib import blake2b
 from itertools import islice
 
 from relay.errors import LimitReached, NotFound, RelayError
+from relay.node.browser import Browser
 from relay.node.directory import Directory
 from relay.node.feed import Feed, Watched
-from relay.node.hub import Browser
 from relay.node.sight import AT_ONCE, essence
 from relay.node.socket import Socket
 from relay.node.strands import Strands

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from relay.node.hub import Agent, Holder, Route
+from relay.node.agent import Agent
+from relay.node.route import Holder, Route
 from relay.node.strands import Strands
 from relay.rules.machine import iso
 from relay.rules.presence import ActiveSession, Info

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 import structlog
 
 from relay.errors import RelayError
-from relay.node.hub import Agent, Browser, Hub
+from relay.node.agent import Agent
+from relay.node.browser import Browser
+from relay.node.hub import Hub
 from relay.node.trust import Trust
 from relay.rules.agent_messages import Pace
 from relay.rules.messages import Nodes

@@ -10,7 +10,8 @@ from functools import partial
 
 import structlog
 
-from relay.node.hub import Agent, Hub
+from relay.node.agent import Agent
+from relay.node.hub import Hub
 from relay.node.pace import Pace, Step, spread
 from relay.rules.agent_messages import Move
 from relay.rules.timing import LEASE_RENEW_SECONDS

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from relay.errors import BadToken, Close, NotFound, RelayError
+from relay.node.browser import Attachment, Browser
 from relay.node.directory import Directory
 from relay.node.feeds import Feeds
-from relay.node.hub import Attachment, Browser
 from relay.node.router import Router
 from relay.registry import Change
 from relay.rules import access

@@ -11,8 +11,9 @@ import structlog
 
 from relay.errors import RelayError, TimedOut, Unavailable, from_body
 from relay.node import hops
+from relay.node.agent import Agent, connection_of
 from relay.node.calls import Calls
-from relay.node.hub import Agent, Hub, connection_of
+from relay.node.hub import Hub
 from relay.node.lanes import Lanes
 from relay.node.outcomes import code_of
 from relay.rules.agent_messages import Answer, Request

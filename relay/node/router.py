@@ -9,10 +9,12 @@ from typing import Any
 
 from relay.errors import Close, Offline, RelayError, from_body
 from relay.node import hops
+from relay.node.agent import Agent
 from relay.node.attachments import Attachments, Check
+from relay.node.browser import Attachment, Browser
 from relay.node.calls import Calls
 from relay.node.fanout import Fanout
-from relay.node.hub import Agent, Attachment, Browser, Hub
+from relay.node.hub import Hub
 from relay.node.lanes import Lanes
 from relay.node.meters import Meters
 from relay.node.requests import Operation, Requests

@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 from relay.errors import Conflict, LimitReached, NotFound, RelayError, Unavailable
 from relay.node import hops
-from relay.node.hub import Agent, Attachment, Holder, Hub, Told, connection_of
-from relay.node.hub import Route as SessionRoute
+from relay.node.agent import Agent, connection_of
+from relay.node.audience import Told
+from relay.node.browser import Attachment
+from relay.node.hub import Hub
 from relay.node.lanes import Lanes
+from relay.node.route import Holder, Route
 from relay.rules import ids
 from relay.rules.agent_messages import AgentAttach, AgentDetach, AttachRefused, Behind
 from relay.rules.browser_messages import Attach
@@ -47,7 +50,7 @@ class Sessions:
         else:
             if len(agent.sessions) >= SESSIONS_PER_MACHINE:
                 self._drop_one_ended(agent)
-            agent.sessions[raw] = SessionRoute(session)
+            agent.sessions[raw] = Route(session)
         self._changed(agent)
 
     def _drop_one_ended(self, agent: Agent) -> None:
@@ -87,7 +90,7 @@ class Sessions:
 
     def _number(
         self, agent: Agent, session: bytes, boot: str | None, operator: Operator, carried: str
-    ) -> tuple[SessionRoute, int]:
+    ) -> tuple[Route, int]:
         route = agent.sessions.get(session)
         if route is None:
             raise NotFound("no such session on this machine")

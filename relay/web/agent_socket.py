@@ -8,7 +8,7 @@ from typing import Literal
 from starlette.websockets import WebSocket
 
 from relay.errors import Close, Contested, Invalid, LimitReached, MachineRevoked, RelayError, Replaced, Unavailable
-from relay.node.hub import Agent, connection_of
+from relay.node.agent import Agent, connection_of
 from relay.node.infos import info_of
 from relay.node.socket import Carrier
 from relay.rules import ids, tokens

@@ -12,7 +12,7 @@ from structlog.contextvars import bound_contextvars
 
 from relay import PROTOCOL
 from relay.errors import BadToken, Forbidden, Invalid, LimitReached, Offline, RelayError
-from relay.node.hub import Attachment, Browser
+from relay.node.browser import Attachment, Browser
 from relay.node.outcomes import outcome
 from relay.node.socket import Carrier
 from relay.rules import access, ids

@@ -8,7 +8,7 @@ from random import SystemRandom
 from typing import Any, NamedTuple
 
 from relay.errors import NotFound, RelayError, Unavailable
-from relay.node.hub import Agent
+from relay.node.agent import Agent
 from relay.rules.presence import Fence
 from relay.web.parts import Parts
 from relay.web.sockets import Doors

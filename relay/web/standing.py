@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.errors import MachineRevoked, NotFound, RegistryUnavailable
-from relay.node.hub import Agent
+from relay.node.agent import Agent
 from relay.rules.machine import Registered
 from relay.web.parts import Parts
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from relay.errors import Close, RelayError
-from relay.node.hub import Browser
+from relay.node.browser import Browser
 from relay.rules import frames, tokens
 from relay.rules.agent_messages import FromAgent
 from relay.rules.browser_messages import FromBrowser

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from relay.client.picture import Applied, Picture
-from relay.node.hub import Browser
+from relay.node.browser import Browser
 from relay.rules import frames, ids, tokens
 from relay.rules.browser_messages import to_browser
 from relay.rules.frames import Header, Kind

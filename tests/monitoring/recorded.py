@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from relay.agent.requests import Requests
-from relay.node.hub import Agent
+from relay.node.agent import Agent
 from relay.rules.agent_messages import AgentAttach, AgentDetach, Answer, Request, SessionChanged, to_agent
 from relay.rules.messages import Attached, Attaching, Message
 from relay.traces import RecordedTraces

@@ -19,7 +19,7 @@ from relay.app import Node as App
 from relay.cli.place import traceparent
 from relay.errors import Misconfigured, RelayError
 from relay.node import hops
-from relay.node.hub import Agent
+from relay.node.agent import Agent
 from relay.observing import followed
 from relay.rules.agent_messages import Answer
 from relay.rules.messages import Operator

@@ -9,7 +9,8 @@ import pytest
 
 from relay.errors import Close, RelayError
 from relay.node import hops
-from relay.node.hub import Agent, Attachment, Browser
+from relay.node.agent import Agent
+from relay.node.browser import Attachment, Browser
 from relay.rules import ids
 from relay.rules.browser_messages import Attach
 from relay.rules.limits import PENDING_PER_BROWSER

@@ -13,8 +13,9 @@ import pytest
 
 from relay.errors import Conflict, TimedOut, Unavailable
 from relay.node import hops
+from relay.node.agent import Agent
+from relay.node.browser import Attachment
 from relay.node.calls import Calls
-from relay.node.hub import Agent, Attachment
 from relay.rules.agent_messages import Answer
 from relay.rules.browser_messages import Attach
 from relay.rules.messages import Operator

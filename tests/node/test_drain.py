@@ -11,8 +11,10 @@ from uuid import uuid4
 import pytest
 
 from relay.errors import Close, Unavailable
+from relay.node.agent import Agent
+from relay.node.browser import Browser
 from relay.node.drain import Drain
-from relay.node.hub import Agent, Browser, Hub
+from relay.node.hub import Hub
 from relay.rules.access import Identity
 
 WAIT_SECONDS = 10.0

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from relay.node.agent import Agent
 from relay.node.drift import Drift
-from relay.node.hub import Agent, Hub
+from relay.node.hub import Hub
 from relay.rules.agent_messages import AgentHello
 from relay.rules.presence import Fence, Info, Record
 from relay.store import Readout

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from relay.errors import Close
+from relay.node.browser import Browser
 from relay.node.expiries import Expiries
-from relay.node.hub import Browser, Hub
+from relay.node.hub import Hub
 from relay.rules.access import Identity
 
 

@@ -6,8 +6,11 @@ import asyncio
 from typing import Any, cast
 from uuid import uuid4
 
+from relay.node.agent import Agent
+from relay.node.browser import Attachment, Browser
 from relay.node.fanout import JOINED_BYTES, Fanout
-from relay.node.hub import Agent, Attachment, Browser, Hub, Route
+from relay.node.hub import Hub
+from relay.node.route import Route
 from relay.rules import frames, ids, websocket
 from relay.rules.browser_messages import Attach
 from relay.rules.frames import EVERYBODY, Header, Kind

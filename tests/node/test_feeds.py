@@ -9,8 +9,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from relay.node.browser import Browser
 from relay.node.feeds import Feeds
-from relay.node.hub import Browser
 from relay.rules.access import Identity
 from relay.rules.browser_messages import Subscribe
 from relay.rules.machine import Owner

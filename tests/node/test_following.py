@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 
 from relay.errors import Unavailable
+from relay.node.agent import Agent
 from relay.node.attachments import FOLLOWED
-from relay.node.hub import Agent, Attachment, Browser
+from relay.node.browser import Attachment, Browser
 from relay.rules.browser_messages import Attach
 from relay.rules.presence import Fence
 from tests.node.two_nodes import Between, Node, peer

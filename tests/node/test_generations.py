@@ -9,7 +9,8 @@ import pytest
 
 from relay.errors import Close
 from relay.node import hops
-from relay.node.hub import Agent, Attachment
+from relay.node.agent import Agent
+from relay.node.browser import Attachment
 from relay.rules import frames, ids
 from relay.rules.browser_messages import Attach
 from relay.rules.frames import Header, Kind

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from relay.errors import Unavailable
-from relay.node.hub import Agent
+from relay.node.agent import Agent
 from relay.node.infos import Infos
 from relay.rules.agent_messages import AgentHello
 from relay.rules.presence import Fence, Info

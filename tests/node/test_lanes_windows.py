@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from relay.node import hops
-from relay.node.hub import Agent, Browser
+from relay.node.agent import Agent
+from relay.node.browser import Browser
 from relay.rules import frames, ids, lanes, windows
 from relay.rules.frames import Header, Kind
 from relay.rules.limits import FRAME_BYTES, KIB, LANE_CONTROL_BYTES, LANE_WINDOW_BYTES

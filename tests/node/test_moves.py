@@ -8,7 +8,8 @@ from typing import Any, cast
 import msgspec
 
 from relay.errors import Unavailable
-from relay.node.hub import Attachment, Browser, Hub
+from relay.node.browser import Attachment, Browser
+from relay.node.hub import Hub
 from relay.node.moves import GATHER_SECONDS, Moves
 from relay.rules import ids
 from relay.rules.browser_messages import Attach, Detached, to_browser

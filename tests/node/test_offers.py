@@ -12,7 +12,8 @@ from uuid import uuid4
 import pytest
 
 from relay.errors import Unavailable
-from relay.node.hub import Agent, Hub
+from relay.node.agent import Agent
+from relay.node.hub import Hub
 from relay.node.offers import SHARED_SECONDS, Offers
 from relay.node.orders import Orderly
 from relay.node.outage import TICKS, Outage

@@ -8,7 +8,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from relay.node.hub import Attachment, Browser, Hub
+from relay.node.browser import Attachment, Browser
+from relay.node.hub import Hub
 from relay.node.reactions import Reactions
 from relay.rules.access import Identity
 from relay.rules.browser_messages import Attach

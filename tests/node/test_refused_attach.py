@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from relay.node.hub import Agent, Attachment, Browser
+from relay.node.agent import Agent
+from relay.node.browser import Attachment, Browser
 from relay.rules.agent_messages import AttachRefused
 from relay.rules.browser_messages import Attach
 from tests.node.two_nodes import Between, peer

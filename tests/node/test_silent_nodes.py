@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from relay.node import hops
-from relay.node.hub import Agent, Browser
+from relay.node.agent import Agent
+from relay.node.browser import Browser
 from relay.rules import ids
 from relay.rules.timing import LANE_LATE_SECONDS, LANE_TICK_SECONDS
 from tests.node.two_nodes import Between, Node, attach, peer

@@ -11,8 +11,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from relay.errors import Close
+from relay.node.agent import Agent
 from relay.node.beats import Beats
-from relay.node.hub import Agent, Hub
+from relay.node.hub import Hub
 from relay.node.meters import Meters
 from relay.node.standstill import STANDSTILL_SECONDS, UNDATED_SECONDS, Standstill, suspended_seconds
 from relay.rules.presence import Fence, Info

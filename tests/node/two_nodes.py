@@ -12,7 +12,9 @@ from uuid import uuid4
 from prometheus_client import CollectorRegistry
 
 from relay.errors import Close
-from relay.node.hub import Agent, Attachment, Browser, Hub
+from relay.node.agent import Agent
+from relay.node.browser import Attachment, Browser
+from relay.node.hub import Hub
 from relay.node.lanes import Lanes, Publish
 from relay.node.meters import Meters
 from relay.node.router import Router

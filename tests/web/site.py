@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from relay.app import Node, unix_ms
 from relay.errors import Close
-from relay.node.hub import Agent
+from relay.node.agent import Agent
 from relay.opening import open_node
 from relay.registry import SYSTEM, Actor, Person, migrate
 from relay.rules import tokens

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from relay.errors import MachineRevoked, RegistryUnavailable
-from relay.node.hub import Agent
+from relay.node.agent import Agent
 from relay.rules.agent_messages import AgentHello
 from relay.web.standing import described, row_of, settle_first
 from tests.web.site import Caller, HeldSocket, Site
