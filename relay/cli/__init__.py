@@ -5,6 +5,7 @@ A command's file may return an exit code from its function, raise a `RelayError`
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,7 @@ from relay import VERSION
 from relay.errors import Exit, RelayError
 from relay.rules.quoting import escape
 
+ALONE = object()  # of a context: the command has the process to itself
 INTERRUPTED = 130  # 128 + SIGINT, as shells say it
 BROKEN_PIPE = 141  # 128 + SIGPIPE: whoever read our output left, which is nobody's failure
 
@@ -98,10 +100,12 @@ def program() -> click.Group:
     return group
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line and returns its exit code; what failed is on stderr as `relay: …`."""
+def run(arguments: Sequence[str] | None = None, *, alone: bool = False) -> int:
+    """Runs one command line and returns its exit code; what failed is on stderr as `relay: …`. One that is `alone` has
+    the process to itself."""
+    surroundings, output = ALONE if alone else None, sys.stdout
     try:
-        code = program().main(args=arguments, prog_name="relay", standalone_mode=False)
+        code = program().main(args=arguments, prog_name="relay", standalone_mode=False, obj=surroundings)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return Exit.USAGE
@@ -112,10 +116,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.format_message(), Exit.FAILURE)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except SystemExit:
+        if sys.stdout is output:
+            raise
+        return BROKEN_PIPE  # so click says it, which has put something in front that lets nobody complain again
     except BrokenPipeError:
         # The interpreter flushes stdout once more when it ends and would complain again.
         sys.stdout = None
         return BROKEN_PIPE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stdout = None  # else what could not be written would be tried again
+        return _fail("what this says cannot be written: no space is left", Exit.FAILURE)
     except (RelayError, BaseExceptionGroup) as error:
         known = _known(error)
         if known is None:
@@ -126,7 +139,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """The entry point of the `relay` program."""
-    sys.exit(run())
+    sys.exit(run(alone=True))
 
 
 def _fail(message: str, code: int) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from relay.cli.operating import told
+
 
 @click.command(name="backup")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -17,12 +19,11 @@ def command(file: Path) -> None:
     The file is the same from SQLite and from PostgreSQL, checks itself, and is 0600: it holds hashes of tokens, and no
     token. It does not hold RELAY_SECRET, without which nobody's token is known again: keep that somewhere else.
     """
-    from relay.environ import load
     from relay.registry import back_up
     from relay.rules.quoting import escape
     from relay.uses import REGISTRY
 
-    settings = load(REGISTRY)
+    settings = told(REGISTRY)
     written = asyncio.run(back_up(settings.database_url, file, time.time_ns() // 1_000_000))
     rows = sum(tally.rows for tally in written.tallies.values())
     machines, people = written.tallies["machines"].rows, written.tallies["people"].rows

@@ -6,6 +6,8 @@ import asyncio
 
 import click
 
+from relay.cli.operating import told
+
 
 @click.command(name="bootstrap")
 @click.option("--workspace", metavar="NAME", help="What the first workspace is called.")
@@ -20,11 +22,10 @@ def command(workspace: str | None, owner: str | None) -> None:
 
 async def _bootstrap(workspace: str | None, owner: str | None) -> None:
     from relay.dev.founding import Founder
-    from relay.environ import load
     from relay.rules.quoting import escape
     from relay.uses import FOUNDER
 
-    settings = load(FOUNDER)
+    settings = told(FOUNDER)
     founder = await Founder.open(settings.database_url, settings.secret)
     try:
         founded = await founder.found(workspace, owner)

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from relay.cli.operating import told
+
 
 @click.command(name="migrate-to")
 @click.argument("url", required=False)
@@ -19,7 +21,6 @@ def command(url: str | None, url_file: str | None, force: bool) -> None:
     Every table is compared after the copy, by its rows and a checksum. Then the old registry is closed for good, and
     nodes are to be started with RELAY_DATABASE_URL=URL.
     """
-    from relay.environ import load
     from relay.uses import BOTH
 
     if (url is None) == (url_file is None):
@@ -29,7 +30,7 @@ def command(url: str | None, url_file: str | None, force: bool) -> None:
             "everybody on this machine can see the arguments of a command, and this URL has a password in it: "
             "write it into a file and name that with --url-file"
         )
-    asyncio.run(_move(load(BOTH), url if url is not None else _read(str(url_file)), force))
+    asyncio.run(_move(told(BOTH), url if url is not None else _read(str(url_file)), force))
 
 
 async def _move(settings: Any, url: str, force: bool) -> None:
@@ -47,10 +48,14 @@ async def _move(settings: Any, url: str, force: bool) -> None:
 
 
 def _may_be_secret(url: str) -> bool:
+    from relay.errors import Misconfigured
     from relay.registry.database import checked
     from relay.urls import SHOWN_OPTIONS
 
-    parsed = checked(url)
+    try:
+        parsed = checked(url)
+    except Misconfigured as error:
+        raise Misconfigured(error.message.replace("RELAY_DATABASE_URL", "the URL of the other database")) from None
     return parsed.password is not None or not parsed.query.keys() <= SHOWN_OPTIONS
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from relay.cli.operating import told
+
 DAY_MS = 86_400_000
 
 
@@ -21,10 +23,9 @@ def command(days: int, audit_days: int | None, dry_run: bool) -> None:
     Nobody comes back by it: a revoked machine stays out, and so does the installation that it was. Rows go a few at a
     time, while nodes run. The audit trail is kept unless --audit-days is given.
     """
-    from relay.environ import load
     from relay.uses import REGISTRY
 
-    asyncio.run(_prune(load(REGISTRY), days, audit_days, dry_run))
+    asyncio.run(_prune(told(REGISTRY), days, audit_days, dry_run))
 
 
 async def _prune(settings: Any, days: int, audit_days: int | None, dry_run: bool) -> None:

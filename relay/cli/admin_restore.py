@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from relay.cli.operating import told
+
 
 @click.command(name="restore")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -27,10 +29,9 @@ def command(file: Path, replace: bool, copy: bool, without_redis: bool, force: b
     What a replaced registry does not have any more counts as taken away, as pruning leaves no other trace. If it lost
     rows by accident restore into an empty registry instead of replacing it.
     """
-    from relay.environ import load
     from relay.uses import BOTH
 
-    asyncio.run(_restore(load(BOTH), file, replace, copy, without_redis or copy, force))
+    asyncio.run(_restore(told(BOTH), file, replace, copy, without_redis or copy, force))
 
 
 async def _restore(settings: Any, file: Path, replace: bool, copy: bool, without_redis: bool, force: bool) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import click
 
+from relay.cli.operating import told
+
 SECRET_BYTES = 32  # 256 bits, written in 43 characters
 Step = Literal["add", "sign", "drop"]
 
@@ -28,10 +30,9 @@ def command(step: Step | None, force: bool) -> None:
     After each step give all nodes what was printed and restart them one by one; the next step asks them whether they
     have it. `relay admin secret-status` shows what hangs on which secret.
     """
-    from relay.environ import load
     from relay.uses import ROTATION
 
-    settings = load(ROTATION)
+    settings = told(ROTATION)
     values = settings.secret.split(",")
     asyncio.run(_next(settings, values, step or "add", force))
 

@@ -6,6 +6,7 @@ import asyncio
 
 import click
 
+from relay.cli.operating import told
 from relay.cli.table import print_json, print_table
 
 
@@ -14,11 +15,10 @@ from relay.cli.table import print_json, print_table
 def command(as_json: bool) -> None:
     """Show by fingerprint how many keys, tokens, sign-ins, links and connected machines hang on each secret."""
     from relay.cli.secrets_held import KINDS, held
-    from relay.environ import load
     from relay.rules.tokens import Secrets
     from relay.uses import ROTATION
 
-    settings = load(ROTATION)
+    settings = told(ROTATION)
     found = asyncio.run(held(settings))
     here = Secrets.parse(settings.secret).ids
     roles = dict.fromkeys(here, "verifies") | {here[0]: "signs"}

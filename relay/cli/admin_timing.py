@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from relay.cli.operating import told
 from relay.cli.table import print_json, print_table
 
 LOOK_SECONDS = 0.5
@@ -26,18 +27,17 @@ def command() -> None:
     """
 
 
-@command.command(name="show")
+@command.command(name="show", short_help="Show the times and what they can be.")
 @click.option("--all", "everything", is_flag=True, help="Also those that cannot be changed.")
 @click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
 def show(everything: bool, as_json: bool) -> None:
     """Show each time that can be changed, its value, and between what it can be changed."""
-    from relay.environ import load
     from relay.registry import known_rhythm
     from relay.rules import timing
     from relay.rules.rhythm import RANGES, values
     from relay.uses import REGISTRY
 
-    chosen = asyncio.run(known_rhythm(load(REGISTRY).database_url))
+    chosen = asyncio.run(known_rhythm(told(REGISTRY).database_url))
     kept, fixed = values(chosen.rhythm), timing.agreed()
     names = [*RANGES, *(name for name in fixed if name not in RANGES)] if everything or as_json else [*RANGES]
     rows: list[dict[str, Any]] = [
@@ -63,7 +63,7 @@ def show(everything: bool, as_json: bool) -> None:
     print_table(("NAME", "VALUE", "FROM", "CAN BE", "MEANING"), table)
 
 
-@command.command(name="set")
+@command.command(name="set", short_help="Change times while nodes run.")
 @click.argument("times", metavar="NAME=SECONDS...", nargs=-1, required=True)
 def change(times: tuple[str, ...]) -> None:
     """Change times on all nodes and sweepers at one moment, and wait until they keep them.
@@ -72,10 +72,9 @@ def change(times: tuple[str, ...]) -> None:
     seconds in which some know of the change and some do not. An agent of a version that does not know of this beats as
     before until it connects again.
     """
-    from relay.environ import load
     from relay.uses import BOTH
 
-    asyncio.run(_change(load(BOTH), times))
+    asyncio.run(_change(told(BOTH), times))
 
 
 async def _change(settings: Any, words: tuple[str, ...]) -> None:

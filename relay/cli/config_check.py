@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from relay.cli.operating import only_errors
 from relay.errors import Exit, Misconfigured, RelayError, Unavailable
 
 
@@ -26,6 +27,7 @@ def command(connect: bool, sweeper: bool) -> int:
     from relay.rules.quoting import escape
     from relay.uses import SWEEPER
 
+    only_errors()
     settings, wrong = read(os.environ, SWEEPER if sweeper else None)
     if settings is None:
         for sentence in wrong:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from relay.cli.lean import importing
+from relay.cli.operating import told
 from relay.cli.table import NOTHING, age, print_json, print_table
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="JSON for programs.")
@@ -89,12 +90,11 @@ def rebalance(dry_run: bool, as_json: bool) -> None:
 
 
 async def _list(as_json: bool) -> None:
-    from relay.environ import load
     from relay.store.operator import SHORT_CHARACTERS
     from relay.store.overview import open_overlook
     from relay.uses import MEMORY
 
-    settings = load(MEMORY)
+    settings = told(MEMORY)
     async with open_overlook(settings.redis_url, settings.redis_prefix) as overlook:
         nodes = [_fields(line) for line in (await overlook.look()).nodes]
     if as_json:
@@ -147,11 +147,10 @@ async def _rebalance(dry_run: bool, as_json: bool) -> None:
 
 
 def _operator() -> AbstractAsyncContextManager[Any]:
-    from relay.environ import load
     from relay.store.operator import open_operator
     from relay.uses import MEMORY
 
-    settings = load(MEMORY)
+    settings = told(MEMORY)
     return open_operator(settings.redis_url, settings.redis_prefix)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from relay.cli.operating import only_errors
+
 LOG_LINES = 2_000  # the last of each log; older ones are rarely what is asked for
 LINE_CHARACTERS = 4_000  # of a line, which may be one peer's doing
 FILE_MODE = 0o600
@@ -32,6 +34,7 @@ def command(file: Path | None, logs: tuple[Path, ...], metrics: tuple[str, ...])
     from relay.registry.new_file import new_file
 
     place = file or Path(time.strftime("relay-support-%Y%m%dT%H%M%SZ.tar.gz", time.gmtime()))
+    only_errors()
     parts = asyncio.run(_collected(logs, metrics))
     with new_file(place) as writing:
         writing.write(_packed(parts))

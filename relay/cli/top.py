@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from relay.cli.operating import told
 from relay.cli.table import NOTHING, age, print_json
 from relay.rules.quoting import escape
 
@@ -39,11 +40,10 @@ def command(once: bool, as_json: bool, seconds: float) -> None:
 
 
 async def _show(*, once: bool, as_json: bool, seconds: float) -> None:
-    from relay.environ import load
     from relay.store.overview import open_overlook
     from relay.uses import MEMORY
 
-    settings = load(MEMORY)
+    settings = told(MEMORY)
     async with open_overlook(settings.redis_url, settings.redis_prefix) as overlook:
         if as_json:
             print_json(**fields(await overlook.look()))
