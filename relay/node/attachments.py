@@ -22,10 +22,6 @@ from relay.rules.timing import REQUEST_SECONDS
 from relay.traces import Span
 
 Check = Callable[[Attachment], Awaitable[None]]  # raises NotFound or Forbidden if the browser may not attach
-INTEREST_PART = 1_000  # attachments in one interest hop, about 100 KB of JSON, so that it fits a batch
-# Attachments named in one second, 0.4 MB of the 2 MiB of control messages that a lane may have under way: all at once
-# would pass that with 20,000 of them on one lane, and cost each of them a gap. So 40,000 are named in time.
-INTEREST_AT_ONCE = 4_000
 FOLLOWED = 3  # moves of a machine in one attach, which takes a second or two; it is the browser's turn then
 
 
@@ -41,7 +37,6 @@ class Attachments:
         self._lanes = lanes
         self._calls = calls
         self._sessions = sessions
-        self._untold: list[tuple[tuple[bytes, bytes], int]] = []  # interest that is still to be repeated
         self._numbering: dict[int, Attachment] = {}  # by call: those that wait for a number from another node
         self._awaited: dict[str, dict[int, str]] = {}  # of those, by machine and call: the node that was asked
 
@@ -274,31 +269,6 @@ class Attachments:
         away = self._hub.away.get((machine, session))
         if away is not None and not away.audience.all():
             self._hub.away_ended(machine, session)
-
-    def homes(self) -> set[str]:
-        """The other nodes whose agents this node's browsers are attached to."""
-        return {away.home for away in self._hub.away.values()}
-
-    def repeat_interest(self) -> None:
-        """Begin to tell each of those nodes which attachments live here, unless the last time is not over yet."""
-        if not self._untold:
-            self._untold = [
-                (key, attachment.number) for key, away in self._hub.away.items() for attachment in away.audience.all()
-            ]
-        self.tell_interest()
-
-    def tell_interest(self) -> None:
-        """Tell some more of that, in parts; to be called each second."""
-        some, self._untold = self._untold[:INTEREST_AT_ONCE], self._untold[INTEREST_AT_ONCE:]
-        lists: dict[str, list[tuple[str, str, int, int]]] = {}
-        for (machine, session), number in some:
-            away = self._hub.away.get((machine, session))
-            if away is not None and away.audience.find(number) is not None:  # else it left meanwhile
-                named = (ids.text(machine), ids.text(session), number, away.generation)
-                lists.setdefault(away.home, []).append(named)
-        for home, entries in lists.items():
-            for start in range(0, len(entries), INTEREST_PART):
-                self._lanes.send_hop(home, hops.InterestHop(attachments=entries[start : start + INTEREST_PART]))
 
 
 def _named(attachment: Attachment) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from relay.node.browser import Attachment, Browser
 from relay.node.calls import Calls
 from relay.node.fanout import Fanout
 from relay.node.hub import Hub
+from relay.node.interest import Interest
 from relay.node.lanes import Lanes
 from relay.node.meters import Meters
 from relay.node.requests import Operation, Requests
@@ -56,6 +57,7 @@ class Router:
         self._calls = Calls()
         self.sessions = Sessions(hub, lanes, shown)
         self.attachments = Attachments(hub, lanes, self._calls, self.sessions)
+        self.interest = Interest(hub, lanes)
         self.fanout = Fanout(hub, lanes, self._overflow)
         self.requests = Requests(hub, lanes, self._calls)
         self.output_arrived = self.fanout.from_lane  # not by way of a method, because it is called for every frame
@@ -265,15 +267,15 @@ class Router:
 
     def tick(self, now: float, *, repeat_interest: bool) -> None:
         """Keep lanes alive where there is interest, notice silent ones, let go of what nobody claims."""
-        homes, watchers = self.attachments.homes(), self.sessions.watchers()
+        homes, watchers = self.interest.homes(), self.sessions.watchers()
         asked = self._calls.boots()
         self._miss_the_dead(now)
         self._lanes.keep_alive(homes | watchers, asked)
         self._lanes.check_late(homes | watchers | asked, now)
         if not repeat_interest:
-            self.attachments.tell_interest()
+            self.interest.tell()
         else:
-            self.attachments.repeat_interest()
+            self.interest.repeat()
             self.sessions.forget_silent(now)
             self._lanes.forget_idle(now)
 

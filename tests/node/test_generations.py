@@ -103,7 +103,7 @@ async def test_interest_in_the_connection_before_is_answered_for_that_one(betwee
     again(between.far, agent, 8)
     await between.settled()
     between.deaf = None
-    between.near.router.attachments.repeat_interest()
+    between.near.router.interest.repeat()
     await between.settled()
     assert [each["reason"] for each in peer(browser).heard("detached")] == ["gap"]
 

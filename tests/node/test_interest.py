@@ -15,7 +15,7 @@ SESSION = str(uuid4())
 async def test_interest_is_repeated_a_little_each_second_and_without_those_who_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("relay.node.attachments.INTEREST_AT_ONCE", 2)
+    monkeypatch.setattr("relay.node.interest.INTEREST_AT_ONCE", 2)
     between = Between()
     agent = between.far.agent(SESSION)
     browsers = [between.near.browser() for _ in range(5)]
