@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -49,9 +49,15 @@ def observe(node: Node, registry: Registry, redis: Memory, pipeline: Pipeline) -
     meters.tally(metrics.REDIS, shown=pipeline.seconds)
     for access, tally in registry.seconds.items():
         meters.tally(metrics.SQL, access, shown=tally)
+        meters.watch(metrics.SQL_FAILED, _failed(registry, access), access)
+    meters.watch(metrics.CLOCK_AHEAD, lambda: drift.clock_ahead_seconds)
     who = Self(node.boot, int(began * 1000))
     watched = Watched(node.hub, traffic, samples, node.bus, node.readiness.reasons, lambda: drift.total)
     return Observers(samples, drift, Reporting(who, watched, Reports(redis, node.keys)))
+
+
+def _failed(registry: Registry, access: str) -> Callable[[], float]:
+    return lambda: float(registry.failures[access])
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 Severity = Literal["page", "ticket"]
 RUNBOOK = "deploy/monitoring/RUNBOOK.md"
+LOG = "journalctl -u 'relay-*' --since -15min -o cat"  # or the logs of containers; one JSON object a line
 TRIAL_MINUTES = 30  # when a trial is looked at unless it says otherwise; its series last four times as long
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.monitoring.alert import Alert, Trial, growing, steady
+from deploy.monitoring.alert import LOG, Alert, Trial, growing, steady
 from deploy.monitoring.alerts import ON_A, A
 
 WELCOME = (
@@ -116,6 +116,33 @@ FAREWELL = (
     ),
 )
 
+LIMITS = (
+    Alert(
+        "RelayLimitMet",
+        'sum by (limit) (rate(relay_limits_reached_total{limit!~"RELAY_HANDSHAKES|RELAY_SOCKETS"}[10m])) > 1',
+        10,
+        "ticket",
+        "Somebody meets a limit again and again",
+        "A program floods the relay, or a limit is too small for what people do. Who meets a limit pays for it alone: "
+        "its frames, requests or connections are refused, and nobody else's.",
+        "Which limit, and on which instance: `sum by (instance, limit) (rate(relay_limits_reached_total[10m]))`. Whose "
+        f'connections come and go: `{LOG} | grep -o \'"user": "[^"]*"\' | sort | uniq -c | sort -n | tail`; for '
+        "`UNKNOWN_TOKENS` and `HALF_OPEN_CONNECTIONS` the addresses in the balancer's log.",
+        "A program: its owner, or `relay keys revoke KEY` and `relay members remove NAME`; a machine: `relay machines "
+        "kick NAME`. An address: block it at the balancer. The README's table of limits says what each is for.",
+        Trial(
+            {'relay_limits_reached_total{limit="PENDING_PER_BROWSER", ' + A + "}": growing(120)},
+            {"limit": "PENDING_PER_BROWSER"},
+        ),
+        Trial(
+            {
+                'relay_limits_reached_total{limit="PENDING_PER_BROWSER", ' + A + "}": growing(6),
+                'relay_limits_reached_total{limit="RELAY_HANDSHAKES", ' + A + "}": growing(600),
+            }
+        ),
+    ),
+)
+
 HEALTH = (
     Alert(
         "RelayLoopHeld",
@@ -140,6 +167,19 @@ HEALTH = (
                 'relay_loop_lag_seconds_bucket{le="+Inf", ' + A + "}": growing(240),
             }
         ),
+    ),
+    Alert(
+        "RelayClockSkew",
+        "abs(relay_clock_ahead_seconds) > 5",
+        10,
+        "ticket",
+        "A host's clock differs from that of Redis",
+        "Who is online is dated by Redis alone and stays right. Links, tokens and sign-ins end by the node's clock, "
+        "and its log and the audit are dated by it. Every node: it is the clock of Redis that is wrong.",
+        "`relay config check --connect` on the host names the difference; `timedatectl` there and where Redis runs.",
+        "Mend the time service. A clock that is stepped back or forth harms no session.",
+        Trial({"relay_clock_ahead_seconds{" + A + "}": steady(-30)}, ON_A),
+        Trial({"relay_clock_ahead_seconds{" + A + "}": steady(0.3)}),
     ),
     Alert(
         "RelayStandstill",

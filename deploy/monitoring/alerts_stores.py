@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.monitoring.alert import Alert, Trial, growing, steady
+from deploy.monitoring.alert import LOG, Alert, Trial, growing, steady
 from deploy.monitoring.alerts import ON_A, A, B
 
 STORES = (
@@ -70,6 +70,29 @@ STORES = (
         "Bring it back; nodes and sweepers notice within seconds and catch up by themselves.",
         Trial({"relay_registry_away{" + A + "}": steady(1)}),
         Trial({"relay_registry_away{" + A + "}": steady(0)}),
+    ),
+    Alert(
+        "RelayRegistryRefuses",
+        "sum by (access) (rate(relay_registry_failures_total[5m])) > 0.05",
+        5,
+        "page",
+        "The registry answers, and does not do what it is asked",
+        "More than three transactions a minute are not done. `write` alone, while lists and sessions work: its disk is "
+        "full, or it became read-only, and nobody can revoke, register or sign in: these answer 503. `read` too: it is "
+        "busy or nearly away.",
+        f"Why: `{LOG} | grep 'the registry'`: its disk is full, it takes no writes now, is busy, or has too many "
+        "connections. PostgreSQL: `df -h` on its host, `SELECT pg_is_in_recovery()`. SQLite: `df -h` and `ls -l` of "
+        "the data folder.",
+        "Full: free or add space; nothing is to be restarted, the next write goes through. Read-only: point "
+        "RELAY_DATABASE_URL at the primary. `relay admin prune --dry-run` says what may go from the registry itself.",
+        Trial(
+            {
+                'relay_registry_failures_total{access="write", ' + A + "}": growing(6),
+                'relay_registry_failures_total{access="read", ' + A + "}": growing(0),
+            },
+            {"access": "write"},
+        ),
+        Trial({'relay_registry_failures_total{access="write", ' + A + "}": growing(1)}),
     ),
     Alert(
         "RelayRegistrySlow",

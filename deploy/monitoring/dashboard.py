@@ -179,4 +179,8 @@ def _queries(metric: Metric) -> list[tuple[str, str]]:
             among = ", ".join(("le", *names))
             rate = f"sum by ({among}) (rate({metric.series[0]}{PICKED}[$__rate_interval]))"
             tail = f" {legend}" if names else ""
-            return [(f"histogram_quantile({q}, {rate})", f"p{q * 100:g}{tail}") for q in (0.5, 0.99)]
+            shown = [(f"histogram_quantile({q}, {rate})", f"p{q * 100:g}{tail}") for q in (0.5, 0.99)]
+            # One slow node of twenty is not to be seen in what all do together.
+            each = f"sum by (instance, le) (rate({metric.series[0]}{PICKED}[$__rate_interval]))"
+            worst = (f"topk(1, histogram_quantile(0.99, {each}))", "p99 of {{instance}}, the slowest")
+            return shown if names else [*shown, worst]

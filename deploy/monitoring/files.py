@@ -26,6 +26,7 @@ GROUPS: dict[str, tuple[Alert, ...]] = {
     "Presence and sweeps": alerts_stores.PRESENCE,
     "Newcomers": alerts_peers.WELCOME,
     "Who is cut off": alerts_peers.FAREWELL,
+    "Limits": alerts_peers.LIMITS,
     "Processes": alerts_peers.HEALTH,
     "Budgets": tuple(alert for objective in OBJECTIVES for alert in objective.alerts()),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploy.monitoring.alert import Alert, squeezed
+from deploy.monitoring.incidents import page as incidents
 from deploy.monitoring.objectives import BURNS, OBJECTIVES, PERIOD
 
 OPENING = f"""# Runbook
@@ -41,7 +42,7 @@ def runbook(groups: dict[str, tuple[Alert, ...]]) -> str:
     for each in OBJECTIVES:
         bad, all = (squeezed(side).replace("WINDOW", "30d") for side in (each.bad, each.all))
         rows.append(f"| {each.promise} | `{bad}` of `{all}` | {each.budget:.1%} |")
-    page = [OPENING + "\n".join(rows), ""]
+    page = [OPENING + "\n".join(rows), "", *incidents()]
     for title, alerts in groups.items():
         page += [f"## {title}", ""]
         for alert in alerts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
@@ -37,6 +38,7 @@ class Drift:
         self._places = places
         self.found: Counter[str] = Counter()  # by kind, of those last compared
         self.compared = 0
+        self.clock_ahead_seconds = 0.0  # of Redis's, which dates all presence
 
     @property
     def total(self) -> int:
@@ -82,7 +84,9 @@ class Drift:
             by_workspace.setdefault(workspace, []).append(machine)
         differing: dict[Suspect, str] = {}
         for workspace, machines in by_workspace.items():
+            before = time.time()
             readout = await self._presence.read(workspace, machines)
+            self.clock_ahead_seconds = _outside(readout.now_ms / 1000, before, time.time())
             for machine in machines:
                 kind = self._judge(machine, readout.records.get(machine))
                 if kind is not None:
@@ -98,3 +102,8 @@ class Drift:
         if record is None or not record.connected:
             return "unknown"
         return "elsewhere" if record.node != self._boot or record.fence != agent.fence else None
+
+
+def _outside(moment: float, first: float, last: float) -> float:
+    """How far a moment is before a span of time, or after it as a negative number; 0 within: Redis answered then."""
+    return max(0.0, first - moment) or min(0.0, last - moment)

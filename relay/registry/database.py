@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ class Database:
         self.url = checked(url)
         self.sqlite = self.url.drivername == SQLITE_DRIVER
         self.seconds = {access: Tally(metrics.SQL_SECONDS) for access in metrics.ACCESS.values}  # of transactions
+        self.failures: Counter[str] = Counter()  # by access: transactions that it did not do
         self.answer_seconds = answer_seconds
         self._wait_seconds = wait_seconds = answer_seconds / WAIT_PARTS
         self._turn_seconds = answer_seconds - wait_seconds
@@ -92,12 +94,12 @@ class Database:
         connection before it was to commit. It comes to its end even if the caller is cancelled: half-way the driver
         would leave SQLite's lock to a dead thread. Raises `RegistryUnavailable` within five seconds; then the
         transaction was done whole, or not at all."""
-        return await self._in_time(self._again(self.exclusive, work), self.seconds["write"])
+        return await self._in_time(self._again(self.exclusive, work), "write")
 
     async def ask(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What `work` answers from inside a transaction that changes nothing; cancelled callers, and those that nobody
         answers, as for `attempt`."""
-        return await self._in_time(self._again(self.read, work), self.seconds["read"])
+        return await self._in_time(self._again(self.read, work), "read")
 
     async def rows(self, query: Executable) -> Sequence[Row[Any]]:
         """All rows of a query."""
@@ -119,12 +121,13 @@ class Database:
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(statement)).rowcount
 
-        return await self._in_time(self._again(self.exclusive, work), self.seconds["write"], PATIENT_SECONDS)
+        return await self._in_time(self._again(self.exclusive, work), "write", PATIENT_SECONDS)
 
-    async def _in_time(self, transaction: Coroutine[Any, Any, T], tally: Tally, seconds: float | None = None) -> T:
+    async def _in_time(self, transaction: Coroutine[Any, Any, T], access: str, seconds: float | None = None) -> T:
         seconds = seconds or self.answer_seconds
         if len(self._under_way) >= UNDER_WAY:
             transaction.close()
+            self.failures[access] += 1
             raise RegistryUnavailable(BUSY)
         task = asyncio.create_task(transaction if self.sqlite else self._cut(transaction, seconds))
         self._under_way.add(task)
@@ -137,9 +140,13 @@ class Database:
             now = asyncio.get_running_loop().time()
             if now - self._connected.get(task, now) >= self._wait_seconds:
                 self._trust.broken()  # it did not wait for others here, who may be served well
+            self.failures[access] += 1
             raise RegistryUnavailable(AWAY) from None
+        except RegistryUnavailable:
+            self.failures[access] += 1
+            raise
         finally:
-            tally.add(time.perf_counter() - began)
+            self.seconds[access].add(time.perf_counter() - began)
 
     async def _cut(self, transaction: Coroutine[Any, Any, T], seconds: float) -> T:
         """Ends a transaction that gets no answer, which may take a moment longer. SQLite's transactions are left to end

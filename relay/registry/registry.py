@@ -25,6 +25,7 @@ class Registry:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.seconds = database.seconds  # of transactions, by whether they may write
+        self.failures = database.failures  # the same of those that were not done
         self.people = People(database)
         self.workspaces = Workspaces(database)
         self.members = Members(database)

@@ -152,6 +152,13 @@ SHARDS_AWAY = _gauge(
 SQL = _histogram(
     "relay_registry_seconds", "Time for a transaction", _Q.STORES, ACCESS, bounds=SQL_SECONDS, processes=BOTH
 )
+SQL_FAILED = _counter(
+    "relay_registry_failures",
+    "Transactions that the registry did not do: it is away, busy, read-only, or its disk is full",
+    _Q.STORES,
+    ACCESS,
+    unit="transactions",
+)
 REGISTRY_AWAY = _gauge("relay_registry_away", "1 while the registry does not answer", _Q.STORES)
 CHANGES = _gauge("relay_changes_number", "The change of access that this node has acted on", _Q.STORES, unit="number")
 CHANGES_AGE = _gauge("relay_changes_age_seconds", "Since this node last knew every change", _Q.STORES, unit="seconds")
@@ -200,6 +207,12 @@ STARTED = _gauge(
 
 LAG = _histogram("relay_loop_lag_seconds", "How late the event loop came to a timer", _Q.HEALTH, bounds=LAG_SECONDS)
 STANDSTILLS = _counter("relay_standstills", "Times this process stood still for seconds", _Q.HEALTH, unit="times")
+CLOCK_AHEAD = _gauge(
+    "relay_clock_ahead_seconds",
+    "How far this host's clock is ahead of Redis's, as of the latest minute with machines here",
+    _Q.HEALTH,
+    unit="seconds",
+)
 PAUSE = _gauge("relay_gc_pause_seconds", "The latest full garbage collection", _Q.HEALTH, unit="seconds")
 LONGEST = _gauge("relay_gc_longest_pause_seconds", "The longest one so far", _Q.HEALTH, unit="seconds")
 CPU = _counter("process_cpu_seconds", "Processor time spent", _Q.HEALTH, unit="seconds", processes=BOTH)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 from deploy.monitoring.__main__ import main
 from deploy.monitoring.dashboard import dashboard, expressions
 from deploy.monitoring.files import ALERTS, FOLDER, files, outdated, write
+from deploy.monitoring.incidents import INCIDENTS
 from deploy.monitoring.objectives import OBJECTIVES
+from relay.cli import program
 from relay.rules import metrics
 from relay.rules.metric import Question
 from relay.rules.metrics import BY_SERIES
@@ -143,3 +147,24 @@ def test_prometheus_reads_every_rule_and_every_query_of_the_dashboard(tmp_path: 
 def test_every_alert_fires_on_what_it_is_for_and_keeps_quiet_beside_it() -> None:
     tried = promtool("test", "rules", "alerts_test.yaml", folder=FOLDER)
     assert tried.returncode == 0, tried.stdout + tried.stderr
+
+
+def test_each_incident_of_the_night_names_alerts_panels_and_commands_that_there_are() -> None:
+    alerts, exported = {alert.name for alert in ALERTS}, set(metrics.METRICS)
+    for incident in INCIDENTS:
+        assert set(incident.alerts) <= alerts, incident.name
+        assert set(incident.panels) <= exported, incident.name
+        for words in re.findall(r"`relay ([a-z ]+)", incident.type):
+            group: click.Command = program()
+            for word in words.split():
+                assert isinstance(group, click.Group), words
+                found = group.get_command(click.Context(group), word)
+                assert found is not None, f"{incident.name}: relay {words}"
+                group = found
+                if not isinstance(group, click.Group):
+                    break
+
+
+def test_a_slow_node_is_named_beside_what_all_nodes_do_together() -> None:
+    (panel,) = [each for each in dashboard()["panels"] if "`relay_loop_lag_seconds`" in each.get("description", "")]
+    assert [target["legendFormat"] for target in panel["targets"]] == ["p50", "p99", "p99 of {{instance}}, the slowest"]

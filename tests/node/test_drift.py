@@ -25,12 +25,13 @@ class Memory:
         self.records: dict[str, Record] = {}
         self.later: dict[str, Record] | None = None
         self.looks = 0
+        self.now_ms = 0
 
     async def read(self, workspace: str, machines: list[str]) -> Readout:
         """The records of these machines."""
         self.looks += 1
         records, self.records = self.records, self.later if self.later is not None else self.records
-        return Readout(0, True, {machine: records[machine] for machine in machines if machine in records}, 1)
+        return Readout(self.now_ms, True, {machine: records[machine] for machine in machines if machine in records}, 1)
 
     async def page(self, boot: str) -> list[tuple[str, str]]:
         """Everybody who is said to be on this node."""
@@ -97,3 +98,15 @@ async def test_a_machine_that_left_this_node_is_no_ghost_once_redis_heard_so(mem
     looked = drift(memory)
     await looked.look()
     assert looked.total == 0
+
+
+@pytest.mark.parametrize(("redis_ms", "ahead"), [(100_000, 0.0), (99_500, 0.0), (70_000, 29.0), (130_000, -30.0)])
+async def test_a_clock_that_differs_from_redis_s_is_told_as_far_as_the_way_there_does_not_explain_it(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch, redis_ms: int, ahead: float
+) -> None:
+    moments = iter([99.0, 100.0])  # before Redis was asked, and when it had answered
+    monkeypatch.setattr("relay.node.drift.time.time", lambda: next(moments))
+    memory.records, memory.now_ms = {"mac": record("mac", HERE)}, redis_ms
+    looked = drift(memory, "mac")
+    await looked.look()
+    assert looked.clock_ahead_seconds == ahead

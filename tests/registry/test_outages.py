@@ -272,6 +272,7 @@ async def test_a_full_disk_refuses_whole_transactions_and_is_written_to_again_wh
             break
     assert refused is not None, "the disk was not full"
     assert "full" in refused.message
+    assert set(registry.failures) == {"write"}
     assert await _counted(registry) == before, "nothing half-written"
     assert len(await registry.machines.list([acme.id])) >= 1
     ballast.unlink()
@@ -288,6 +289,7 @@ async def test_a_file_that_may_not_be_written_is_read_all_the_same(file: Path) -
     with pytest.raises(RegistryUnavailable, match="takes no writes"):
         await registry.people.rename(acme.owner.id, "Olga", SYSTEM, START_MS)
     assert (await registry.people.get(acme.owner.id)).name == "Jane"
+    assert dict(registry.failures) == {"write": 1}, "an operator sees which of both is refused"
     await registry.close()
 
 
