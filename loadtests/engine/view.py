@@ -12,6 +12,7 @@ from loadtests.engine import payload
 from loadtests.engine.ledger import Stream
 from loadtests.engine.line import Line
 from loadtests.engine.peer import Reporting, World
+from relay.client.comeback import GAP_SPREAD_SECONDS
 from relay.client.input_stream import Entry, InputStream
 from relay.client.output_track import SeenMeter
 from relay.rules import frames, ids, timing
@@ -21,7 +22,6 @@ from relay.rules.frames import EVERYBODY, Header, Kind
 from relay.rules.messages import After, Attached, ErrorMessage, InputRefused
 
 AGAIN_SECONDS = 1.0  # between two tries to attach while the relay says "not now"; its random part is all of it
-GAP_SPREAD_SECONDS = 2.0  # after a gap all browsers of a node come back at random within this time
 ANSWER_SECONDS = timing.REQUEST_SECONDS + 2 * timing.HOP_SECONDS
 UNTYPED_MOST = 10_000  # pieces that wait while the window is full; beyond it the load is void
 PATIENT = frozenset({"offline", "unavailable", "timed-out", "not-found", "conflict"})

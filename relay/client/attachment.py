@@ -9,6 +9,7 @@ from random import Random, SystemRandom
 from typing import NamedTuple
 
 from relay.client import events
+from relay.client.comeback import Comeback
 from relay.client.connection import Connection
 from relay.client.feed import Feed
 from relay.client.input_stream import pieces
@@ -16,21 +17,13 @@ from relay.client.keyboard import NOT_DRIVER, Keyboard
 from relay.client.line import Line
 from relay.client.output_track import OutputTrack, Start, Verdict
 from relay.client.pending import Lost
-from relay.client.subscription import follow
+from relay.client.subscription import connected_again
 from relay.errors import Forbidden, MachineRevoked, NotFound, Offline, RelayError, TimedOut, Unavailable
 from relay.rules import frames, limits
 from relay.rules.browser_messages import Attach, BrowserAttaching, Detached
 from relay.rules.fields import Mode
 from relay.rules.frames import Header, Kind
 from relay.rules.messages import After, Attached, DriverChanged, InputRefused, Message, Operator
-
-GAP_SPREAD_SECONDS = 2.0  # after a bus gap all browsers of a node come back at random within this time
-# Between two tries to attach while the relay says "not now"; the random part is all of it. The first is short because a
-# node that asks a dead one says so only after a second, in which the machine may have come back elsewhere.
-RETRY_SECONDS = (0.25, 0.5, 1.0)
-# Who is attached to a machine that is connected again comes back with it; to other machines at other moments, since
-# agents have a jitter of their own.
-RETURN_SPREAD_SECONDS = 0.25
 
 
 class Target(NamedTuple):
@@ -58,15 +51,12 @@ class Attachment:
         self.target = target
         self._connection = connection
         self._manner = manner
-        self._random = random or SystemRandom()
         self._line = Line(connection, target.session)
         self._live = False  # it has caught up: frames for everybody apply
         self._track = OutputTrack(manner.after)
         self._keyboard = Keyboard(self._line.send_input)
         self._feed = Feed()
-        self._wanted = asyncio.Event()
-        self._delay = 0.0  # before the next attach
-        self._refusals = 0  # in a row, of those that are tried again
+        self._comeback = Comeback(random or SystemRandom())
         self._machine_away = False
         self._interrupted = False
         self._refusal_told = False
@@ -142,16 +132,15 @@ class Attachment:
 
     async def keep(self) -> None:
         """Attach, and again whenever that is needed; owned by `attached(...)`."""
-        self._wanted.set()
+        self._comeback.want()
         while True:
-            await self._wanted.wait()
-            self._wanted.clear()
+            await self._comeback.wanted()
             try:
                 await self._connection.ready()
                 if self._machine_away:
-                    await self._machine_back()
-                delay, self._delay = self._delay, 0.0
-                await asyncio.sleep(delay)
+                    await connected_again(self._connection, self.target.workspace, self.target.machine)
+                    self._machine_away = False
+                await self._comeback.due()
                 await self._attach()
             except RelayError as error:
                 if not self._try_again(error):
@@ -183,40 +172,23 @@ class Attachment:
         if self._connection.failure is not None:
             return False
         if isinstance(error, Lost):
-            self._wanted.set()
+            self._comeback.want()
             return True
         if not self._started.done():
             return False
         if isinstance(error, Offline):
-            self._away("the machine is offline", self._pause_seconds())
+            self._away("the machine is offline", self._comeback.refused_seconds())
             return True
         if isinstance(error, Unavailable | TimedOut):
             self._interrupt(error.message)
-            self._reattach(self._pause_seconds())
+            self._reattach(self._comeback.refused_seconds())
             return True
         return False
-
-    def _pause_seconds(self) -> float:
-        step = RETRY_SECONDS[min(self._refusals, len(RETRY_SECONDS) - 1)]
-        self._refusals += 1
-        return self._random.uniform(0, step)
-
-    async def _machine_back(self) -> None:
-        """Wait until the machine is connected again; raises `MachineRevoked` when it never will be."""
-        workspace = follow(self._connection, self.target.workspace)
-        async for picture in workspace.changes():
-            machine = picture.machines.get(self.target.machine)
-            if machine is None:
-                raise MachineRevoked("the machine was revoked, or is not yours to see any more")
-            if machine.connected:
-                break
-        self._machine_away = False
 
     def _reattach(self, delay: float = 0.0) -> None:
         self._live = False
         self._keyboard.pause()
-        self._delay = delay
-        self._wanted.set()
+        self._comeback.want_in(delay)
 
     def _away(self, reason: str, delay: float) -> None:
         self._machine_away = True
@@ -316,7 +288,7 @@ class Attachment:
             self._reattach()
             return
         self._live = True
-        self._refusals = 0
+        self._comeback.succeeded()
         if self._interrupted:
             self._interrupted = False
             self._feed.put(events.Resumed())
@@ -326,9 +298,9 @@ class Attachment:
         self._pause()
         match message.reason:
             case "machine-gone":
-                self._away("the machine is not connected", self._random.uniform(0, RETURN_SPREAD_SECONDS))
+                self._away("the machine is not connected", self._comeback.machine_seconds())
             case "gap":
-                self._reattach(self._random.uniform(0, GAP_SPREAD_SECONDS))
+                self._reattach(self._comeback.gap_seconds())
             case "behind":
                 self._reattach()
             case "forbidden":

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from relay.client.connection import Connection
 from relay.client.picture import Applied, Picture
-from relay.errors import RelayError, TimedOut, Unavailable
+from relay.errors import MachineRevoked, RelayError, TimedOut, Unavailable
 from relay.rules import frames
 from relay.rules.browser_messages import LastSeen, MachineChanged, MachineGone, Snapshot, Subscribe
 from relay.rules.machine import Machine
@@ -105,3 +105,11 @@ def follow(connection: Connection, workspace: str) -> Subscription:
         return subscription
     assert isinstance(listener, Subscription), f"{workspace} is no workspace"
     return listener
+
+
+async def connected_again(connection: Connection, workspace: str, machine: str) -> None:
+    """Wait until a machine is connected; raises `MachineRevoked` when it never will be."""
+    subscription = follow(connection, workspace)
+    picture = await subscription.until(lambda seen: machine not in seen.machines or seen.machines[machine].connected)
+    if machine not in picture.machines:
+        raise MachineRevoked("the machine was revoked, or is not yours to see any more")

@@ -10,7 +10,8 @@ from random import Random
 import pytest
 
 from relay.client import events
-from relay.client.attachment import RETRY_SECONDS, RETURN_SPREAD_SECONDS, Attachment, Manner, Target, attached
+from relay.client.attachment import Attachment, Manner, Target, attached
+from relay.client.comeback import RETRY_SECONDS, RETURN_SPREAD_SECONDS
 from relay.client.connection import Connection, Options, connected
 from relay.errors import BadToken, Forbidden, MachineRevoked, NotFound, RelayError
 from relay.rules import frames, limits
@@ -221,7 +222,7 @@ class Noting(Hasty):
 
 async def test_a_relay_that_cannot_reach_the_machine_now_is_asked_again_soon_and_then_less_often() -> None:
     async with small_relay() as world, at_shell(world) as (_, shell, attachment, screen):
-        noting = attachment._random = Noting()
+        noting = attachment._comeback._random = Noting()
         world.refusal = {"code": "unavailable", "message": "its node does not answer"}
         await world.detach_all("machine-gone")
         await until(world.changed, lambda: len(noting.drawn) >= 5)
