@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from relay.urls import is_local
 
-if TYPE_CHECKING:
-    from relay.settings import Settings
+
+class Given(Protocol):
+    """What of the settings can be right by itself and wrong together."""
+
+    database_url: str
+    redis_url: str
+    sqlite_with_remote_redis: bool
+    port: int
+    metrics_port: int
+    workers: int
+    public_url: str
+    advertise_url: str
+    allowed_origins: tuple[str, ...]
+    allowed_hosts: tuple[str, ...]
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach the cluster over TLS."""
 
 
-def contradictions(settings: Settings, uses: Collection[str] | None = None) -> list[str]:
+def contradictions(settings: Given, uses: Collection[str] | None = None) -> list[str]:
     """A sentence for each: which two disagree, what would come of it, and what to do. Only of settings that the program
     uses, which are all if nothing is said of them."""
 
