@@ -52,6 +52,7 @@ class Database:
         self._writing = asyncio.Semaphore(1 if self.sqlite else WRITERS)
         self._check: Callable[[AsyncConnection], Awaitable[None]] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._refused: set[asyncio.Task[Any] | None] = set()  # those of them whose callers were told that they failed
         self._connected: dict[asyncio.Task[Any] | None, float] = {}  # who waits for the server itself, since when
 
     async def close(self) -> None:
@@ -81,9 +82,11 @@ class Database:
                 async with connection.begin():
                     with answering(uncommitted=True):
                         try:
+                            self._still_wanted()
                             if self._check is not None:
                                 await self._check(connection)
                             yield connection
+                            self._still_wanted()
                         except exc.DBAPIError as error:
                             if sqlstate(error) == READ_ONLY and not self.sqlite:
                                 await connection.invalidate(error)  # who answers there now may be another server
@@ -138,6 +141,7 @@ class Database:
                 return await asyncio.shield(task)
         except TimeoutError:
             now = asyncio.get_running_loop().time()
+            self._refused.add(task)
             if now - self._connected.get(task, now) >= self._wait_seconds:
                 self._trust.broken()  # it did not wait for others here, who may be served well
             self.failures[access] += 1
@@ -148,6 +152,12 @@ class Database:
         finally:
             self.seconds[access].add(time.perf_counter() - began)
 
+    def _still_wanted(self) -> None:
+        """Undo what somebody was told has failed, as far as this transaction has not begun to be committed: SQLite's go
+        on when their turn comes, however late."""
+        if asyncio.current_task() in self._refused:
+            raise RegistryUnavailable(AWAY)
+
     async def _cut(self, transaction: Coroutine[Any, Any, T], seconds: float) -> T:
         """Ends a transaction that gets no answer, which may take a moment longer. SQLite's transactions are left to end
         by themselves, as they do."""
@@ -157,6 +167,7 @@ class Database:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
+        self._refused.discard(task)
         if not task.cancelled():
             task.exception()  # its caller has heard it, or has left
 

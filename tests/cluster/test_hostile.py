@@ -22,6 +22,7 @@ from tests.support.metrics import Metrics
 
 LIMITS = "relay_limits_reached"
 CLOSED = "relay_sockets_closed"
+GIVEN_UP = ("HALF_OPEN_CONNECTIONS", "REQUEST_READ_SECONDS")  # requests that are not whole
 HALF_OPEN = 10_000  # more than twice what a node keeps; both sides have fewer than 20,000 files
 HONEST = 10  # handshakes among them
 PROMPT_SECONDS = 2.0  # for a whole handshake, or a question and its answer, on a busy computer
@@ -130,7 +131,8 @@ def test_ten_thousand_handshakes_that_never_end_cost_a_bounded_amount_and_the_ol
         opened[-1].setblocking(False)
         with pytest.raises(BlockingIOError):  # nothing was said to the newest
             opened[-1].recv(1)
-        assert metrics.moved(LIMITS, limit="HALF_OPEN_CONNECTIONS") >= least
+        # Where it takes seconds to open so many, some are given up for their own slowness before it is their turn.
+        assert sum(metrics.moved(LIMITS, limit=limit) for limit in GIVEN_UP) >= least
 
 
 def test_an_agent_that_sends_for_ever_to_a_session_that_nobody_watches_costs_its_neighbours_nothing(

@@ -7,8 +7,11 @@ import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Container, Iterable
+from typing import Any
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 
 from relay.errors import Close
 from tests.deploy.proxies import Proxy
@@ -81,14 +84,48 @@ class Traffic:
                 self.troubles.append(f"socket: closed with {code}")
 
 
-def visitor(proxy: Proxy, token: str = "none", address: str | None = None) -> aiohttp.ClientSession:
-    """Somebody with this token, and this address, who trusts the proxy's certificate. By asyncio, for before Python
-    3.13 a socket with TLS must not be read by one thread while another writes."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=proxy.tls, local_addr=(address, 0) if address else None),
-        timeout=aiohttp.ClientTimeout(total=None),  # it would end sockets too
-        headers={"authorization": f"Bearer {token}"},
-    )
+class Connections(aiohttp.TCPConnector):
+    """Connections that end when they are given up. Those with TLS say goodbye first, for which nobody waits who closes
+    a session; on a busy machine that is left to the garbage collector of another test."""
+
+    def __init__(self, proxy: Proxy, address: str | None = None) -> None:
+        super().__init__(ssl=proxy.tls, local_addr=(address, 0) if address else None)
+        self._made: set[asyncio.Transport] = set()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """See the base class."""
+        connection = await super().connect(req, traces, timeout)
+        if connection.transport is not None:
+            self._made.add(connection.transport)
+        return connection
+
+    async def gone(self) -> None:
+        """End all of them, however they were left."""
+        for transport in self._made:
+            transport.abort()
+        await asyncio.sleep(0)  # in which the loop closes them
+
+
+@contextlib.asynccontextmanager
+async def guest(proxy: Proxy, address: str | None = None, **more: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    """Somebody with this address, who trusts the proxy's certificate; `more` goes to the library. By asyncio, for
+    before Python 3.13 a socket with TLS must not be read by one thread while another writes."""
+    connections = Connections(proxy, address)
+    try:
+        async with aiohttp.ClientSession(connector=connections, **more) as http:
+            yield http
+    finally:
+        await connections.gone()
+
+
+def visitor(
+    proxy: Proxy, token: str = "none", address: str | None = None
+) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientSession]:
+    """The same with this token."""
+    timeout = aiohttp.ClientTimeout(total=None)  # it would end sockets too
+    return guest(proxy, address, timeout=timeout, headers={"authorization": f"Bearer {token}"})
 
 
 @contextlib.asynccontextmanager

@@ -234,8 +234,32 @@ async def file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_file_that_another_process_writes_to_is_read_and_is_busy_for_writers(file: Path) -> None:
+@pytest.fixture
+async def on_file(file: Path) -> AsyncIterator[Registry]:
+    """A registry in it, which waits for two seconds only."""
     registry = Registry(Database(f"sqlite+aiosqlite:///{file}", answer_seconds=SOON_SECONDS))
+    yield registry
+    await registry.close()
+
+
+async def test_a_write_whose_turn_comes_after_its_caller_was_refused_is_not_done(file: Path, on_file: Registry) -> None:
+    """Whoever was refused may have asked elsewhere by then."""
+    await Acme.found(on_file)
+    on_file._database.answer_seconds = SOON_SECONDS / 10  # of which SQLite, that waits in its own way, knows nothing
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RegistryUnavailable):
+            await _added(on_file)
+        other.execute("ROLLBACK")
+    await asyncio.wait(on_file._database._under_way)
+    on_file._database.answer_seconds = SOON_SECONDS
+    assert await _people(on_file) == 1
+
+
+async def test_a_file_that_another_process_writes_to_is_read_and_is_busy_for_writers(
+    file: Path, on_file: Registry
+) -> None:
+    registry = on_file
     acme = await Acme.found(registry)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -248,7 +272,6 @@ async def test_a_file_that_another_process_writes_to_is_read_and_is_busy_for_wri
         other.execute("ROLLBACK")
     await _added(registry)
     assert await _people(registry) == 2, "nothing that was refused was done behind anybody's back"
-    await registry.close()
 
 
 async def test_a_full_disk_refuses_whole_transactions_and_is_written_to_again_when_there_is_room(
