@@ -6,7 +6,7 @@ The checks are functions of source text, so that each is also shown to fail on a
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,6 +201,26 @@ def too_long(files: list[File]) -> list[str]:
     return found
 
 
+def circles(files: list[File]) -> list[str]:
+    """Files that import each other, straight or by way of others, be it in a function or for type checkers alone."""
+    of = {file.path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): file for file in files}
+    wanted = {name: {_module(each.module, of) for each in imports(file)} - {None, name} for name, file in of.items()}
+    while free := [name for name, wants in wanted.items() if not wants & wanted.keys()]:
+        for name in free:
+            del wanted[name]  # nothing that is left stands below it
+    while unused := wanted.keys() - {each for wants in wanted.values() for each in wants}:
+        for name in unused:
+            del wanted[name]  # it is in no circle, and only imports one
+    return [f"{of[name].path} is in a circle with {sorted(wants & wanted.keys())}" for name, wants in wanted.items()]
+
+
+def _module(name: str, known: Collection[str]) -> str | None:
+    """The file of ours that a name is imported from."""
+    while name and name not in known:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
 def wordless(files: list[File]) -> list[str]:
     """Files that do not begin by saying what they own."""
     return [f"{file.path}: no module docstring" for file in files if not ast.get_docstring(ast.parse(file.source))]
@@ -232,6 +252,10 @@ def test_every_file_belongs_to_a_floor(house: list[File]) -> None:
 
 def test_no_function_is_longer_than_a_screen(house: list[File]) -> None:
     assert too_long(house) == []
+
+
+def test_no_files_import_each_other_in_a_circle(house: list[File]) -> None:
+    assert circles(house) == []
 
 
 def test_every_file_says_what_it_owns(house: list[File]) -> None:
@@ -303,6 +327,15 @@ def test_a_long_function_and_a_wide_constructor_are_found() -> None:
     assert too_long([File("relay/x.py", fits + "    x = 1\n")])
     assert too_long([File("relay/x.py", "class C:\n    def __init__(self, a, b, c, d, e, f): ...")]) == []
     assert too_long([File("relay/x.py", "class C:\n    def __init__(self, a, b, c, d, e, f, *, g): ...")])
+
+
+def test_a_circle_of_files_is_found_and_whoever_imports_it_is_not_in_it() -> None:
+    above = File("relay/above.py", "from relay.one import One")
+    one = File("relay/one.py", "if TYPE_CHECKING:\n    from relay.two import Two")
+    two = File("relay/two.py", "def f():\n    from relay import one, ground")
+    ground = File("relay/ground.py", "import asyncio")
+    assert [found.partition(" ")[0] for found in circles([above, one, two, ground])] == [one.path, two.path]
+    assert circles([above, one, ground]) == []
 
 
 def test_a_file_without_a_word_about_itself_is_found() -> None:
