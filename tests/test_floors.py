@@ -204,7 +204,7 @@ def too_long(files: list[File]) -> list[str]:
 def circles(files: list[File]) -> list[str]:
     """Files that import each other, straight or by way of others, be it in a function or for type checkers alone."""
     of = {file.path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): file for file in files}
-    wanted = {name: {_module(each.module, of) for each in imports(file)} - {None, name} for name, file in of.items()}
+    wanted = {name: {_module(each.module, of) for each in imports(file)} - {"", name} for name, file in of.items()}
     while free := [name for name, wants in wanted.items() if not wants & wanted.keys()]:
         for name in free:
             del wanted[name]  # nothing that is left stands below it
@@ -214,11 +214,11 @@ def circles(files: list[File]) -> list[str]:
     return [f"{of[name].path} is in a circle with {sorted(wants & wanted.keys())}" for name, wants in wanted.items()]
 
 
-def _module(name: str, known: Collection[str]) -> str | None:
-    """The file of ours that a name is imported from."""
+def _module(name: str, known: Collection[str]) -> str:
+    """The file of ours that a name is imported from; nothing for anybody else's."""
     while name and name not in known:
         name = name.rpartition(".")[0]
-    return name or None
+    return name
 
 
 def wordless(files: list[File]) -> list[str]:
