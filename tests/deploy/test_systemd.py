@@ -20,6 +20,7 @@ NAMES = ("relay-node.service", "relay-node@.service", "relay-sweeper.service", "
 NODES = NAMES[:2]
 SERVERS = NAMES[:3]
 OLDEST_SYSTEMD = 252  # Debian 12's; before 250, %d meant nothing
+EXPOSURE_TENTHS = 20  # ours have 12; a unit without any restriction has 96
 WRONG = re.compile(r"unknown|invalid|missing '='|failed to|not executable|lacks|outside of section", re.IGNORECASE)
 
 
@@ -59,6 +60,19 @@ def test_systemd_understands_every_line(name: str, tmp_path: Path) -> None:
     # Of this unit alone, and only what is wrong: not this machine's own units, nor what a newer systemd advises.
     complaints = [line for line in done.stderr.splitlines() if unit.name in line and WRONG.search(line)]
     assert complaints == [], done.stderr
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_that_is_taken_over_can_do_little(name: str, tmp_path: Path) -> None:
+    """By what systemd makes of a unit's restrictions, from 0 for none that is missing to 10 for none at all."""
+    analyze = analyzer()
+    if analyze is None:
+        return
+    unit = tmp_path / name.replace("@", "@8001")
+    unit.write_text((UNITS / name).read_text())
+    command = [analyze, "security", "--offline=yes", f"--threshold={EXPOSURE_TENTHS}", "--no-pager", str(unit)]
+    done = subprocess.run(command, env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr
 
 
 def analyzer() -> str | None:
