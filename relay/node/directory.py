@@ -194,18 +194,10 @@ class Directory:
             row = (await self._rows(workspace)).rows.get(machine)
             if row is not None and access.may(identity, "see", workspace, row):
                 return row
-        found = (await self._registry.machines.get_many([machine])).get(machine) if unread else None
+        found = await self._registry.machines.look(machine) if unread else None
         if found is None or not access.may(identity, "see", found.workspace, found):
             raise NotFound("there is nothing here that you may see")
         return found
-
-    async def known(self, identity: Identity, machine: str) -> Registered:
-        """The same as of the changes that this node has read, for those who ask about many machines because of one."""
-        for workspace in identity.roles:
-            row = (await self._rows(workspace)).rows.get(machine)
-            if row is not None and access.may(identity, "see", workspace, row):
-                return row
-        raise NotFound("there is nothing here that you may see")
 
     async def row(self, workspace: str, machine: str) -> Registered:
         """What the registry keeps of a machine, from memory if it can; raises `NotFound`, for revoked ones too."""

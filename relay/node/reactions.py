@@ -123,7 +123,7 @@ class Reactions:
     async def _may_stay(self, attachment: Attachment) -> bool:
         identity = attachment.browser.identity
         try:
-            row = await self._directory.known(identity, attachment.machine)
+            row = await self._directory.row(attachment.workspace, attachment.machine)
         except NotFound:
             return False
         action: access.Action = "drive" if attachment.ask.mode == "drive" else "watch"

@@ -7,7 +7,7 @@ from functools import partial
 
 from sqlalchemy import delete, select
 
-from relay.errors import NotFound
+from relay.errors import NotFound, RelayError
 from relay.registry import description, reading, registration, revocation, settling, sightings
 from relay.registry.audit import SYSTEM, Actor
 from relay.registry.database import Database
@@ -16,6 +16,7 @@ from relay.registry.revocation import Revocation, Revoked
 from relay.registry.settling import Settled
 from relay.registry.sightings import Believed, Mark
 from relay.registry.tables import former_names, machines
+from relay.registry.together import Later, Together
 from relay.registry.writing import commit
 from relay.rules.access import Identity
 from relay.rules.machine import Registered, Visibility
@@ -29,12 +30,14 @@ class Machines:
         self._registrations = registration.registrations(database)
         self._settlements = settling.settlements(database)
         self._departures = revocation.departures(database)
+        self._looks = Together(self._look, database.answer_seconds)
 
     async def finished(self) -> None:
-        """Wait until nobody registers, says hello or leaves any more."""
+        """Wait until nobody registers, says hello, leaves or is looked at any more."""
         await self._registrations.finished()
         await self._settlements.finished()
         await self._departures.finished()
+        await self._looks.finished()
 
     async def register(
         self, workspace: str, identity: Identity, new: NewMachine, is_online: IsOnline, now_ms: int
@@ -59,6 +62,14 @@ class Machines:
         if found.revoked_ms is not None and not revoked:
             raise NotFound("no such machine")
         return found
+
+    async def look(self, machine: str) -> Registered | None:
+        """One machine as of this call if it is there and not revoked; many who ask at once share a query."""
+        return await self._looks.do("", machine)
+
+    async def _look(self, _: str, ids: Sequence[str]) -> Sequence[Registered | RelayError | Later | None]:
+        rows = await self.get_many(ids)
+        return [rows.get(id) for id in ids]
 
     async def get_many(self, ids: Sequence[str]) -> dict[str, Registered]:
         """Those of these machines that exist and are not revoked, by id."""

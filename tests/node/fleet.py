@@ -103,6 +103,9 @@ class _Machines:
         await asyncio.sleep(0)
         return {id: self._fleet.rows[id] for id in ids if id in self._fleet.rows}
 
+    async def look(self, machine: str) -> Registered | None:
+        return (await self.get_many([machine])).get(machine)
+
     async def offline(self, workspace: str) -> set[str]:
         await asyncio.sleep(0)
         return {id for id, row in self._fleet.rows.items() if was_offline(row)}

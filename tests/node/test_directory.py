@@ -148,9 +148,8 @@ async def test_who_connected_for_the_first_time_is_not_shown_as_offline_when_red
 
 
 async def test_two_who_ask_at_once_share_one_reading(fleet: Fleet) -> None:
-    owner = person("owner")
     lists = [fleet.directory.machines(ACME), fleet.directory.lately(ACME), fleet.directory.machines(ACME)]
-    rows = [fleet.directory.known(owner, number(n)) for n in range(3)]
+    rows = [fleet.directory.row(ACME, number(n)) for n in range(3)]
     first, *others = await asyncio.gather(*lists)
     assert [row.name for row in await asyncio.gather(*rows)] == ["box-0", "box-1", "box-2"]
     assert all(view is first for view in others)

@@ -15,7 +15,7 @@ from relay.rules.access import Identity
 from relay.rules.browser_messages import Attach
 from tests.node.fleet import Fleet
 from tests.node.two_nodes import Peer
-from tests.rules.samples import ACME, JANE, number
+from tests.rules.samples import ACME, JANE, OTHER, number
 
 ATTACHED = 1_000
 
@@ -45,7 +45,8 @@ class Scene:
 
     def attach(self, person: str, machine: str) -> None:
         """A browser of a member drives a session of a machine."""
-        identity = Identity("person", person, person, f"sign-in of {person}", {ACME: "member"}, {ACME: "acme"})
+        teams = {ACME: "acme", OTHER: "other"}
+        identity = Identity("person", person, person, f"sign-in of {person}", dict.fromkeys(teams, "member"), teams)
         browser = Browser(Peer(), identity, "claim")
         attachment = Attachment(browser, ACME, Attach(ref=1, machine=machine, session=number(99)))
         attachment.number = 1
@@ -83,3 +84,4 @@ async def test_however_many_are_attached_the_registry_is_not_asked_for_each(scen
     await scene.becomes_private(hidden)
     assert len(scene.ended) == ATTACHED
     assert scene.asked <= 1
+    assert scene.fleet.rows_read == 1, "and of all teams that they are in only the machine's own"

@@ -213,6 +213,16 @@ async def test_what_one_machine_cannot_be_stored_for_leaves_the_others_stored_an
     assert len(await _registered(acme)) == 2
 
 
+async def test_a_thousand_looks_at_single_machines_share_a_few_queries(acme: Acme) -> None:
+    """As when people of many teams come at once to a node that has just started."""
+    done = [await acme.register(acme.jane, name) for name in ("one", "two")]
+    ids = [*(found.machine.id for found in done), str(uuid4())] * 300
+    with counted(acme.registry._database) as count:
+        found = await asyncio.gather(*map(acme.registry.machines.look, ids))
+    assert [machine and machine.name for machine in found] == ["one", "two", None] * 300
+    assert count.statements <= TWO_TRANSACTIONS
+
+
 async def test_writers_who_wait_for_each_other_leave_connections_to_those_who_read(acme: Acme) -> None:
     machine = await acme.connect(acme.jane, "mac")
     holding, let_go = asyncio.Event(), asyncio.Event()
