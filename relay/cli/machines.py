@@ -8,6 +8,8 @@ import click
 
 from relay.cli.place import Place, find_place, note
 from relay.cli.table import NOTHING, print_json
+from relay.errors import Unavailable
+from relay.rules.ids import canonical
 from relay.rules.quoting import escape
 
 _WORKSPACE = click.option("--workspace", "-w", metavar="NAME", help="Another workspace than the active one.")
@@ -70,8 +72,8 @@ def kick(machine: str, workspace: str | None) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @_WORKSPACE
 def revoke(machine: str, yes: bool, workspace: str | None) -> None:
-    """Take a machine's registration away for good and close its connection."""
-    place, found = _find(machine, workspace)
+    """Take a machine's registration away for good and close its connection; by its whole id also without Redis."""
+    place, found = _find_or_take(machine, workspace)
     question = f"revoke {escape(found['name'])} ({found['id'][:8]}, {escape(found['hostname'])})?"
     if not yes:
         click.confirm(question, abort=True, err=True)
@@ -89,6 +91,18 @@ def revoke(machine: str, yes: bool, workspace: str | None) -> None:
 def _find(machine: str, workspace: str | None) -> tuple[Place, dict[str, Any]]:
     place = find_place(workspace=workspace)
     return place, place.resolve(machine)
+
+
+def _find_or_take(machine: str, workspace: str | None) -> tuple[Place, dict[str, Any]]:
+    """The same, or a whole id for what it is where nobody can be asked: a revocation needs the registry alone."""
+    try:
+        return _find(machine, workspace)
+    except Unavailable:
+        id = canonical(machine)
+        if id is None:
+            raise
+        note("the machine cannot be looked up now; going on with its id")
+        return find_place(workspace=workspace), {"id": id, "name": id, "hostname": "hostname not known"}
 
 
 def _text(value: Any) -> str:
