@@ -150,9 +150,15 @@ class Crew:
         return await self._each(views, rate, seconds, kind, lambda view, due: view.type(due, bytes))
 
     async def ask(self, rate: float, seconds: float, kind: Kind = "poisson") -> int:
-        """Let every person ask their node for a sign of life so many times a second."""
+        """Let every person ask their node for a sign of life so many times a second, while they are here: of their own
+        will, whether or not the relay lets them."""
         people = [person for person in self._people if not person.slow]
-        return await self._each(people, rate, seconds, kind, lambda person, due: person.ask(due))
+
+        def ask(person: Person, due: float) -> None:
+            if person.name in self._lives:
+                person.ask(due)
+
+        return await self._each(people, rate, seconds, kind, ask)
 
     async def stop(self) -> None:
         """End all traffic now."""

@@ -100,6 +100,7 @@ class Person(Peer):
     def begins(self) -> None:
         """As a page that was just loaded: with a client id of its own, attached to nothing."""
         self._visits += 1
+        self._unasked.clear()  # what was to be asked at the end of the last visit, and was not answered before it
         self.client = f"{self.chair.client}-{self._visits}"
         self.views = [View(self, target) for target in self.chair.targets]
         self._by_raw = {ids.raw(view.target.session): view for view in self.views}
