@@ -14,9 +14,9 @@ from relay.cli.operating import told
 from relay.cli.table import print_json, print_table
 
 LOOK_SECONDS = 0.5
-# The moment is five seconds after the choice, and a process says with its next word that it keeps it, which it says
-# every five seconds; a Redis that is slow may cost it one.
-KEPT_SECONDS = 30.0
+# The moment is five seconds after the choice, and a process says every five seconds what it keeps; one that has just
+# died is listed for fifteen. Twice that and more is for a host that is busy.
+KEPT_SECONDS = 45.0
 
 
 @click.group(name="timing")

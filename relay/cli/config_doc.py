@@ -7,7 +7,9 @@ import click
 HEAD = """# Settings
 
 Nodes and sweepers read these variables once, when they start; commands under `relay admin` and `relay node` read the
-same ones. A variable that is not in this table is refused. This page is what `relay config doc` prints.
+same ones. A variable that is not in this table is refused by all of them, and a wrong value by those that use it, so
+one file may serve them all. How often things are done is no setting of a process: `relay admin timing` shows it, and
+changes it for a whole cluster. This page is what `relay config doc` prints.
 
 | variable | default | unit | meaning |
 |---|---|---|---|
