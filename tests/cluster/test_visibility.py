@@ -9,6 +9,7 @@ import pytest
 from relay.client.attachment import Manner
 from relay.client.subscription import follow
 from relay.errors import Forbidden, NotFound, RelayError
+from tests.support.bare import BareMachine, a_session, attach, bare_browser
 from tests.support.cluster import Rest, Team
 from tests.support.screen import browser, open_shell, watching
 
@@ -129,3 +130,22 @@ def test_an_offline_machines_name_is_taken_together_with_its_identity(team: Team
     agent.stop()
     team.agent("reinstalled")
     assert team.machine("reinstalled")["id"] == before["id"]
+
+
+def test_who_comes_back_to_a_session_is_asked_again_whether_they_may(team: Team) -> None:
+    """On every node, whatever they have of it already."""
+    jane = team.person("jane", "member")
+    machine, session = BareMachine(team, "once-shared", token=token_of(jane), visibility="SHARED"), a_session()
+    urls = team.cluster.urls
+    with machine.agent(urls[0], session) as agent:
+        for url in urls:
+            with bare_browser(url, team.owner.token) as olga:
+                attach(olga, agent, machine, session)
+        jane("PATCH", f"/api/machines/{machine.id}/visibility", {"visibility": "PRIVATE"})
+        place = {"machine": machine.id, "session": session["id"], "after": {"epoch": 1, "sequence": 0}}
+        for url in urls:
+            with bare_browser(url, team.owner.token) as olga:
+                olga.say(type="attach", ref=2, **place)
+                assert olga.hears_any("error", "attaching").get("code") == "not-found"
+        with bare_browser(urls[1], jane.token) as own:
+            attach(own, agent, machine, session)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.faults.broken_promises import MUTATIONS, Mutation
 from tests.faults.cluster import ROOT
 
 COPIED = ("relay", "workers", "tests", "loadtests", "pyproject.toml")
@@ -26,150 +27,12 @@ WHY_CHARACTERS = 200  # of what a failed scenario has to say
 LIMIT_SECONDS = 240.0  # for one scenario; one that hangs has noticed as well
 
 
-class Edit(NamedTuple):
-    """Words that stand once in a file, and what stands there instead."""
-
-    path: str
-    words: str
-    instead: str
-
-
-class Mutation(NamedTuple):
-    """One broken promise, and the scenario that must fail for it."""
-
-    name: str
-    edits: tuple[Edit, ...]
-    scenario: str
-
-    @property
-    def promise(self) -> str:
-        """What is broken, as a sentence."""
-        return self.name.replace("-", " ")
-
-
 class Verdict(NamedTuple):
     """What became of one scenario in a broken copy."""
 
     noticed: bool
     seconds: float
     why: str  # the beginning of what pytest said
-
-
-KILL = "test_nodes.py::test_a_killed_node_costs_nobody_a_byte"
-UNCONFIRMED = "test_browsers.py::test_input_whose_acknowledgements_were_lost_is_sent_again_and_applied_once"
-FORGOTTEN = "test_browsers.py::test_a_browser_that_was_away_for_longer_than_the_machine_remembers_is_told_of_the_gap"
-HALF_OPEN = "test_sockets.py::test_half_open_sockets_are_left_and_their_late_end_changes_nothing[machines]"
-FROZEN = "test_nodes.py::test_a_node_that_was_frozen_for_longer_than_its_lease_takes_nothing_back"
-LAST = "test_sockets.py::test_a_lost_last_frame_is_noticed_although_nothing_follows_it"
-REVOKED = "test_revocation.py::test_a_revoked_machine_is_out_within_seconds_and_stays_out_whatever_is_broken"
-
-MUTATIONS = (
-    Mutation(
-        "output-resumes-one-frame-too-late",
-        (
-            Edit(
-                "relay/rules/resume.py",
-                "return Replay(after.sequence + 1, True)",
-                "return Replay(after.sequence + 2, True)",
-            ),
-        ),
-        KILL,
-    ),
-    Mutation(
-        "output-resumes-one-frame-too-early-and-is-believed",
-        (
-            Edit(
-                "relay/rules/resume.py",
-                "return Replay(after.sequence + 1, True)",
-                "return Replay(after.sequence, True)",
-            ),
-            Edit("relay/client/output_track.py", "or sequence <= self._last:", "or sequence < self._last:"),
-        ),
-        KILL,
-    ),
-    Mutation(
-        "a-gap-is-not-declared",
-        (Edit("relay/client/attachment.py", "if start is Start.GAP or (", "if ("),),
-        FORGOTTEN,
-    ),
-    Mutation(
-        "input-is-applied-however-often-it-comes",
-        (
-            Edit("relay/rules/resume.py", 'return "duplicate"', 'return "apply"'),
-            # Else a browser that comes back is told what was applied, and sends nothing twice in the first place.
-            Edit("relay/client/input_stream.py", "        self.acknowledge(applied)\n", ""),
-        ),
-        UNCONFIRMED,
-    ),
-    Mutation(
-        "input-that-nobody-confirmed-is-not-sent-again",
-        (Edit("relay/client/keyboard.py", "for entry in self._stream.waiting():", "for entry in ():"),),
-        UNCONFIRMED,
-    ),
-    Mutation(
-        "input-is-acknowledged-and-thrown-away",
-        (
-            Edit(
-                "relay/agent/intake.py",
-                "self.program.write(data, lambda: self._taken(client, newest))",
-                "self._taken(client, newest)",
-            ),
-        ),
-        KILL,
-    ),
-    Mutation(
-        "the-end-of-an-old-connection-counts",
-        (
-            Edit(
-                "relay/store/presence.py",
-                "if not stored or (stored.fence ~= owner and stored.connection ~= owner) then return 0 end",
-                "if not stored then return 0 end",
-            ),
-        ),
-        HALF_OPEN,
-    ),
-    Mutation(
-        "an-old-connection-takes-its-machine-back",
-        (
-            Edit("relay/store/heartbeats.py", "if not theirs or newer(mine, theirs) then", "if true then"),
-            Edit(
-                "relay/store/heartbeats.py",
-                "elseif theirs and not same and not newer(mine, theirs) then",
-                "elseif false then",
-            ),
-        ),
-        FROZEN,
-    ),
-    Mutation(
-        "a-missing-batch-between-nodes-goes-unnoticed",
-        (
-            Edit(
-                "relay/rules/lanes.py",
-                "return Arrival.REPEATED if number < expected else Arrival.GAP",
-                "return Arrival.REPEATED if number < expected else Arrival.NEXT",
-            ),
-        ),
-        LAST,
-    ),
-    # That a revoked machine is refused at its hello is checked twice, in Redis's mirror and by its row, which is gone:
-    # to break either of them lets nobody in.
-    Mutation(
-        "a-revocation-is-not-read-from-the-registry",
-        (Edit("relay/node/reactions.py", "self._router.revoked(change.subject)", "pass"),),
-        REVOKED,
-    ),
-    Mutation(
-        "machines-are-offline-long-before-they-are-silent",
-        (
-            Edit(
-                "relay/store/claims.py",
-                "redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', '(' .. int(now), 'WITHSCORES', 'LIMIT', 0, limit)",
-                "redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, limit)",
-            ),
-        ),
-        REVOKED,  # which lasts for longer than silence proves nothing after Redis began
-    ),
-)
 
 
 def broken_copy(mutation: Mutation, folder: Path) -> None:
@@ -191,7 +54,8 @@ def judge(mutation: Mutation) -> Verdict:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutation-") as path:
         broken_copy(mutation, Path(path))
-        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/faults/{mutation.scenario}"]
+        scenario = mutation.scenario if "/" in mutation.scenario else f"tests/faults/{mutation.scenario}"
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", scenario]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         try:
             done = subprocess.run(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.broken_promises import MUTATIONS, Mutation
 from tests.faults.cluster import ROOT
-from tests.faults.mutations import MUTATIONS, Mutation, judge
+from tests.faults.mutations import judge
 
 # The others by hand: `python -m tests.faults.mutations`. Each starts a cluster of its own.
 CHEAPEST = "a-gap-is-not-declared"
