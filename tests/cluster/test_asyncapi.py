@@ -262,14 +262,18 @@ def moving(stage: Stage) -> Iterator[None]:
     cluster = stage.team.cluster
     node = cluster.node_at(cluster.urls[0])
     node.process.terminate()
-    assert stage.agent.hears("move")["nodes"] == [cluster.urls[1]]
-    gone = stage.agent.is_closed()
-    assert (gone["code"], gone["kind"]) == (4200, "come-back")
-    assert stage.browser.hears("detached", session=stage.session)["reason"] == "machine-gone"
-    with stage.installation.dials(stage.far, stage.described()) as stage.agent:
-        node.ends()
-        node.start_again()
-        cluster.wait_ready(cluster.urls[0])
+    with ExitStack() as sockets:
+        try:
+            assert stage.agent.hears("move")["nodes"] == [cluster.urls[1]]
+            gone = stage.agent.is_closed()
+            assert (gone["code"], gone["kind"]) == (4200, "come-back")
+            assert stage.browser.hears("detached", session=stage.session)["reason"] == "machine-gone"
+            stage.agent = sockets.enter_context(stage.installation.dials(stage.far, stage.described()))
+            node.ends()
+        finally:  # others use this cluster too
+            node.kill()
+            node.start_again()
+            cluster.wait_ready(cluster.urls[0])
         yield
 
 
