@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from relay.errors import NotFound, RegistryUnavailable
 from relay.node.changes import Tail
@@ -19,6 +20,9 @@ from relay.store import Presence
 
 WORKSPACES = 256  # views kept; the least recently used goes first
 ROWS_AGAIN = 500  # rows read again one by one; beyond it the whole workspace is read
+# Whole workspaces read at a time: a node that begins is asked about all of them at once, and whoever waits here does
+# not wait for a connection, which has a time limit and is short for everybody else.
+LOADS_AT_ONCE = 4
 FEW = 500  # machines whose presence is read at every question: about 5 ms
 
 
@@ -32,6 +36,8 @@ class Directory:
         self._tail = tail
         self._unix_ms = unix_ms
         self._views: OrderedDict[str, View] = OrderedDict()
+        self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
+        self._failures = 0  # of readings of rows
         tail.listen(self._changed, self._forget_all)
 
     def _changed(self, changes: Sequence[Change]) -> None:
@@ -80,12 +86,32 @@ class Directory:
                 self._drop(next(iter(self._views)))
         self._views.move_to_end(workspace)
         if view.stale or not view.loaded:
-            async with view.loading:
-                if not view.loaded:
-                    await self._load(workspace, view)
-                if view.stale:
-                    await self._load_again(workspace, view)
+            await self._read_rows(workspace, view)
         return view
+
+    async def _read_rows(self, workspace: str, view: View) -> None:
+        """Read what is missing. Whoever waits while a reading fails shares its failure: a thousand machines that say
+        hello do not wait a thousand timeouts."""
+        failures = self._failures
+        async with view.loading:
+            self._check(failures)
+            if not view.loaded:
+                async with self._loads:
+                    self._check(failures)
+                    await self._counted(self._load(workspace, view))
+            if view.stale:
+                await self._counted(self._load_again(workspace, view))
+
+    def _check(self, failures: int) -> None:
+        if self._failures != failures:
+            raise RegistryUnavailable("the registry does not answer")
+
+    async def _counted(self, reading: Coroutine[Any, Any, None]) -> None:
+        try:
+            await reading
+        except RegistryUnavailable:
+            self._failures += 1
+            raise
 
     async def _load(self, workspace: str, view: View) -> None:
         """Read all rows, once. A change that lands meanwhile and may be missing marks its machine, as in any view. One

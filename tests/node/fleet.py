@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
+from relay.errors import RegistryUnavailable
 from relay.node.changes import Tail
 from relay.node.directory import Directory
 from relay.registry import Change, Head
@@ -36,6 +37,8 @@ class Fleet:
         self.rows_again: set[str] = set()  # which those were
         self.read: list[set[str]] = []  # whose records, by reading
         self.reading_rows = asyncio.Event()
+        self.registry_away = False
+        self.loading = self.most_loading = 0  # readings of all rows at a time
         self.while_rows_are_read: Callable[[], None] = lambda: None
         self.now = 1_000.0  # monotonic seconds
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
@@ -91,6 +94,12 @@ class _Machines:
 
     async def list(self, workspaces: Sequence[str]) -> list[Registered]:
         self._fleet.rows_read += 1
+        self._fleet.loading += 1
+        self._fleet.most_loading = max(self._fleet.most_loading, self._fleet.loading)
+        await asyncio.sleep(0)
+        self._fleet.loading -= 1
+        if self._fleet.registry_away:
+            raise RegistryUnavailable("the registry does not answer")
         rows = list(self._fleet.rows.values())
         self._fleet.while_rows_are_read()
         self._fleet.reading_rows.set()

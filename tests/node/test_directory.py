@@ -7,7 +7,8 @@ import asyncio
 import msgspec
 import pytest
 
-from relay.errors import NotFound
+from relay.errors import NotFound, RegistryUnavailable
+from relay.node.directory import LOADS_AT_ONCE
 from relay.node.view import LOOK_SECONDS, PARTS
 from tests.node.fleet import ONCE, Fleet
 from tests.rules.samples import ACME, BOB, OTHER, number, person, registered
@@ -172,6 +173,23 @@ async def test_one_machine_of_a_team_that_nobody_has_listed_costs_one_row(fleet:
         with pytest.raises(NotFound):
             await fleet.directory.registered(person("owner"), asked)
     assert (fleet.rows_read, fleet.row_looks) == (1, 3), "all is known from memory"
+
+
+async def test_a_thousand_who_wait_for_one_reading_share_its_failure_and_the_next_who_asks_reads_again(
+    fleet: Fleet,
+) -> None:
+    fleet.registry_away = True
+    asking = [fleet.directory.row(f"team-{n % 50}", number(n % MACHINES)) for n in range(1_000)]
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {RegistryUnavailable}
+    assert fleet.rows_read <= LOADS_AT_ONCE
+    fleet.registry_away = False
+    assert (await fleet.directory.row(ACME, number(1))).name == "box-1"
+
+
+async def test_a_node_that_is_asked_about_all_teams_at_once_reads_a_few_at_a_time(fleet: Fleet) -> None:
+    await asyncio.gather(*(fleet.directory.row(f"team-{n}", number(1)) for n in range(50)))
+    assert (fleet.rows_read, fleet.most_loading) == (50, LOADS_AT_ONCE)
 
 
 async def test_an_asker_who_gives_up_leaves_the_reading_to_the_next(fleet: Fleet) -> None:
