@@ -127,7 +127,13 @@ async def _registry(settings: Any) -> Any:
     said = await version(settings.database_url)
     registry = await Registry.open(settings.database_url)
     try:
-        return {"version": said, "rows": await registry.census.rows(), "changes": await registry.changes.latest()}
+        chosen = await registry.rhythms.latest()
+        return {
+            "version": said,
+            "rows": await registry.census.rows(),
+            "changes": await registry.changes.latest(),
+            "times": {"revision": chosen.revision, "chosen": chosen.values},
+        }
     finally:
         await registry.close()
 

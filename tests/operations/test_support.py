@@ -115,6 +115,7 @@ def test_a_bundle_has_all_that_is_known_and_none_of_the_secrets(
     assert json.loads(parts["versions.json"])["packages"]["starlette"]
     assert json.loads(parts["nodes.json"])[0]["agents"] == 3
     assert json.loads(parts["registry.json"])["rows"]["machines"] == 0
+    assert json.loads(parts["registry.json"])["times"] == {"revision": 0, "chosen": {}}
     assert json.loads(parts["redis.json"])[0]["clients"]["connected_clients"]
     assert {each["kind"] for each in json.loads(parts["check.json"])} >= {"good"}
     assert any(each["variable"] == "RELAY_PORT" for each in json.loads(parts["settings.json"]))
