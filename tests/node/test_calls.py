@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,7 +22,6 @@ from relay.rules.timing import LANE_LATE_SECONDS, REQUEST_SECONDS
 from tests.node.two_nodes import WAIT_SECONDS, Between, Node, peer
 
 OPERATOR = Operator(user="jane")
-MOMENT_SECONDS = 0.01
 SESSION = str(uuid4())
 
 
@@ -108,25 +106,24 @@ async def test_a_number_that_comes_right_behind_the_loss_of_its_node_is_given_ba
     await peer(agent).until(lambda: peer(agent).heard("detach"))
 
 
-async def test_an_answer_that_comes_as_the_time_runs_out_counts_and_one_behind_that_does_not() -> None:
+async def test_an_answer_that_comes_as_the_time_runs_out_counts_and_one_behind_that_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """What it brought is in place by then, so that an error would contradict it."""
     calls, loop = Calls(), asyncio.get_running_loop()
+    passed, now = 0.0, loop.time
+    monkeypatch.setattr(loop, "time", lambda: now() + passed)
     in_time, late = calls.begin("there"), calls.begin("there")
-    asked = [asyncio.create_task(calls.outcome(number, MOMENT_SECONDS)) for number in (in_time, late)]
+    asked = [asyncio.create_task(calls.outcome(number)) for number in (in_time, late)]
+    await asyncio.sleep(0)
+    for number in (in_time, late):
+        calls.taken(number)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # both wait for their answers, and for the end of their time
     waited: list[bool] = []
-
-    def both() -> None:
-        for number in (in_time, late):
-            calls.taken(number)
-        loop.call_soon(loop.call_soon, due_together)
-
-    def due_together() -> None:
-        now = loop.time()
-        loop.call_at(now, calls.answer, in_time, {"fine": True})
-        loop.call_at(now + 2 * MOMENT_SECONDS, lambda: waited.append(calls.waits(late)))
-        time.sleep(3 * MOMENT_SECONDS)  # all of it is due at the next turn of the loop, in its order
-
-    loop.call_soon(both)
+    loop.call_later(0, calls.answer, in_time, {"fine": True})
+    loop.call_later(2 * REQUEST_SECONDS, lambda: waited.append(calls.waits(late)))
+    passed = 3 * REQUEST_SECONDS  # all of it is due at the next turn of the loop, in its order
     assert await asked[0] == {"fine": True}
     with pytest.raises(TimedOut):
         await asked[1]
