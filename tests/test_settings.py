@@ -128,13 +128,12 @@ def test_a_sweeper_that_shares_a_nodes_file_is_refused_only_for_what_it_reads() 
     nodes = ENOUGH | {
         "RELAY_SECRET": "",
         "RELAY_SECRET_FILE": "/only/for/nodes",
-        "RELAY_PORT": "9464",
-        "RELAY_METRICS_PORT": "9464",
+        "RELAY_METRICS_PORT": "8000",  # where a node would listen that is told nothing else
         "RELAY_ALLOWED_ORIGINS": "https://relay.example.com",
         "RELAY_TRUSTED_PROXIES": "balancer",
     }
     settings = load(SWEEPER, environ=nodes)
-    assert (settings.metrics_port, settings.secret) == (9464, "")
+    assert (settings.metrics_port, settings.secret) == (8000, "")
     with pytest.raises(Misconfigured, match="RELAY_METRICS_PORT: input should be a valid integer"):
         load(SWEEPER, environ=nodes | {"RELAY_METRICS_PORT": "many"})
     with pytest.raises(Misconfigured, match="RELAY_DATABASE_URL is SQLite, which serves one host"):
