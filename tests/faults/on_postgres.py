@@ -15,7 +15,7 @@ from tests.support.postgres_pair import Pair
 from tests.support.valkey import Valkey
 
 SOCKET = ".s.PGSQL.5432"
-TRUST_SECONDS = 4.0  # so that no scenario waits as long as operators do
+TRUST_SECONDS = 2.0  # so that no scenario waits as long as operators do
 
 
 class OnPostgres(FaultCluster):

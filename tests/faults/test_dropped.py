@@ -10,11 +10,13 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
+from relay.errors import Close
 from relay.rules.timing import DROPPED_SECONDS, SWEEP_SECONDS
 from relay.store import Keys
 from tests.faults.cluster import FaultCluster, Machines
 from tests.faults.load import Load, Plan, loaded
 from tests.faults.readiness import until_ready
+from tests.support.bare import BareMachine, bare
 from tests.support.cluster import Team
 from tests.support.patience import within
 
@@ -74,31 +76,33 @@ async def test_a_machine_that_drops_right_before_redis_is_away_for_a_grace_is_no
         await load.catches_up()
 
 
-async def test_nor_is_one_that_was_turned_away_because_redis_was_away_for_seconds(
-    cluster: FaultCluster, faults_team: Team, faults_machines: Machines, seed: int
+def test_nor_is_one_that_was_turned_away_because_redis_was_away_for_seconds(
+    cluster: FaultCluster, faults_team: Team
 ) -> None:
     """Redis stands still for less than a grace, in which the machine finds a node and is not let in."""
-    async with loaded(cluster, faults_team, faults_machines, seed, Plan(sessions=1)) as load:
-        machine = faults_team.machine("builder")["id"]
-        for url in cluster.urls:
-            cluster.front(url).refuse()
-        cluster.front(faults_machines.node_of("builder")).reset(only=b"/ws/agent")
-        await told_of_a_drop(load, machine)
-        trust_silence(cluster, faults_team.workspace)
-        cluster.valkey.freeze()
-        try:
-            for url in cluster.urls:
-                cluster.front(url).heal()
-            await asyncio.sleep(SHORT_SECONDS)
-        finally:
-            for url in cluster.urls:
-                cluster.front(url).refuse()
-            cluster.valkey.thaw()
-        thawed = time.monotonic()
-        while time.monotonic() - thawed < JUDGED_SECONDS:
-            offline = announced(cluster, faults_team.workspace).intersection(load.ids)
-            assert not offline or time.monotonic() - thawed > JUDGED_SECONDS
-            await asyncio.sleep(LOOK_SECONDS * 5)
-        cluster.lend.heal()
-        await until_ready(cluster.urls)
-        await load.catches_up()
+    machine, url = BareMachine(faults_team, "turned-away"), cluster.urls[0]
+    with machine.agent(url):
+        pass
+    dropped = time.monotonic()
+    while faults_team.machine("turned-away")["connected"]:
+        assert time.monotonic() - dropped < within(TOLD_SECONDS)
+        time.sleep(LOOK_SECONDS)
+    trust_silence(cluster, faults_team.workspace)
+    cluster.valkey.freeze()
+    frozen = time.monotonic()
+    try:
+        with bare(url, "/ws/agent", machine.token) as agent:
+            agent.say(**machine.hello())
+            assert agent.is_closed() == (Close.UNAVAILABLE, "unavailable")
+        time.sleep(max(0.0, frozen + SHORT_SECONDS - time.monotonic()))
+    finally:
+        cluster.valkey.thaw()
+    thawed = time.monotonic()
+    while True:
+        offline = announced(cluster, faults_team.workspace)
+        if time.monotonic() - thawed > JUDGED_SECONDS:
+            break
+        assert machine.id not in offline
+        time.sleep(LOOK_SECONDS * 5)
+    with machine.agent(url):
+        pass
