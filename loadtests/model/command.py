@@ -34,6 +34,7 @@ WORDS = {
     "sessions": "that talk at the same time; 0: half as many as browsers", "watchers": "attachments of each session",
     "frames": "that a session says in a second", "frame_bytes": "of each", "inputs": "typed into a session in a second",
     "workspace_machines": "machines of one workspace", "changes": "of a machine in an hour",
+    "scrape_seconds": "between two looks of Prometheus at a node",
     "lists": "that each browser asks for in an hour", "zones": "any one of which may be lost",
     "headroom": "part of every processor that stays free", "return_seconds": "until a lost zone is back",
     "sockets": "RELAY_SOCKETS of a node", "node_mib": "memory of a node", "redis_mib": "memory of a Redis",
@@ -59,7 +60,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--costs", action="store_true", help="every cost with its source")
     parser.add_argument("--table", nargs="?", const=Path(), type=Path, metavar="FILE", help="the table, or into FILE")
-    parser.add_argument("--measure", type=Path, metavar="FILE", help="measure what no benchmark row says: two minutes")
+    parser.add_argument("--measure", type=Path, metavar="FILE", help="measure what no benchmark row says: ten minutes")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help=argparse.SUPPRESS)
     return parser.parse_args(given)
 

@@ -48,7 +48,10 @@ def read(folder: Path = RESULTS) -> Costs:
             name: {**one, "value": one["value"] * (part if one["unit"].startswith("µs") else 1)}
             for name, one in measured["costs"].items()
         }
-        return {**_of_frames(rows, own), **_of_machines(rows), **_of_rest(rows, own)}
+        machines = _of_machines(rows)
+        told = Cost(mean(bench["host"][SPEED]), "M additions", "bench.json: host", "a CPU-second, in all of these")
+        rest = {"attach": _of_attach(own, machines), "speed": told}
+        return {**_of_frames(rows, own), **machines, **_of_rest(rows, own), **rest}
     except (KeyError, TypeError) as error:
         raise Missing(f"{folder}: {BENCH} or {MODEL} has no row {error}") from error
 
@@ -109,10 +112,20 @@ def _of_rest(rows: Mapping[str, float], own: Mapping[str, Any]) -> dict[str, Cos
     )
     publish = max(0.0, own["publish-alone"]["value"] - own["redis-idle"]["value"] * ALONE_SECONDS)
     redis_wake = Cost(publish, "µs", "costs.json: publish-alone, redis-idle", "a publish alone")
-    names = ("node-idle", "redis-idle", "node-bytes", "redis-bytes", "machine-redis-bytes", "socket-bytes", "listed")
+    names = (
+        "node-idle", "redis-idle", "node-bytes", "redis-bytes", "machine-redis-bytes", "socket-bytes", "listed",
+        "follow", "follow-machine", "follow-machine-redis", "scrape", "start",
+    )  # fmt: skip
     return {"wake": wake, "wake-redis": redis_wake} | {
         name: Cost(own[name]["value"], own[name]["unit"], f"costs.json: {name}", own[name]["what"]) for name in names
     }
+
+
+def _of_attach(own: Mapping[str, Any], machines: Mapping[str, Cost]) -> Cost:
+    """One over two nodes; what its browser and its part of the agent took to come is taken off."""
+    came = machines["browser"].value + machines["agent"].value / FIFTY_BY
+    what = "costs.json: seated; bench.json: handshakes-agents, handshakes-browsers"
+    return Cost(max(0.0, own["seated"]["value"] - came), "µs", what, "over two nodes, less those who come")
 
 
 def _json(path: Path) -> Any:

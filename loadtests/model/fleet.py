@@ -27,6 +27,7 @@ class Fleet:
     lists: float = 6.0  # that each browser's person, or their scripts, ask for in an hour
     zones: int = 3  # any one of them may be lost
     headroom: float = 0.5  # of every processor, left free while all zones are there
+    scrape_seconds: float = 15.0  # between two times that Prometheus reads a node's metrics
     return_seconds: float = 30.0  # until everybody of a lost zone is back
     sockets: int = 20_000  # RELAY_SOCKETS of a node
     node_mib: float = 1024.0  # memory of a node's process
@@ -57,5 +58,6 @@ class Fleet:
 
 POSITIVE = frozenset(
     {"machines", "zones", "headroom", "return_seconds", "sockets", "node_mib", "redis_mib", "proxy_sockets",
-     "database_connections", "workspace_machines"}
+     "database_connections", "workspace_machines",
+     "scrape_seconds"}
 )  # fmt: skip

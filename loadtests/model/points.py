@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from loadtests.model.costs import BEAT_EVERY_SECONDS, MODEL, Costs
-from loadtests.model.runs import counted, spent
+from loadtests.model.runs import counted, speed, spent
 from loadtests.model.work import Counts, nodes_used, redis_used
 from loadtests.report.summary import Summary, read
 from relay.rules.timing import PING_SECONDS
 
 COMEBACK = "comeback.json"
-RUNS = ("model/fanout.json", "model/terminals.json")
+RUNS = (
+    "model/fanout.json", "model/terminals.json",
+    "production.summary.json", "storm.summary.json", "deploy.summary.json",
+)  # fmt: skip
 
 
 class Point(NamedTuple):
@@ -65,10 +68,11 @@ def predict(point: Point, costs: Costs) -> float:
         held = given["agents"] * costs["agent-bytes"].value + given["browsers"] * costs["browser-bytes"].value
         return costs["node-bytes"].value + held
     seconds, nodes = given.pop("seconds"), given.pop("nodes")
+    then = costs["speed"].value / given.pop("speed", costs["speed"].value)  # a slow moment's seconds are worth less
     counts = Counts(**given)
     if point.name.endswith("redis"):
-        return redis_used(counts, costs, seconds)
-    return nodes_used(counts, costs, seconds * nodes)
+        return redis_used(counts, costs, seconds) * then
+    return nodes_used(counts, costs, seconds * nodes) * then
 
 
 def _of_comeback(number: int, run: Mapping[str, Any]) -> list[Point]:
@@ -90,13 +94,15 @@ def _of_comeback(number: int, run: Mapping[str, Any]) -> list[Point]:
 
 
 def of_run(summary: Summary) -> list[Point]:
-    """Processor time of nodes and of Redis in a run of our scenarios, while nobody came and nobody went; raises
-    `Uncounted`."""
+    """Processor time of nodes and of Redis in a run of our scenarios, once everybody was there; raises `Uncounted`."""
     nodes = [one.name for one in summary.servers if one.name.startswith("node-")]
     first, last, counts = counted(summary, len(nodes))
     load, rate = summary.host.get("load", 0), counts.delivered / (last - first)
     what = f"{summary.scenario}, {rate:,.0f} frames and reports a second on {len(nodes)} nodes, at a load of {load:.0f}"
     inputs = {"seconds": last - first, "nodes": len(nodes), **asdict(counts)}
+    worth = speed(summary, first, last)
+    if worth is not None:
+        inputs["speed"] = worth
     return [
         Point(f"{summary.scenario}-{part}", f"{what}: {who}", inputs, "CPU-seconds", spent(summary, names, first, last))
         for part, who, names in (("nodes", "the nodes", nodes), ("redis", "Redis", ["engine"]))

@@ -1,18 +1,23 @@
-"""Counts what one run of our scenarios had servers do while nobody came and nobody went, and what they spent on it."""
+"""Counts what one run of our scenarios had servers do, and what they spent on it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import NamedTuple
 
 from loadtests.model.costs import BEAT_EVERY_SECONDS
-from loadtests.model.work import Counts
+from loadtests.model.work import Counts, distinct
 from loadtests.report.measures import HOLD
-from loadtests.report.summary import CPU, Summary
-from relay.rules.timing import PING_SECONDS, SEEN_SECONDS
+from loadtests.report.summary import CPU, SPEED, Summary
+from relay.rules.timing import FLUSH_SECONDS, PING_SECONDS, SEEN_SECONDS, SWEEP_SECONDS
+from relay.store.keys import SHARDS
 
-ASKS = {"fanout": 1.0, "production": 0.1}  # questions a second of each person
+ASKS = {"fanout": 1.0, "production": 0.1, "storm": 1.0, "deploy": 1.0}  # questions a second of each person
+SWEEPERS_MORE = 1  # than Redis at rest was measured with
+# The phases that are counted: nobody comes and nobody goes in them, but for those whom the scenario makes come back.
+PHASES = {"storm": (HOLD, "storm", "after"), "deploy": ("restart",)}
 
 
 class Uncounted(Exception):
@@ -30,22 +35,33 @@ class Traffic(NamedTuple):
     heard: float  # deliveries to people
     crossed: float
     views: float  # attachments
+    machines: float
+    teams: float = 1.0
+    following: float = 0.0  # people who follow a team
 
 
 def counted(summary: Summary, nodes: int) -> tuple[int, int, Counts]:
-    """The seconds from and to which it held, and everything that happened in between; raises `Uncounted`."""
-    hold = next((phase for phase in summary.phases if phase.name == HOLD), None)
-    if hold is None or summary.scenario not in SCENARIOS or not nodes:
+    """The seconds from and to which it is counted, and everything that happened in between; raises `Uncounted`."""
+    names = PHASES.get(summary.scenario, (HOLD,))
+    phases = [phase for phase in summary.phases if phase.name.startswith(names)]
+    if not phases or summary.scenario not in SCENARIOS or not nodes:
         known = ", ".join(sorted(SCENARIOS))
         raise Uncounted(f"a run of {summary.scenario}: the model counts those of {known} that watched their servers")
-    first, last = math.ceil(hold.begin), int(hold.end)
-    seconds, away = last - first, 1 - 1 / nodes
+    first, last = math.ceil(phases[0].begin), int(phases[-1].end)
+    seconds = last - first
     if seconds < 1:
         raise Uncounted(f"a run of {summary.scenario} that held for less than a second")
     traffic = SCENARIOS[summary.scenario](summary.parameters, nodes)
+    return first, last, _each(traffic, nodes).times(seconds).with_(**_once(summary, len(phases)))
+
+
+def _each(traffic: Traffic, nodes: int) -> Counts:
+    """Everything of a second."""
+    away = 1 - 1 / nodes
     # Each process of the load lets all its people report at once, so a node reads and passes on many at one waking.
     reports = min(traffic.views / SEEN_SECONDS, traffic.heard)
-    each = Counts(
+    followed = nodes * distinct(traffic.teams, traffic.following / nodes)
+    return Counts(
         beats=traffic.beats,
         pings=traffic.connections / PING_SECONDS + traffic.asked,
         incoming=traffic.said + traffic.typed + reports,
@@ -53,8 +69,31 @@ def counted(summary: Summary, nodes: int) -> tuple[int, int, Counts]:
         crossed=traffic.crossed + reports * away,
         together=reports,
         crossed_together=reports * away,
+        scripts=SHARDS * SWEEPERS_MORE / SWEEP_SECONDS + distinct(SHARDS, traffic.teams) * nodes / FLUSH_SECONDS,
+        followed=followed,
+        followed_machines=followed * traffic.machines / traffic.teams,
+        scrapes=nodes,  # the load test looks at them every second
     )
-    return first, last, each.times(seconds)
+
+
+def _once(summary: Summary, phases: int) -> dict[str, float]:
+    """What happened because nodes went, as the load counted it."""
+    if summary.scenario not in PHASES:
+        return {}
+    back = {role: float(sum(codes.values())) for role, codes in summary.closes.items()}
+    resumed = summary.latencies.get("resume")
+    return {
+        "agents": back.get("agent", 0.0),
+        "browsers": back.get("browser", 0.0),
+        "attached": float(resumed.count) if resumed is not None else 0.0,
+        "starts": 1.0 if summary.scenario == "storm" else float(phases),
+    }
+
+
+def speed(summary: Summary, first: int, last: int) -> float | None:
+    """Million additions that a second of the processor was worth meanwhile; None where nobody looked."""
+    row = [value for value in summary.series.rows.get(SPEED, ())[first:last] if value]
+    return mean(row) if row else None
 
 
 def spent(summary: Summary, processes: Sequence[str], first: int, last: int) -> float:
@@ -75,6 +114,7 @@ def _fanout(size: Mapping[str, float], nodes: int) -> Traffic:
         heard=said * watchers,
         crossed=said * min(nodes - 1, watchers),
         views=views,
+        machines=machines,
     )
 
 
@@ -90,6 +130,7 @@ def _terminals(size: Mapping[str, float], nodes: int) -> Traffic:
         heard=each,
         crossed=2 * each * (1 - 1 / nodes),
         views=machines,
+        machines=machines,
     )
 
 
@@ -105,7 +146,39 @@ def _production(size: Mapping[str, float], nodes: int) -> Traffic:
         heard=size["messages"] * 2 / 3,
         crossed=size["messages"] * (1 - 1 / nodes),
         views=people * size["attached"],
+        machines=size["machines"] + size["sessions"],
+        teams=size["workspaces"],
+        following=people,
     )
 
 
-SCENARIOS = {"fanout": _fanout, "terminals": _terminals, "production": _production}
+def _driven(size: Mapping[str, float], nodes: int, sessions: float, machines: float, watchers: float) -> Traffic:
+    """Sessions with a driver, whose every input is echoed, and watchers, beside machines that only beat."""
+    people = sessions * (1 + watchers) + size["followers"]
+    said = sessions * (size["rate"] + size["typing"])
+    typed = sessions * size["typing"]
+    return Traffic(
+        beats=machines / BEAT_EVERY_SECONDS,
+        connections=machines + people,
+        asked=people * ASKS["storm"],
+        said=said,
+        typed=typed,
+        heard=said * (1 + watchers),
+        crossed=said * (nodes - 1) * distinct(nodes, 1 + watchers) / nodes + typed * (1 - 1 / nodes),
+        views=sessions * (1 + watchers),
+        machines=machines,
+        following=size["followers"],
+    )
+
+
+def _storm(size: Mapping[str, float], nodes: int) -> Traffic:
+    return _driven(size, nodes, size["terminals"], size["machines"] + size["terminals"], 1.0)
+
+
+def _deploy(size: Mapping[str, float], nodes: int) -> Traffic:
+    return _driven(size, nodes, size["machines"], size["machines"], size["watchers"])
+
+
+SCENARIOS = {
+    "deploy": _deploy, "fanout": _fanout, "production": _production, "storm": _storm, "terminals": _terminals,
+}  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from loadtests.model.costs import BEAT_EVERY_SECONDS, MICROSECONDS, Costs
 from loadtests.model.fleet import Fleet
-from loadtests.model.work import Counts, cores, redis_cores
+from loadtests.model.work import Counts, cores, distinct, redis_cores
 from relay.registry.engines import POOL_CONNECTIONS
 from relay.rules.timing import (
     CHANGES_SECONDS,
@@ -52,6 +53,7 @@ class Sizing:
     redis_cores: float  # of all primaries, while nothing happens that is not daily
     redis_bytes: float
     node_cores: float  # of all nodes, the same
+    node_work: tuple[tuple[str, float], ...]  # for what, as parts of that without being woken, the greatest first
     node_bytes: float  # of each node, everybody on those that are left
     kernel_bytes: float  # of each node's host, for its sockets
     proxies: int
@@ -69,6 +71,7 @@ def steady(fleet: Fleet, nodes: int) -> Counts:
     said, typed = fleet.talking * fleet.frames, fleet.talking * fleet.inputs
     reports = fleet.talking * fleet.watchers * min(fleet.frames, 1 / SEEN_SECONDS)
     away = 1 - 1 / nodes  # the part of all pairs that are on different nodes
+    followed = nodes * distinct(fleet.machines / fleet.workspace_machines, fleet.browsers / nodes)
     return Counts(
         beats=fleet.machines / BEAT_EVERY_SECONDS,
         pings=fleet.connections / PING_SECONDS,
@@ -77,6 +80,9 @@ def steady(fleet: Fleet, nodes: int) -> Counts:
         crossed=(said * fleet.watchers + typed + reports) * away,
         listed=fleet.browsers * fleet.lists / 3600 * fleet.workspace_machines,
         scripts=SHARDS * (SWEEPERS / SWEEP_SECONDS + nodes / FLUSH_SECONDS),
+        followed=followed,
+        followed_machines=followed * min(fleet.machines, fleet.workspace_machines),
+        scrapes=nodes / fleet.scrape_seconds,
     )
 
 
@@ -87,6 +93,7 @@ def storm(fleet: Fleet) -> Counts:
         agents=fleet.machines * part,
         browsers=fleet.browsers * part,
         listed=fleet.browsers * part * fleet.workspace_machines,
+        attached=fleet.talking * fleet.watchers * (1 - (1 - part) ** 2),  # either side was there
     )
 
 
@@ -114,6 +121,7 @@ def size(fleet: Fleet, costs: Costs) -> Sizing:
         redis_cores=redis_daily,
         redis_bytes=redis_bytes,
         node_cores=node_cores,
+        node_work=_shares(counts.parts(costs)),
         node_bytes=_held(fleet, costs, left),
         kernel_bytes=fleet.connections / left * costs["socket-bytes"].value,
         proxies=_spread(enough, fleet.zones),
@@ -125,6 +133,11 @@ def size(fleet: Fleet, costs: Costs) -> Sizing:
         sql_queries=nodes / CHANGES_SECONDS + fleet.machines * fleet.changes / 3600,
         sql_connections=(nodes + SWEEPERS) * POOL_CONNECTIONS,
     )
+
+
+def _shares(parts: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    all_ = sum(parts.values()) or 1.0
+    return tuple(sorted(((name, part / all_) for name, part in parts.items()), key=lambda one: -one[1]))
 
 
 def _spread(enough: int, zones: int) -> int:

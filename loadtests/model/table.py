@@ -43,7 +43,8 @@ def replaced(path: Path, text: str) -> str:
 
 
 ROWS = (
-    "nodes (a process and a core each)", "decided by", "of their processors, on a day", "memory of a node",
+    "nodes (a process and a core each)", "decided by", "of their processors, on a day", "most of it for",
+    "memory of a node",
     "Redis primaries (and a replica each)", "of their processors", "memory of Redis in all",
     "HAProxy or the like, connections each", "PostgreSQL: rows, connections", "traffic of nodes in all",
     "a lost zone is back in", "gives way first",
@@ -55,6 +56,7 @@ def _column(sizing: Sizing, near: Sequence[Wall]) -> list[str]:
         str(sizing.nodes),
         sizing.needs[0].what,
         f"{sizing.node_cores / sizing.nodes:.0%}",
+        f"{sizing.node_work[0][0]}, {sizing.node_work[0][1]:.0%}",
         short(sizing.node_bytes, "B"),
         str(sizing.redis),
         f"{sizing.redis_cores / sizing.redis:.0%}",
@@ -79,6 +81,7 @@ def lines(sizing: Sizing, near: Sequence[Wall]) -> list[str]:
         *(f"    {need.nodes:>6,}  {need.what}: {need.why}" for need in sizing.needs),
         f"    {sizing.node_cores / sizing.nodes:.0%} busy on a day, {short(sizing.node_bytes, 'B')} each "
         f"and {short(sizing.kernel_bytes, 'B')} of the kernel's for sockets",
+        f"    of what they compute on a day: {', '.join(f'{part:.0%} {name}' for name, part in sizing.node_work[:3])}",
         f"    everybody of a lost zone is back in {sizing.returning_seconds:.1f} s of processor time, beside jitter",
         f"{sizing.redis} Redis primaries, each with a replica in another zone: {sizing.redis_why}",
         f"    {sizing.redis_cores / sizing.redis:.0%} busy on a day, {short(sizing.redis_bytes, 'B')} in all, "
@@ -114,7 +117,8 @@ def _assumed(fleet: Fleet) -> str:
         f"Assumed: half as many talking sessions as browsers, each with {fleet.watchers:g} attachments, "
         f"{fleet.frames:g} frames a second of {fleet.frame_bytes:g} bytes and {fleet.inputs:g} input; "
         f"{fleet.workspace_machines} machines in a workspace, {fleet.changes:g} changes of a machine and "
-        f"{fleet.lists:g} lists of a browser an hour; {fleet.zones} zones, one of which may be lost, "
+        f"{fleet.lists:g} lists of a browser an hour, each browser following a team at any node; "
+        f"{fleet.zones} zones, one of which may be lost, "
         f"{fleet.headroom:.0%} of every processor free until then, everybody back in {fleet.return_seconds:g} s, "
         f"{fleet.database_connections} connections to PostgreSQL. No TLS at nodes. Bytes in SQL and what a proxy holds "
         "are estimates; the rest comes from measurements."

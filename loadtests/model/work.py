@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from loadtests.model.costs import MICROSECONDS, Costs
 
@@ -24,24 +24,41 @@ class Counts:
     together: float = 0.0  # of the incoming, those that come with others and wake nobody for themselves
     crossed_together: float = 0.0  # of the crossed, the same
     scripts: float = 0.0  # of Redis, that find nothing to do
+    attached: float = 0.0  # attachments that are made
+    followed: float = 0.0  # teams that somebody at a node follows, for a second, each node counted
+    followed_machines: float = 0.0  # machines of those
+    scrapes: float = 0.0  # of a node's metrics
+    starts: float = 0.0  # of a node
 
     def times(self, seconds: float) -> Counts:
         """So many seconds of the same."""
         return Counts(**{name: count * seconds for name, count in asdict(self).items()})
 
+    def with_(self, **more: float) -> Counts:
+        """The same with what happened once."""
+        return replace(self, **more)
+
     def node_us(self, costs: Costs) -> float:
         """What nodes compute, if they never sleep."""
+        return sum(self.parts(costs).values())
+
+    def parts(self, costs: Costs) -> dict[str, float]:
+        """The same by what it is for."""
         cost = {name: one.value for name, one in costs.items()}
-        return (
-            self.agents * cost["agent"]
-            + self.browsers * cost["browser"]
-            + self.beats * cost["beat"]
-            + self.pings * (cost["heard"] + cost["delivery"])
-            + self.incoming * cost["incoming"]
-            + self.delivered * cost["delivery"]
-            + self.crossed * (cost["crossing-sender"] + cost["crossing-receiver"])
-            + self.listed * cost["listed"]
-        )
+        return {
+            "handshakes": self.agents * cost["agent"] + self.browsers * cost["browser"],
+            "beats": self.beats * cost["beat"],
+            "pings": self.pings * (cost["heard"] + cost["delivery"]),
+            "frames that come": self.incoming * cost["incoming"],
+            "frames that go": self.delivered * cost["delivery"],
+            "frames from node to node": self.crossed * (cost["crossing-sender"] + cost["crossing-receiver"]),
+            "lists": self.listed * cost["listed"],
+            "attaches": self.attached * cost["attach"],
+            "reading the machines of followed teams again": self.followed * cost["follow"]
+            + self.followed_machines * cost["follow-machine"],
+            "Prometheus": self.scrapes * cost["scrape"],
+            "starting": self.starts * cost["start"],
+        }
 
     @property
     def wakes(self) -> float:
@@ -64,12 +81,18 @@ class Counts:
             + self.beats * cost["beat-redis"]
             + self.crossed * cost["crossing-redis"]
             + self.scripts * cost["sweep-redis"]
+            + self.followed_machines * cost["follow-machine-redis"]
         )
 
     @property
     def redis_wakes(self) -> float:
         """The same of Redis. Beats come in flushes of thousands, hellos of one moment share a script."""
         return self.crossed - self.crossed_together + self.scripts
+
+
+def distinct(of: float, chosen: float) -> float:
+    """How many different ones are among so many that are each chosen at random."""
+    return of * (1 - (1 - 1 / of) ** chosen) if of > 1 else min(1.0, chosen)
 
 
 def cores(counts: Counts, costs: Costs, busy: float) -> float:
