@@ -104,7 +104,8 @@ class Connections(aiohttp.TCPConnector):
     async def gone(self) -> None:
         """End all of them, however they were left."""
         for transport in self._made:
-            transport.abort()
+            with contextlib.suppress(AttributeError):  # from Python 3.11.2, for what was closed twice already
+                transport.abort()
         await asyncio.sleep(0)  # in which the loop closes them
 
 
