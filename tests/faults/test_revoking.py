@@ -204,6 +204,7 @@ async def test_where_the_network_parts_redis_from_the_registry_who_was_revoked_i
     is that the other is silent. Whoever revokes is told so; who is connected stays, for it is not their trouble."""
     here, there = on_pair.urls
     machine, neighbor = await registered(members), await registered(members, "neighbor")
+    other = await registered(members, "stolen-too")
     await asyncio.to_thread(welcomed, here, machine)
 
     def revoke() -> dict[str, Any]:
@@ -212,8 +213,8 @@ async def test_where_the_network_parts_redis_from_the_registry_who_was_revoked_i
         answer: dict[str, Any] = members.owner.on(there)("DELETE", f"/api/machines/{machine.id}")
         return answer
 
-    def revoke_again() -> str:
-        words = ("machines", "revoke", "--yes", "-w", members.workspace, machine.id)
+    def revoke_by_hand() -> str:
+        words = ("machines", "revoke", "--yes", "-w", members.workspace, other.id)
         said = on_pair.cli(members.owner.token, *words, url=there)
         assert said.returncode == 0, said
         return said.stderr
@@ -225,7 +226,7 @@ async def test_where_the_network_parts_redis_from_the_registry_who_was_revoked_i
         assert "unknown" in answer["unconfirmedNodes"]
         assert len(answer["unconfirmedNodes"]) == 2, "the other node that was here before, by its name"
         await asyncio.to_thread(welcomed, here, machine)  # nobody there can know, and the other may just be late
-        assert "Redis could not be told" in await asyncio.to_thread(revoke_again)
+        assert "Redis could not be told" in await asyncio.to_thread(revoke_by_hand)
 
         async def lets_nobody_in() -> bool:
             return "revocations-unknown" in await impaired(here)
