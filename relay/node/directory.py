@@ -37,7 +37,7 @@ class Directory:
         self._unix_ms = unix_ms
         self._views: OrderedDict[str, View] = OrderedDict()
         self._loads = asyncio.Semaphore(LOADS_AT_ONCE)
-        self._failures = 0  # of readings of rows
+        self._failures = 0  # of readings of rows, whichever workspace's
         tail.listen(self._changed, self._forget_all)
 
     def _changed(self, changes: Sequence[Change]) -> None:
@@ -90,26 +90,25 @@ class Directory:
         return view
 
     async def _read_rows(self, workspace: str, view: View) -> None:
-        """Read what is missing. Whoever waits while a reading fails shares its failure: a thousand machines that say
-        hello do not wait a thousand timeouts."""
-        failures = self._failures
+        """Read what is missing. Who waits while a reading of this workspace fails shares its failure: a thousand
+        machines that say hello do not wait a thousand timeouts."""
+        here, anywhere = view.failures, self._failures
         async with view.loading:
-            self._check(failures)
             if not view.loaded:
+                _share(view.failures != here)
                 async with self._loads:
-                    self._check(failures)
-                    await self._counted(self._load(workspace, view))
+                    # One workspace that cannot be read says nothing of others, unless the tail has no answer either.
+                    _share(self._failures != anywhere and self._tail.away())
+                    await self._counted(view, self._load(workspace, view))
             if view.stale:
-                await self._counted(self._load_again(workspace, view))
+                _share(view.failures != here)
+                await self._counted(view, self._load_again(workspace, view))
 
-    def _check(self, failures: int) -> None:
-        if self._failures != failures:
-            raise RegistryUnavailable("the registry does not answer")
-
-    async def _counted(self, reading: Coroutine[Any, Any, None]) -> None:
+    async def _counted(self, view: View, reading: Coroutine[Any, Any, None]) -> None:
         try:
             await reading
         except RegistryUnavailable:
+            view.failures += 1
             self._failures += 1
             raise
 
@@ -255,3 +254,9 @@ class Directory:
         if found is None:
             raise NotFound("there is nothing here that you may see")
         return found, match.matched_by
+
+
+def _share(failed: bool) -> None:
+    """Raise what another one met meanwhile."""
+    if failed:
+        raise RegistryUnavailable("the registry does not answer")

@@ -27,6 +27,7 @@ class View:
         self.former: dict[str, tuple[str, ...]] = {}
         self.loaded = False  # before that there are no rows
         self.loading = asyncio.Lock()  # of rows
+        self.failures = 0  # of readings of them
         self.dropped = False  # a change concerned all rows: whoever still holds this view may not show it
         self.stale: dict[str, object] = {}  # machines whose rows must be read again, by the mark of a change
         self.unread: set[str] = set()  # machines whose row is new here, so that their bell may have been passed over

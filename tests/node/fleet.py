@@ -38,13 +38,17 @@ class Fleet:
         self.read: list[set[str]] = []  # whose records, by reading
         self.reading_rows = asyncio.Event()
         self.registry_away = False
+        self.unreadable: set[str] = set()  # workspaces whose rows take too long
+        self.may_read = asyncio.Event()  # and the others' are read
+        self.may_read.set()
         self.loading = self.most_loading = 0  # readings of all rows at a time
         self.while_rows_are_read: Callable[[], None] = lambda: None
         self.now = 1_000.0  # monotonic seconds
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
         monkeypatch.setattr("relay.node.directory.FEW", 0)
         registry = cast(Any, SimpleNamespace(machines=_Machines(self), changes=_Changes(self)))
-        self.directory = Directory(registry, cast(Any, _Presence(self)), Tail(registry), lambda: NOW_MS)
+        self.tail = Tail(registry)
+        self.directory = Directory(registry, cast(Any, _Presence(self)), self.tail, lambda: NOW_MS)
 
     def change(self, kind: Any, subject: str, workspace: str = ACME) -> None:
         """A change lands in the table."""
@@ -97,8 +101,11 @@ class _Machines:
         self._fleet.loading += 1
         self._fleet.most_loading = max(self._fleet.most_loading, self._fleet.loading)
         await asyncio.sleep(0)
+        unreadable = not self._fleet.unreadable.isdisjoint(workspaces)
+        if not unreadable:
+            await self._fleet.may_read.wait()
         self._fleet.loading -= 1
-        if self._fleet.registry_away:
+        if unreadable or self._fleet.registry_away:
             raise RegistryUnavailable("the registry does not answer")
         rows = list(self._fleet.rows.values())
         self._fleet.while_rows_are_read()
@@ -128,6 +135,8 @@ class _Changes:
         self._fleet = fleet
 
     async def head(self) -> Head:
+        if self._fleet.registry_away:
+            raise RegistryUnavailable("the registry does not answer")
         table = self._fleet.table
         return Head(len(table), table[-1].mark if table else None)
 

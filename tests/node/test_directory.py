@@ -179,12 +179,34 @@ async def test_a_thousand_who_wait_for_one_reading_share_its_failure_and_the_nex
     fleet: Fleet,
 ) -> None:
     fleet.registry_away = True
+    with pytest.raises(RegistryUnavailable):  # as the tail sees every two seconds
+        await fleet.tail.look()
     asking = [fleet.directory.row(f"team-{n % 50}", number(n % MACHINES)) for n in range(1_000)]
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert {type(answer) for answer in answers} == {RegistryUnavailable}
     assert fleet.rows_read <= LOADS_AT_ONCE
     fleet.registry_away = False
     assert (await fleet.directory.row(ACME, number(1))).name == "box-1"
+
+
+async def test_a_thousand_who_wait_for_one_unreadable_workspace_share_its_failure(fleet: Fleet) -> None:
+    fleet.unreadable = {"bad"}
+    asking = [fleet.directory.row("bad", number(n % MACHINES)) for n in range(1_000)]
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {RegistryUnavailable}
+    assert fleet.rows_read == 1
+
+
+async def test_a_workspace_that_cannot_be_read_fails_nobody_who_waits_for_another(fleet: Fleet) -> None:
+    """Neither those whose workspace is being read meanwhile, nor those who wait for their turn."""
+    fleet.unreadable = {"bad"}
+    fleet.may_read.clear()
+    bad = asyncio.create_task(fleet.directory.row("bad", number(1)))
+    good = [asyncio.create_task(fleet.directory.row(f"good-{n % 6}", number(n))) for n in range(12)]
+    with pytest.raises(RegistryUnavailable):
+        await bad
+    fleet.may_read.set()
+    assert [row.name for row in await asyncio.gather(*good)] == [f"box-{n}" for n in range(12)]
 
 
 async def test_a_node_that_is_asked_about_all_teams_at_once_reads_a_few_at_a_time(fleet: Fleet) -> None:
