@@ -96,6 +96,7 @@ class Machine(Peer):
             pid=1,
             generation=self._generation,
             sessions=sessions,
+            knows_unavailable=True,
         )
 
     def welcomed(self, line: Line, text: bytes) -> bool:

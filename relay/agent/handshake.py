@@ -73,4 +73,5 @@ class Handshakes:
             generation=self._identity.enrolment.generation,
             sessions=fitting(self._sessions.announced(), HELLO_BYTES),
             renews=True,
+            knows_unavailable=True,
         )

@@ -38,6 +38,7 @@ class AgentHello(Message, tag="hello", kw_only=True):
     generation: Count = 0
     sessions: Annotated[list[Session], Meta(max_length=limits.SESSIONS_PER_MACHINE)] = field(default_factory=list)
     renews: bool = False  # it keeps the token that a welcome may bring
+    knows_unavailable: bool = False  # it may be told 4103, after which it comes back as soon as after 4100
 
 
 class Beat(Message, tag="beat", kw_only=True):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from starlette.websockets import WebSocket
 
-from relay.errors import Close, Contested, Invalid, LimitReached, MachineRevoked, RelayError, Replaced, Unavailable
+from relay.errors import Close, Invalid, LimitReached, RelayError, Unavailable
 from relay.node.agent import Agent, connection_of
 from relay.node.infos import info_of
 from relay.node.socket import Carrier
@@ -28,10 +28,11 @@ from relay.rules.machine import Registered
 from relay.rules.messages import Attached, Attaching, DriverChanged, ErrorMessage, InputRefused, Notice, Session
 from relay.rules.presence import Fence, Info
 from relay.rules.tokens import MachineToken
-from relay.store import Admitted, Announcement, Refused
+from relay.store import Admitted, Announcement
 from relay.web import departure
 from relay.web.auth import bearer_token
 from relay.web.departure import Departure
+from relay.web.refusals import of_old, refusal
 from relay.web.sockets import Doors
 from relay.web.standing import described, row_of, settle_first
 
@@ -48,7 +49,7 @@ class AgentConversation:
     """One agent connection: `hello` until it said who it is, `admitting` while Redis is asked, then `admitted`."""
 
     __slots__ = ("_agent", "_announcing", "_doors", "_loop", "_rehosting", "_removes", "_socket", "_state",
-                 "_token")  # fmt: skip
+                 "_token", "_why")  # fmt: skip
 
     def __init__(self, doors: Doors, socket: Carrier, token: MachineToken) -> None:
         self._doors = doors
@@ -61,6 +62,7 @@ class AgentConversation:
         self._announcing = ""  # the connection id in a hello that Redis has not answered
         self._removes = False  # it said goodbye for good
         self._rehosting = False
+        self._why = ""  # it was turned away, where the close code does not say so
 
     def too_late(self) -> None:
         """See `Waited`: it has not said hello."""
@@ -138,7 +140,17 @@ class AgentConversation:
         agent.secret = token.secret
         self._agent = agent
         self._doors.hub.knocking.add(agent)  # first in, then checked: a revocation in between finds it
-        self._socket.spawn(self._admit(agent))
+        self._socket.spawn(self._let_in(agent))
+
+    async def _let_in(self, agent: Agent) -> None:
+        """Admit it; raises what it is told instead, in a close code that it knows."""
+        try:
+            await self._admit(agent)
+        except Unavailable as error:
+            self._why = error.close.reason
+            if agent.hello.knows_unavailable:
+                raise
+            raise of_old(error) from error
 
     async def _admit(self, agent: Agent) -> None:
         doors = self._doors
@@ -221,7 +233,7 @@ class AgentConversation:
                 return answer
             if answer.reason != "mirror-behind" or attempt == ANNOUNCEMENTS - 1:
                 self._announcing = ""
-                raise _refusal(answer)
+                raise refusal(answer)
             await doors.mirror.load(doors.mirror.shard(agent.workspace), upto)
         raise AssertionError("the last attempt is answered or refused")
 
@@ -268,7 +280,7 @@ class AgentConversation:
         known = {"machine": token.machine, "workspace": token.workspace, "connection": connection}
         doors.log.info("an agent left", code=code, reason=reason, **known)
         if self._state != "admitted" and self._socket.closing is not None:
-            doors.meters.refused("agent", self._socket.closing.reason)
+            doors.meters.refused("agent", self._why or self._socket.closing.reason)
         if agent is None:
             return
         revoked = self._socket.closing is Close.MACHINE_REVOKED
@@ -288,15 +300,3 @@ def _first_info(agent: Agent) -> Info:
     info = info_of(agent)
     info.sessions = sum(session.ended_at is None for session in hello.sessions)
     return info
-
-
-def _refusal(answer: Refused) -> RelayError:
-    match answer.reason:
-        case "revoked":
-            return MachineRevoked("this machine was revoked")
-        case "replaced":
-            return Replaced("another instance of this machine took over")
-        case "rate-limited":
-            return Contested("too many changes of owner")
-        case "mirror-behind":
-            return Unavailable("revocations are being loaded")

@@ -34,8 +34,10 @@ stream per (session, client id); it is applied once and acknowledged cumulativel
 AGENT_FLOW = f"""
 1. POST /api/machines once and keep `machine.id` and `machineToken`; connect with `Authorization: Bearer
    machineToken`.
-2. Send `hello` with the installation's id, the generation last held (0 at first) and the sessions that still run.
-3. After `welcome` keep its `generation`, and send `beat` every `beatSeconds`, each up to a fifth early at random.
+2. Send `hello` with the installation's id, the generation last held (0 at first) and the sessions that still run; with
+   `knowsUnavailable: true` you are told 4103 for what you would be told 4100 for otherwise.
+3. After `welcome` keep its `generation`, and send `beat` every `beatSeconds`, each up to a fifth early at random; after
+   `pace` as often as that says.
 4. Answer each `request` by an `answer` with its `ref`. `open` has the fields of the browser's `open` but ref and
    machine, and answers {{"session": Session}}; `sessions` answers {{"sessions": [Session]}}; `end` takes
    {{"session": id}} and answers {{"session": Session}}. Send `session` whenever one begins, changes or ends.
@@ -116,7 +118,8 @@ CLOSES: dict[Close, str] = {
     Close.REPLACED: "Another installation took over this machine: park, say so, do not connect again.",
     Close.PROTOCOL_ERROR: "The messages broke a rule of this document: give up and report it.",
     Close.UNSUPPORTED_VERSION: "No common subprotocol: give up and upgrade.",
-    Close.OVER_CAPACITY: "The node is full, or the machine changes hands too fast: back off, prefer another node.",
+    Close.OVER_CAPACITY: "The node is full, or the machine changes hands too fast, or what 4103 says, to agents that do "
+    "not say `knowsUnavailable`: back off, prefer another node.",
     Close.RATE_LIMITED: "You passed a limit: back off.",
     Close.SLOW_CONSUMER: "You read too slowly and your outbox is full: back off, connect, attach with `after`.",
     Close.UNAVAILABLE: "What the node needs for you does not answer now: back off, prefer another node.",

@@ -161,7 +161,9 @@ class Entrance:
             self._doors.left(self._role, Close.INTERNAL)
             socket.close(Close.INTERNAL)
             raise
-        socket.close(refusal)
+        # An agent has not said yet which codes it knows: of the first version it knows the older one alone.
+        unsaid = self._role == "agent" and refusal is Close.UNAVAILABLE
+        socket.close(Close.OVER_CAPACITY if unsaid else refusal)
         self._doors.meters.refused(self._role, refusal.reason)
         return Leaving(self._doors, self._role)
 

@@ -38,6 +38,7 @@ async def test_it_keeps_a_newer_token_that_a_welcome_brings_and_shows_it_from_th
     visit = await one.visit()
     assert visit.hello is not None
     assert visit.hello.renews
+    assert visit.hello.knows_unavailable
     await visit.until(lambda: agent.enrolment.machine_token == "rly_mach_newer")
     one.refuses = (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
     visit.cut()

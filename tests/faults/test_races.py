@@ -130,7 +130,8 @@ async def test_of_agents_that_claim_one_identity_at_once_one_is_let_in_and_the_o
         futures = [pool.submit(claim, number) for number in range(AT_ONCE)]
         ends = [await asyncio.wrap_future(future) for future in futures]
     assert ends.count(None) == 1
-    assert {end for end in ends if end} <= {(4004, "replaced"), (4100, "over-capacity"), (4101, "rate-limited")}
+    later = {(4100, "over-capacity"), (4101, "rate-limited"), (4103, "unavailable")}
+    assert {end for end in ends if end} <= {(4004, "replaced")} | later
 
 
 # --- attach against what may forbid it -------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ class BareMachine:
     def hello(self, *sessions: dict[str, Any], **more: Any) -> dict[str, Any]:
         """The first message of its agent."""
         base = {"type": "hello", "instance": self.instance, "hostname": "bare.local", "version": "1"}
-        return base | {"sessions": list(sessions)} | more
+        return base | {"knowsUnavailable": True, "sessions": list(sessions)} | more
 
     @contextmanager
     def agent(self, url: str, *sessions: dict[str, Any]) -> Iterator[Bare]:

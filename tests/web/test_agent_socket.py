@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from relay.rules.presence import Fence
 from relay.rules.tokens import Secrets
 from relay.store import Admitted, Announcement, Refused
 from relay.web.agent_socket import AgentConversation
+from tests.operations.replay import Recording
 from tests.support.valkey import Valkey
 from tests.web.site import SECRET, HeldSocket, Site, open_site
 
 WAIT_SECONDS = 10.0
+OF_OLD = Recording("agent-0.1.0.jsonl").first("hello")
 TURNS = 20  # of the loop, in which a hello reaches Redis
 
 
@@ -225,3 +228,45 @@ async def test_an_agent_whose_secret_is_on_its_way_out_is_given_a_token_by_the_n
     else:
         assert welcome.machine_token is None
     assert site.node.hub.agents[claims.machine].secret == (new if kept == "new" else old).first.id
+
+
+class Refusing(Line):
+    """A connection that is closed with the error of what was spawned, as a carried one is."""
+
+    def refuse(self, error: RelayError) -> None:
+        """Keep the code that the agent is told."""
+        self.closing = error.close
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it, and close with its error."""
+
+        def failed(error: Exception) -> None:
+            assert isinstance(error, RelayError)
+            self.refuse(error)
+
+        self.tasks.append(self._site.node.errands.start(work, failed))
+
+
+@pytest.mark.parametrize(("more", "told"), [({}, 4100), ({"knowsUnavailable": True}, 4103)], ids=["of old", "of today"])
+async def test_an_agent_that_no_part_can_answer_for_is_told_so_in_a_code_after_which_it_comes_back_within_its_grace(
+    site: Site, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], told: int
+) -> None:
+    """Of all codes that say later, one of the first version comes back within 5 s after 4100 alone: after any other it
+    may stay away for 30 s, and its machine would be said to be offline for our trouble."""
+    made = await (await site.caller(site.owner)).register("old.local")
+    doors, line, counted = site.node.doors(), Refusing(site), []
+    shared = Unavailable("the relay's memory (Redis) does not answer")
+
+    async def away(_: Announcement) -> Admitted:
+        raise shared
+
+    monkeypatch.setattr(doors.admissions, "announce", away)
+    monkeypatch.setattr(doors.meters, "refused", lambda role, why: counted.append((role, why)))
+    conversation = AgentConversation(doors, line, tokens.read_machine(site.parts.secrets, made["machineToken"]))
+    conversation.text(json.dumps(OF_OLD | more))
+    async with asyncio.timeout(WAIT_SECONDS):
+        await asyncio.gather(*line.tasks, return_exceptions=True)
+    assert line.closing == told
+    assert shared.close == 4103, "others may wait for the same answer, and know it"
+    conversation.closed(told, "")
+    assert counted == [("agent", "unavailable")], "operators are told apart who is full and who has no Redis"
