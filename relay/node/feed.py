@@ -35,3 +35,11 @@ class Watched:
         self.read_all_at = 0.0  # monotonic seconds
         # Whether silence proved anything when feeds were told; None: some were told by one measure, some by the other.
         self.settled: bool | None = True
+        self.look_at = 0.0  # monotonic seconds: when the first band changes by itself
+
+    def due(self, now: float, batch_seconds: float) -> bool:
+        """Whether there is anything to look at. In most seconds most teams have nothing, and each look asks the
+        registry whether it changed."""
+        if self.dirty or now >= self.look_at or now - self.read_all_at >= batch_seconds or self.settled is None:
+            return True
+        return any(feed.owed and feed.begun for feed in self.feeds)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
+from math import inf
 
 from relay.errors import LimitReached, NotFound, RelayError
 from relay.node.browser import Browser
@@ -148,8 +149,13 @@ class Feeds:
             group.create_task(self._strands.run())
             while True:
                 await asyncio.sleep(TICK_SECONDS)
-                for workspace in self._watched:
-                    self._strands.add(workspace)
+                self._look_round()
+
+    def _look_round(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for workspace, watched in self._watched.items():
+            if watched.due(now, self.batch_seconds):
+                self._strands.add(workspace)
 
     async def _tick(self, workspace: str) -> None:
         watched = self._watched.get(workspace)
@@ -173,6 +179,8 @@ class Feeds:
             raise
         for machine in dirty:
             self._expect(watched, view, machine)
+        soonest_ms = min(watched.next_change_ms.values(), default=None)
+        watched.look_at = inf if soonest_ms is None else now + (soonest_ms - view.now_ms(now)) / 1000
         for feed in list(watched.feeds):
             feed.owed |= dirty
             if feed.begun:
@@ -190,8 +198,11 @@ class Feeds:
             return set(view.rows)
         records, looked, changed = dict(view.records), watched.looked, set(watched.looked) - set(view.records)
         for at, (id, record) in enumerate(records.items(), 1):
-            if looked.get(id) != _look(record, view.now_ms(asyncio.get_running_loop().time())):
+            now_ms = view.now_ms(asyncio.get_running_loop().time())
+            if looked.get(id) != _look(record, now_ms):
                 changed.add(id)
+            else:
+                _plan(watched, id, record, now_ms)  # it was heard since, and need not be looked at so soon
             if at % AT_ONCE == 0:
                 await asyncio.sleep(0)
         return changed
@@ -203,15 +214,11 @@ class Feeds:
     def _expect(self, watched: Watched, view: View, machine: str) -> None:
         record = view.records.get(machine)
         now_ms = view.now_ms(asyncio.get_running_loop().time())
-        at = presence.next_change_ms(record, now_ms) if record is not None else None
         if record is None:
             watched.looked.pop(machine, None)
         else:
             watched.looked[machine] = _look(record, now_ms)
-        if at is None:
-            watched.next_change_ms.pop(machine, None)
-        else:
-            watched.next_change_ms[machine] = at
+        _plan(watched, machine, record, now_ms)
 
     async def _tell(self, feed: Feed, view: View) -> None:
         """Tell what differs, a part at a time and only as fast as the browser reads: the rest is owed to it."""
@@ -259,6 +266,14 @@ def _digest(text: bytes) -> bytes:
 def _look(record: presence.Record, now_ms: int) -> object:
     band = presence.state(record, now_ms, settled=True, was_offline=False)
     return (record.fence, record.connected, record.reason, record.info, band)
+
+
+def _plan(watched: Watched, machine: str, record: presence.Record | None, now_ms: int) -> None:
+    at = presence.next_change_ms(record, now_ms) if record is not None else None
+    if at is None:
+        watched.next_change_ms.pop(machine, None)
+    else:
+        watched.next_change_ms[machine] = at
 
 
 async def _has_room(socket: Socket) -> bool:

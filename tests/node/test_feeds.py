@@ -14,6 +14,7 @@ from relay.node.feeds import Feeds
 from relay.rules.access import Identity
 from relay.rules.browser_messages import Subscribe
 from relay.rules.machine import Owner
+from relay.rules.timing import LIVE_SECONDS
 from tests.node.fleet import Fleet
 from tests.rules.samples import ACME, number
 
@@ -117,6 +118,50 @@ async def test_what_was_told_while_silence_proved_nothing_is_told_anew_even_if_n
     fleet.beat()
     await feeds._tick(ACME)
     assert states(page) == {"box-0": "live", "box-1": "offline"}
+
+
+async def test_a_team_in_which_nothing_is_due_is_left_alone_and_a_band_is_looked_at_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A node follows thousands of teams, and pays most for what it does for each while nothing happens."""
+    fleet, page = Fleet(2, monkeypatch), Page()
+    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0)
+    feeds.batch_seconds = 300
+    browser = Browser(cast(Any, page), STRANGER, "")
+    await feeds.subscribe(browser, Subscribe(ref=1, workspace=ACME))
+    await feeds._tick(ACME)
+    watched, now = feeds._watched[ACME], asyncio.get_running_loop().time()
+    ends = now + LIVE_SECONDS
+    assert not watched.due(now, feeds.batch_seconds)
+    assert not watched.due(ends - 1, feeds.batch_seconds)
+    assert watched.due(ends + 1, feeds.batch_seconds)
+    assert watched.due(now + 300, feeds.batch_seconds)
+    feeds.mark(ACME, [number(1)])
+    assert watched.due(now, feeds.batch_seconds)
+    await feeds._tick(ACME)
+    assert not watched.due(now, feeds.batch_seconds)
+    page.room.clear()  # the page reads no more, so what it is to be told is owed to it
+    feeds.mark(ACME, [number(1)])
+    await feeds._tick(ACME)
+    assert watched.due(now, feeds.batch_seconds)
+    page.room.set()
+    await feeds._tick(ACME)
+    assert not watched.due(now, feeds.batch_seconds)
+
+
+async def test_a_machine_that_was_heard_since_is_not_looked_at_when_its_band_would_have_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fleet, page = Fleet(2, monkeypatch), Page()
+    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0)
+    feeds.batch_seconds = 0
+    browser = Browser(cast(Any, page), STRANGER, "")
+    await feeds.subscribe(browser, Subscribe(ref=1, workspace=ACME))
+    await feeds._tick(ACME)
+    fleet.now += LIVE_SECONDS - 1
+    fleet.beat()
+    await feeds._tick(ACME)
+    assert feeds._watched[ACME].look_at > asyncio.get_running_loop().time() + LIVE_SECONDS / 2
 
 
 async def test_a_workspace_that_cannot_be_read_holds_up_no_bell_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
