@@ -118,8 +118,8 @@ CLOSES: dict[Close, str] = {
     Close.REPLACED: "Another installation took over this machine: park, say so, do not connect again.",
     Close.PROTOCOL_ERROR: "The messages broke a rule of this document: give up and report it.",
     Close.UNSUPPORTED_VERSION: "No common subprotocol: give up and upgrade.",
-    Close.OVER_CAPACITY: "The node is full, or the machine changes hands too fast, or what 4103 says, to agents that do "
-    "not say `knowsUnavailable`: back off, prefer another node.",
+    Close.OVER_CAPACITY: "The node is full, or the machine changes hands too fast, or what 4103 says, to agents that "
+    "do not say `knowsUnavailable`: back off, prefer another node.",
     Close.RATE_LIMITED: "You passed a limit: back off.",
     Close.SLOW_CONSUMER: "You read too slowly and your outbox is full: back off, connect, attach with `after`.",
     Close.UNAVAILABLE: "What the node needs for you does not answer now: back off, prefer another node.",
