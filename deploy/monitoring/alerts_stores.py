@@ -124,8 +124,9 @@ STORES = (
         1,
         "page",
         "A node does not know the latest changes of access",
-        "Nodes read the table of changes about every two seconds. This one has not for half a minute: whoever lost "
-        "access since, by a revoked machine or key or a removed member, may still be connected there.",
+        "Nodes read the table of changes every CHANGES_SECONDS (2 s unless `relay admin timing show` says otherwise). "
+        "This one has not for half a minute: whoever lost access since, by a revoked machine or key or a removed "
+        "member, may still be connected there.",
         "RelayRegistryAway too? Then the registry. Else this node alone: its log, its way to the registry.",
         "If somebody must be locked out now, drain the node: `relay node drain NODE`.",
         Trial({"relay_changes_age_seconds{" + A + "}": steady(45)}, ON_A),
@@ -193,7 +194,8 @@ PRESENCE = (
         1,
         "page",
         "No sweeper has ended a round for half a minute",
-        "Rounds begin every two seconds. As with no sweeper at all, machines that fell silent are not announced.",
+        "Rounds begin every SWEEP_SECONDS (2 s unless `relay admin timing show` says otherwise). As with no sweeper "
+        "at all, machines that fell silent are not announced.",
         "The sweepers' log: `a sweep waits` says for what. Redis and registry as above.",
         "Mend Redis or the registry; if a sweeper hangs without either, end it.",
         Trial({"relay_sweep_age_seconds{" + A + "}": steady(90), "relay_sweep_age_seconds{" + B + "}": steady(45)}),

@@ -71,8 +71,9 @@ INCIDENTS = (
         "a revocation does not take effect",
         ("RelayChangesBehind",),
         (m.CHANGES_AGE, m.CHANGES, m.BEATS_LOST),
-        "`relay machines revoke NAME` once more: it says how many connections it closed, and which nodes did not "
-        "answer; those `relay node drain NODE`",
+        "`relay machines revoke ID` once more, with the whole id that `relay audit` shows, for the name may be another "
+        "machine's by now: it says how many connections it closed, and which nodes did not answer; those "
+        "`relay node drain NODE`",
     ),
     Incident(
         "a clock is wrong",

@@ -8,7 +8,7 @@ import click
 
 from relay.cli.place import Place, find_place, note
 from relay.cli.table import NOTHING, print_json
-from relay.errors import Unavailable
+from relay.errors import NotFound, Unavailable
 from relay.rules.ids import canonical
 from relay.rules.quoting import escape
 
@@ -72,7 +72,10 @@ def kick(machine: str, workspace: str | None) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @_WORKSPACE
 def revoke(machine: str, yes: bool, workspace: str | None) -> None:
-    """Take a machine's registration away for good and close its connection; by its whole id also without Redis."""
+    """Take a machine's registration away for good and close its connection.
+
+    By its whole id also where Redis is away, and once more for a machine that is revoked already.
+    """
     place, found = _find_or_take(machine, workspace)
     question = f"revoke {escape(found['name'])} ({found['id'][:8]}, {escape(found['hostname'])})?"
     if not yes:
@@ -94,14 +97,16 @@ def _find(machine: str, workspace: str | None) -> tuple[Place, dict[str, Any]]:
 
 
 def _find_or_take(machine: str, workspace: str | None) -> tuple[Place, dict[str, Any]]:
-    """The same, or a whole id for what it is where nobody can be asked: a revocation needs the registry alone."""
+    """The same, or a whole id for what it is where nobody can be asked, for a revocation needs the registry alone; and
+    where nobody is found, for one that was revoked may be revoked once more. A whole id finds no other machine."""
     try:
         return _find(machine, workspace)
-    except Unavailable:
+    except (Unavailable, NotFound) as error:
         id = canonical(machine)
         if id is None:
             raise
-        note("the machine cannot be looked up now; going on with its id")
+        if isinstance(error, Unavailable):
+            note("the machine cannot be looked up now; going on with its id")
         return find_place(workspace=workspace), {"id": id, "name": id, "hostname": "hostname not known"}
 
 

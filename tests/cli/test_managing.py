@@ -30,6 +30,21 @@ def test_revoking_asks_first(owner: Person, fresh: Team) -> None:
     owner.run("machines", "show", "kept")
 
 
+def test_a_revocation_is_said_once_more_by_id_and_not_to_the_machine_that_has_the_name_now(
+    owner: Person, fresh: Team
+) -> None:
+    fresh.agent("lent")
+    fresh.agent("lent")
+    id = owner.json("machines", "show", "lent")["machine"]["id"]
+    assert "connections closed: 1" in owner.run("machines", "revoke", "--yes", id).stdout
+    assert id in owner.run("audit").stdout
+    assert owner.run("machines", "revoke", "--yes", id).stdout == f"revoked {id}; connections closed: 0\n"
+    heir = owner.json("machines", "show", "lent")["machine"]
+    assert heir["id"] != id
+    assert heir["connected"]
+    owner.run("machines", "revoke", "--yes", "00000000-0000-4000-8000-000000000000", code=66)
+
+
 def test_a_machine_of_a_person_is_hidden_and_shown(owner: Person, fresh: Team) -> None:
     member = fresh.person("Pia", "member")
     pia = Person(owner.folder.parent / "pia", fresh.cluster.urls, member.token, fresh.workspace)
