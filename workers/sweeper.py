@@ -56,9 +56,9 @@ class Sweeper:
         self._compared = ""  # up to which machine the registry was compared with Redis
 
     async def run(self, shards: Sequence[int]) -> None:
-        """Sweep every two seconds until cancelled. Trouble with Redis or SQL is waited out: what was claimed and not
-        confirmed is claimed again, by whoever is first. When Redis is back nodes are first: machines that were turned
-        away meanwhile have a grace from when one of them says so."""
+        """Sweep every `every_seconds` until cancelled. Trouble with Redis or SQL is waited out: what was claimed and
+        not confirmed is claimed again, by whoever is first. When Redis is back nodes are first: machines that were
+        turned away meanwhile have a grace from when one of them says so."""
         away = False
         while True:
             more = False

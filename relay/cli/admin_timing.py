@@ -79,12 +79,12 @@ def change(times: tuple[str, ...]) -> None:
 
 async def _change(settings: Any, words: tuple[str, ...]) -> None:
     from relay.errors import Misconfigured
-    from relay.rules.rhythm import Chosen, contradictions, read
+    from relay.rules.rhythm import Chosen, contradictions, read, with_words
 
     wanted = read(words)
     async with _open(settings) as (registry, overlook, now_ms):
         before = await registry.rhythms.latest()
-        values = {**before.values, **wanted}
+        values = with_words(before.values, wanted)
         wrong = contradictions(before.rhythm, Chosen(values=values).rhythm)
         if wrong:
             raise Misconfigured("; ".join(wrong))
@@ -95,7 +95,8 @@ async def _change(settings: Any, words: tuple[str, ...]) -> None:
         chosen = await registry.rhythms.choose(before, values, await now_ms(), time.time_ns() // 1_000_000)
         await _follow(overlook, chosen.revision)
     for name in wanted:
-        click.echo(f"{name} is {values[name]:g}, and was {before.values.get(name, _default(name)):g}")
+        now, then = (chosen.get(name, _default(name)) for chosen in (values, before.values))
+        click.echo(f"{name} is {now:g}, and was {then:g}")
 
 
 async def _follow(overlook: Any, revision: int) -> None:

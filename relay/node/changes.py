@@ -20,7 +20,7 @@ VOUCHED_SECONDS = 300.0
 
 
 class Tail:
-    """The node's cursor in the table. Rings may be lost; the look every two seconds may not."""
+    """The node's cursor in the table. Rings may be lost; the looks, every `look_seconds`, may not."""
 
     def __init__(self, registry: Registry) -> None:
         self._changes = registry.changes
@@ -129,7 +129,7 @@ class Tail:
         self._rung.set()
 
     async def run(self) -> None:
-        """Look at every ring and every two seconds, until cancelled."""
+        """Look at every ring and every `look_seconds`, until cancelled."""
         while True:
             try:
                 async with asyncio.timeout(self.look_seconds):

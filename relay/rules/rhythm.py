@@ -10,7 +10,7 @@ the others are written into what Redis keeps, where one value would be read by t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from relay.errors import Invalid
 from relay.rules import timing
 
 LIVE_BEATS = 3  # as many beats a machine is live for: two may be lost
+LATE_SECONDS = 1.5  # by which a flush may come late, on a busy host or to a busy Redis, and is not missed
 
 
 class Rhythm(Struct, frozen=True, kw_only=True):
@@ -64,7 +65,7 @@ RANGES = {
     "FLUSH_SECONDS": Range(
         "between two times that a node tells Redis whom it heard",
         4.0,
-        7.0,
+        timing.MARKER_QUIET_SECONDS - LATE_SECONDS,
         "within MARKER_QUIET_SECONDS one that is late is not missed, and one that fails is",
     ),
     "SWEEP_SECONDS": Range(
@@ -93,9 +94,10 @@ def values(rhythm: Rhythm) -> dict[str, float]:
     return {name: float(getattr(rhythm, name.lower())) for name in RANGES}
 
 
-def read(words: Sequence[str]) -> dict[str, float]:
-    """What an operator chose, as `NAME=SECONDS` or `NAME=default`; raises `Invalid` naming what it cannot be."""
-    chosen: dict[str, float] = {}
+def read(words: Sequence[str]) -> dict[str, float | None]:
+    """What an operator chose, as `NAME=SECONDS` or `NAME=default`, which is None; raises `Invalid` naming what it
+    cannot be."""
+    chosen: dict[str, float | None] = {}
     for word in words:
         name, equals, text = (part.strip() for part in word.partition("="))
         name = name.upper()
@@ -106,8 +108,14 @@ def read(words: Sequence[str]) -> dict[str, float]:
             raise Invalid(f"{name} {fixed}; these can: {', '.join(RANGES)}")
         if name in chosen:
             raise Invalid(f"{name} is named twice")
-        chosen[name] = values(Rhythm())[name] if text == "default" else _seconds(name, text)
+        chosen[name] = None if text == "default" else _seconds(name, text)
     return chosen
+
+
+def with_words(before: Mapping[str, float], wanted: Mapping[str, float | None]) -> dict[str, float]:
+    """What is chosen once an operator has said what they want changed: a time that is taken back is chosen no more."""
+    together = {**before, **wanted}
+    return {name: value for name, value in together.items() if value is not None}
 
 
 def contradictions(before: Rhythm, after: Rhythm) -> list[str]:

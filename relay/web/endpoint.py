@@ -103,7 +103,7 @@ class Endpoint:
         return identity
 
     async def _spread(self) -> None:
-        # The change is stored. Whoever misses the bell finds it in the table within two seconds.
+        # The change is stored. Whoever misses the bell finds it at the next look at the table.
         try:
             await self._parts.changed()
         except Unavailable as error:
