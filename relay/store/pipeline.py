@@ -166,9 +166,8 @@ class Pipeline:
                     return await line.ask(words)
                 except MovedError as error:
                     await self._learn()
-                    self._servers.moved(
-                        error, address
-                    )  # after the map, which may be somebody's who has not heard of it
+                    # After the map, which may be somebody's who has not heard of it.
+                    self._servers.moved(error, address)
                     if attempt == ATTEMPTS:
                         raise
                 except LostConnection:
