@@ -61,16 +61,16 @@ class Membership:
         if not known:
             # Redis forgot us, so it forgot others. If it did so before, they have had no time to be listed in between.
             self._forgotten |= {boot: (lease, now) for boot, (lease, _) in self._others.items()}
-        listed = {lease.boot: (lease, now) for lease in await self._leases.live() if lease.boot != self._boot}
+        live, vanished = await self._leases.listed()
+        listed = {lease.boot: (lease, now) for lease in live if lease.boot != self._boot}
         # They may live until they have had a lease's time to be listed again, for each renews in its own rhythm.
-        self._forgotten = {
-            boot: (lease, at)
-            for boot, (lease, at) in self._forgotten.items()
-            if boot not in listed and now - at < LEASE_SECONDS
-        }
+        unlisted = {boot: each for boot, each in self._forgotten.items() if boot not in listed}
+        self._forgotten = {boot: (lease, at) for boot, (lease, at) in unlisted.items() if now - at < LEASE_SECONDS}
+        lost = [boot for boot, (lease, _) in unlisted.items() if boot not in self._forgotten and not lease.draining]
         alone = len(self.urls()) == 1
         self._others = listed | self._forgotten
-        self.trust.look(now, [lease for lease, _ in self._others.values()])
+        missed = [boot for boot in vanished if boot != self._boot]
+        self.trust.look(now, [lease for lease, _ in self._others.values()], missed, lost)
         if alone and len(self.urls()) > 1:
             await self._say_where()
 

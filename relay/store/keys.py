@@ -19,9 +19,10 @@ tag {pN}, so that one script may touch them together in a Redis Cluster; no scri
     P:{pN}:revoked      set     revoked machines; only ever grows
     P:{pN}:upto         string  all revocations up to this change number are in the set above
     P:{pN}:loading:T    string  how many parts of one long load are in; T is random
-    P:{lN}:leases       zset    boot id -> ms of its last renewal; a lease is good for 15 s. N is 27, 13 and 77: the
-                                list is kept three times, so that no server's absence hides or ends a lease
-    P:{lN}:nodes        hash    boot id -> JSON of Lease
+    P:{lN}:leases       zset    boot id -> ms of its last renewal; a lease is good for 15 s, and who had one is kept for
+                                an hour. N is 27, 13 and 77: the list is kept three times, so that no server's absence
+                                hides or ends a lease
+    P:{lN}:nodes        hash    boot id -> JSON of Lease, or nothing of a node that left on purpose
     P:orders:BOOT       hash    kind -> JSON of an order that an operator gave to one node; "done KIND" -> the id of the
                                 latest that it carried out
     P:registry          string  id of the registry whose cluster uses this prefix; on each of its servers

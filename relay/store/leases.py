@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -15,21 +16,28 @@ from relay.store.belonging import stay
 from relay.store.connection import Commands
 from relay.store.keys import Keys
 from relay.store.layout import hold
-from relay.store.memory import Memory, ask_all, independent, one_then_all, some
+from relay.store.memory import Memory, independent, one_then_all, some
 from relay.store.script import Script
 
 NODES = 500  # more nodes than this in one cluster are not listed; the bus would be full long before
 LEASE_MS = int(timing.LEASE_SECONDS * 1000)
-LISTED_MS = LEASE_MS * 4  # a boot leaves the list only long after its lease: a step of the clock removes nobody
+# A boot that did not say goodbye stays listed for so long after its lease: who cannot read the registry asks who may be
+# cut off from Redis alone. Nobody runs a node that has had no Redis for an hour, and none can start without it.
+LISTED_MS = 3_600_000
+LEFT_MS = LEASE_MS * 4  # how old the entry of one that left is made: versions that know of none take it off the list
 
 # Makes atomic: the boot's place in the list by this server's clock, with what it says of itself, and the removal of
-# those that are long gone. Answers whether its lease was still good.
+# those that are long gone, or gone for longest of too many, as where one ends at each start. Answers whether its lease
+# was still good.
 _RENEW = Script(f"""
 local now = clock()
 local before = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]))
 redis.call('ZADD', KEYS[1], int(now), ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', int(now - {LISTED_MS}), 'LIMIT', 0, {NODES})
+local over = redis.call('ZCOUNT', KEYS[1], '-inf', '+inf') - {NODES}
+local since, most = int(now - {LISTED_MS}), {NODES}
+if over > 0 then since, most = int(now - {LEASE_MS}), math.min(over, most) end
+local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', since, 'LIMIT', 0, most)
 if #gone > 0 then
     redis.call('ZREM', KEYS[1], unpack(gone))
     redis.call('HDEL', KEYS[2], unpack(gone))
@@ -38,16 +46,23 @@ keep(KEYS[1], KEYS[2])
 return before and now - before < {LEASE_MS} and 1 or 0
 """)
 
-# Makes atomic: the list and what its nodes said, at one moment of this server's clock.
-_LIVE = Script(f"""
-local now, live = clock(), {{}}
-local since = '(' .. int(now - {LEASE_MS})
-local listed = redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf', 'WITHSCORES', 'LIMIT', 0, {NODES})
+# Makes atomic: the boot's end and that it was meant, which a list that could not be told of it does not say.
+_LEAVE = Script(f"""
+redis.call('ZADD', KEYS[1], int(clock() - {LEFT_MS}), ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], '')
+keep(KEYS[1], KEYS[2])
+""")
+
+# Makes atomic: the list and what its nodes said, at one moment of this server's clock; of those who left, nothing.
+_LISTED = Script(f"""
+local now, found = clock(), {{}}
+local since = '(' .. int(now - {LISTED_MS})
+local listed = redis.call('ZRANGE', KEYS[1], '+inf', since, 'BYSCORE', 'REV', 'LIMIT', 0, {NODES}, 'WITHSCORES')
 for at = 1, #listed, 2 do
-    live[#live + 1], live[#live + 2], live[#live + 3] =
-        listed[at], int(now - listed[at + 1]), redis.call('HGET', KEYS[2], listed[at])
+    found[#found + 1], found[#found + 2], found[#found + 3] =
+        listed[at], int(now - listed[at + 1]), redis.call('HGET', KEYS[2], listed[at]) or ''
 end
-return live
+return found
 """)
 
 _KEEP = Script("keep(KEYS[1])")
@@ -94,6 +109,13 @@ class Lease(Struct, frozen=True):
     away: bool = False  # whether it cannot read the registry
 
 
+class Listed(NamedTuple):
+    """Who is in the lists at one moment."""
+
+    live: list[Lease]  # oldest first; of each what it said last
+    vanished: list[str]  # boots whose lease ended within the last hour, and who had not said that they leave
+
+
 class Leases:
     """The nodes that renewed within the last 15 s, in three lists on servers of their own where there are so many: a
     list that cannot be reached is made up for by the others. Methods raise `Unavailable` when none can be."""
@@ -112,21 +134,28 @@ class Leases:
         return any(known)
 
     async def release(self, boot: str) -> None:
-        """Take the node off the list at once; for a clean exit."""
-        await some(
-            ask_all(self._redis, [("ZREM", listed, boot), ("HDEL", nodes, boot)]) for listed, nodes in self._keys.leases
-        )
+        """End the node's lease at once, so that nobody misses it; for a clean exit."""
+        await some(_LEAVE.run(self._redis, names, (boot,)) for names in self._keys.leases)
 
     async def live(self) -> list[Lease]:
         """All nodes with a lease in any list that can be reached, oldest first; of each what it said last."""
+        return (await self.listed()).live
+
+    async def listed(self) -> Listed:
+        """Those, and who vanished without a word, as far as any list that can be reached knows."""
         latest: dict[str, tuple[int, str]] = {}
-        for answer in await some(_LIVE.run(self._redis, names) for names in self._keys.leases):
+        left: set[str] = set()
+        for answer in await some(_LISTED.run(self._redis, names) for names in self._keys.leases):
             for at in range(0, len(answer), 3):
                 boot, age_ms, text = answer[at : at + 3]
-                if boot not in latest or int(age_ms) < latest[boot][0]:
+                if not text:
+                    left.add(boot)
+                elif boot not in latest or int(age_ms) < latest[boot][0]:
                     latest[boot] = int(age_ms), text
-        leases = [self._decoder.decode(text) for _, text in latest.values()]
-        return sorted(leases, key=lambda lease: (lease.started_ms, lease.boot))
+        known = [(age_ms, self._decoder.decode(text)) for boot, (age_ms, text) in latest.items() if boot not in left]
+        live = [lease for age_ms, lease in known if age_ms < LEASE_MS]
+        vanished = [lease.boot for age_ms, lease in known if age_ms >= LEASE_MS and not lease.draining]
+        return Listed(sorted(live, key=lambda lease: (lease.started_ms, lease.boot)), vanished)
 
     async def _keep_agreement(self, registry: str) -> None:
         outcomes = await asyncio.gather(
