@@ -145,7 +145,8 @@ class Move(Message, tag="move", kw_only=True):
 
 
 class Pace(Message, tag="pace", kw_only=True):
-    """How often to beat from the next beat on, once an operator changed it: instead of what the welcome said."""
+    """How often to beat from the next beat on, once an operator changed it: instead of what the welcome said. An agent
+    of a version that does not know of it beats as before, and nothing is the worse for it."""
 
     beat_seconds: float
 

@@ -1,9 +1,10 @@
 """Defines what a control message is, how it is written and read, and the messages that agents and browsers share.
 
 Every control message is one JSON object in a text frame with a `type`. A message with a `ref` is answered by one with
-the same `ref`. Unknown fields are ignored, so that a peer one minor version ahead is understood; unknown types are
-a protocol error. Sessions and machines are canonical UUID strings here and raw bytes in the binary header. The words
-of each kind of peer are in `agent_messages` and `browser_messages`; AsyncAPI is made from all of them.
+the same `ref`. Unknown fields are ignored, so that a peer one minor version ahead is understood. A type that a node
+does not know is a protocol error; peers pass over types that they do not know, for a node may say more than they need.
+Sessions and machines are canonical UUID strings here and raw bytes in the binary header. The words of each kind of peer
+are in `agent_messages` and `browser_messages`; AsyncAPI is made from all of them.
 """
 
 from __future__ import annotations

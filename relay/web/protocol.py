@@ -16,11 +16,12 @@ answered with HTTP 503, and `Retry-After` says in how many seconds it is your tu
 {timing.HELLO_SECONDS:g} s and nothing before `welcome`. The server sends WebSocket pings every
 {timing.PING_SECONDS:g} s and closes after {timing.PONG_SECONDS:g} s without pong.
 
-**Text frames** are one JSON object each, at most {limits.CONTROL_BYTES} bytes, with a `type`. Fields that you do not
-know are to be ignored. A message with a `ref` (your own counter) is answered by a message with the same `ref`:
-`result`, `snapshot` or `attaching`, or an `error` with a `code` of `x-error-codes`. An `error` leaves the socket open.
-Meeting one of `x-limits` that counts sessions, attachments, subscriptions or requests is the error `limit-reached` with
-the limit's name in `limit`; messages that break a schema or a size close the socket.
+**Text frames** are one JSON object each, at most {limits.CONTROL_BYTES} bytes, with a `type`. Pass over fields, and
+messages of a `type`, that you do not know; say none that is not in this document. A message with a `ref` (your own
+counter) is answered by a message with the same `ref`: `result`, `snapshot` or `attaching`, or an `error` with a `code`
+of `x-error-codes`. An `error` leaves the socket open. Meeting one of `x-limits` that counts sessions, attachments,
+subscriptions or requests is the error `limit-reached` with the limit's name in `limit`; messages that break a schema or
+a size close the socket.
 
 **Binary frames** are session data: the header under `x-header` (big-endian, {limits.FRAME_BYTES} bytes at most with
 the payload), then the payload, which nodes never read. `x-frames` lists the kinds.
