@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, ColumnElement, and_, delete, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -63,14 +63,23 @@ async def lock(write: Write, machine: str) -> Any:
     return (await write.connection.execute(locking)).one()
 
 
-async def lock_all(write: Write, ids: Collection[str]) -> dict[str, Any]:
-    """The same of many machines by id, those that are there, whatever workspaces they are in. Two who lock many do it
-    in one order, so neither waits for the other for ever."""
-    wanted = machines.c.id.in_(ids)
-    places = select(machines.c.workspace).where(wanted)
-    await write.lock_workspaces(set(await write.connection.scalars(places)))
-    locking = select(machines).where(wanted).order_by(machines.c.id).with_for_update(key_share=True)
-    return {row.id: row for row in await write.connection.execute(locking)}
+class Locked(NamedTuple):
+    """Rows of machines that are locked, by id, and the workspaces of those that somebody else holds."""
+
+    rows: dict[str, Any]
+    held: dict[str, str]
+
+
+async def lock_all(write: Write, ids: Collection[str], *, wait: bool) -> Locked:
+    """The same of many machines, those that are there, whatever workspaces they are in. Two who lock many do it in one
+    order, so neither waits for the other for ever; who does not `wait` goes without those that somebody holds."""
+    known = select(machines.c.id, machines.c.workspace).where(machines.c.id.in_(ids))
+    places = {row.id: row.workspace for row in await write.connection.execute(known)}
+    free = await write.lock_workspaces(set(places.values()), wait=wait)
+    mine = machines.c.id.in_([id for id, workspace in places.items() if workspace in free])
+    locking = select(machines).where(mine).order_by(machines.c.id).with_for_update(key_share=True, skip_locked=not wait)
+    rows = {row.id: row for row in await write.connection.execute(locking)}
+    return Locked(rows, {id: workspace for id, workspace in places.items() if id not in rows})
 
 
 async def shadow(write: Write, loser: Registered, winner: str) -> None:

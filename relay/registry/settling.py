@@ -14,13 +14,15 @@ from relay.registry.audit import SYSTEM, Actor
 from relay.registry.database import Database
 from relay.registry.registrars import Who
 from relay.registry.tables import machines, registrations, workspaces
-from relay.registry.together import Later, Together
+from relay.registry.together import Elsewhere, Later, Together
 from relay.registry.writing import Write, commit
 from relay.rules import names
 from relay.rules.access import may
 from relay.rules.machine import Registered
 
-EVERYWHERE = ""  # first hellos of all workspaces are settled together: in a large cluster most teams are small
+# First hellos of all workspaces are settled together: in a large cluster most teams are small. Nothing waits there for
+# a workspace that somebody holds: its hellos wait in a place of their own.
+EVERYWHERE = ""
 
 
 class Settled(Struct, frozen=True):
@@ -39,14 +41,15 @@ class Hello(NamedTuple):
 
 
 Settlements = Together[Hello, Settled]
+Outcome = Settled | RelayError | Later | Elsewhere
 
 
 def settlements(database: Database) -> Settlements:
     """Where first hellos wait for those that are being settled."""
 
-    async def work(_: str, hellos: Sequence[Hello]) -> list[Settled | RelayError | Later]:
+    async def work(place: str, hellos: Sequence[Hello]) -> list[Outcome]:
         now_ms = max(hello.now_ms for hello in hellos)
-        return await commit(database, SYSTEM, now_ms, lambda write: _attempt(write, hellos))
+        return await commit(database, SYSTEM, now_ms, lambda write: _attempt(write, place, hellos))
 
     return Together(work, database.answer_seconds)
 
@@ -56,13 +59,13 @@ async def settle(together: Settlements, machine: str, token_version: int, now_ms
     return await together.do(EVERYWHERE, Hello(machine, token_version, now_ms))
 
 
-async def _attempt(write: Write, hellos: Sequence[Hello]) -> list[Settled | RelayError | Later]:
-    """Settle first those who keep the name that they hold, all at once, then the others one after the other. What is
-    said twice of one machine is for two transactions."""
+async def _attempt(write: Write, place: str, hellos: Sequence[Hello]) -> list[Outcome]:
+    """Settle first those who keep the name that they hold, all at once, then the others one after the other, and in a
+    transaction of their workspace alone. What is said twice of one machine is for two transactions."""
     due: dict[str, Hello] = {}
     for hello in hellos:
         due.setdefault(hello.machine, hello)
-    rows = await naming.lock_all(write, due)
+    rows, held = await naming.lock_all(write, due, wait=place != EVERYWHERE)
     live = {id: due[id] for id, row in rows.items() if row.revoked_ms is None}
     first = {
         id: hello.token_version
@@ -72,16 +75,20 @@ async def _attempt(write: Write, hellos: Sequence[Hello]) -> list[Settled | Rela
     asked = await _asked(write, first)
     plain = {id: row for id, row in asked.items() if _keeps_name(rows[id], row)}
     await _settle_plain(write, rows, plain)
+    others = first.keys() - plain.keys()
+    aside = {**held, **{id: rows[id].workspace for id in others}} if place == EVERYWHERE else {}
     losers: dict[str, str] = {}
-    for id in sorted(first.keys() - plain.keys()):
+    for id in sorted(others - aside.keys()):
         loser = await _settle(write, id, first[id], asked.get(id))
         if loser is not None:
             losers[id] = loser.id
-    shown = await reading.by_id(write.connection, [*live, *losers.values()])
+    shown = await reading.by_id(write.connection, [*(live.keys() - aside.keys()), *losers.values()])
 
-    def answer(hello: Hello) -> Settled | RelayError | Later:
+    def answer(hello: Hello) -> Outcome:
         if due[hello.machine] is not hello:
             return "later"
+        if hello.machine in aside:
+            return Elsewhere(aside[hello.machine])
         if hello.machine not in rows:
             return NotFound("no such machine")
         if hello.machine not in live:

@@ -16,6 +16,14 @@ AT_ONCE = 200  # that one transaction does: a tenth of a second, for which it ho
 WAITING = 5_000  # that wait for one place: more than are done while one of them waits for its answer
 
 Later = Literal["later"]  # what a job met that is done for another one of the same transaction first
+
+
+class Elsewhere(NamedTuple):
+    """Where a job is done that would keep the others of this place waiting."""
+
+    place: str
+
+
 J = TypeVar("J")
 A = TypeVar("A")
 
@@ -32,7 +40,9 @@ class Together(Generic[J, A]):
     the more there are, the less each costs. Each job has an answer or an error of its own."""
 
     def __init__(
-        self, work: Callable[[str, Sequence[J]], Awaitable[Sequence[A | RelayError | Later]]], answer_seconds: float
+        self,
+        work: Callable[[str, Sequence[J]], Awaitable[Sequence[A | RelayError | Later | Elsewhere]]],
+        answer_seconds: float,
     ) -> None:
         self._work = work
         self._answer_seconds = answer_seconds
@@ -43,6 +53,14 @@ class Together(Generic[J, A]):
         """What the job answers; raises what it alone met, or `RegistryUnavailable`. Then it was done whole, or not at
         all; a caller who has left before it was begun is left out."""
         mine = Waiting[J, A](job, asyncio.get_running_loop().create_future())
+        self._join(place, mine)
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await mine.answer
+        except TimeoutError:
+            raise RegistryUnavailable(BUSY) from None
+
+    def _join(self, place: str, mine: Waiting[J, A]) -> None:
         waiting = self._waiting.get(place)
         if waiting is None:
             self._waiting[place] = deque([mine])
@@ -53,16 +71,11 @@ class Together(Generic[J, A]):
             raise RegistryUnavailable(BUSY)
         else:
             waiting.append(mine)
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                return await mine.answer
-        except TimeoutError:
-            raise RegistryUnavailable(BUSY) from None
 
     async def finished(self) -> None:
         """Wait until nobody waits any more."""
-        if self._working:
-            await asyncio.wait(self._working)
+        while self._working:
+            await asyncio.wait(self._working)  # some may go on elsewhere
 
     async def _do_all(self, place: str) -> None:
         waiting = self._waiting[place]
@@ -98,8 +111,16 @@ class Together(Generic[J, A]):
                 later.append(mine)
             elif mine.answer.done():
                 continue  # whoever asked has left
+            elif isinstance(answer, Elsewhere):
+                self._move(answer.place, mine)
             elif isinstance(answer, RelayError):
                 mine.answer.set_exception(answer)
             else:
                 mine.answer.set_result(answer)
         return later
+
+    def _move(self, place: str, mine: Waiting[J, A]) -> None:
+        try:
+            self._join(place, mine)
+        except RelayError as error:
+            mine.answer.set_exception(error)

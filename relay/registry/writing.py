@@ -61,10 +61,12 @@ class Write:
             raise NotFound("no such workspace")
         return row
 
-    async def lock_workspaces(self, ids: Collection[str]) -> None:
-        """Several of them, in the order of their ids."""
+    async def lock_workspaces(self, ids: Collection[str], *, wait: bool) -> set[str]:
+        """Several of them, in the order of their ids; the answer is which. Who does not wait goes without those that
+        somebody else has locked."""
         wanted = select(workspaces.c.id).where(workspaces.c.id.in_(ids)).order_by(workspaces.c.id)
-        await self.connection.execute(wanted.with_for_update(key_share=True))
+        locking = wanted.with_for_update(key_share=True, skip_locked=not wait)
+        return set(await self.connection.scalars(locking))
 
     async def flush(self) -> dict[str, int]:
         """Number and write what was told so far; the answer is the last number by subject. Take no lock after it."""

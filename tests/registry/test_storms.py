@@ -9,14 +9,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from relay.errors import Forbidden, LimitReached, MachineRevoked, NotFound
 from relay.registry import NewMachine, Registration, Registry, Settled, enrolment
-from relay.registry.database import WRITERS, Database
+from relay.registry.database import PATIENT_SECONDS, WRITERS, Database
+from relay.registry.tables import workspaces
 from relay.rules import limits
 from relay.rules.access import Identity
 from tests.registry.acme import Acme
+from tests.registry.conftest import BOTH
 
 MANY = 100
 TWO_TRANSACTIONS = 40  # statements; each machine by itself took sixteen, and thirteen more at its hello
@@ -172,6 +174,32 @@ async def test_names_that_are_taken_over_in_a_storm_of_hellos_have_one_holder_ea
     assert [len(await acme.holders(name)) for name in ("one", "two")] == [1, 1]
     assert {found.shadowed.id for found in settled if found.shadowed is not None} >= {older.id}
     assert (await acme.get(older.id)).shadowed_by == done[2].machine.id
+
+
+@pytest.mark.parametrize("url", BOTH[1:], indirect=True)  # a SQLite file has one writer, whoever's rows it writes
+async def test_a_workspace_that_somebody_holds_keeps_no_machine_of_another_out_and_its_own_go_on_together(
+    url: str, acme: Acme
+) -> None:
+    """A fleet that leaves, a person with a console: those who wait for it do so by themselves."""
+    key, patient = await acme.key(), Registry(Database(url, answer_seconds=PATIENT_SECONDS))
+    founded = await patient.workspaces.create("beta", acme.owner.id, acme.as_jane, acme.later())
+    beta = Acme(patient, founded, acme.owner)
+    mine = [await acme.register(key, f"machine-{number}") for number in range(MANY)]
+    await beta.connect(beta.jane, "one")
+    theirs = [await beta.register(beta.jane, name) for name in ("one", "two", "three")]
+    person, acme.registry = acme.registry._database._engine, patient
+    async with person.connect() as connection, connection.begin() as holding:
+        await connection.execute(select(workspaces).where(workspaces.c.id == acme.id).with_for_update())
+        with counted(patient._database) as count:
+            waiting = [asyncio.create_task(acme.hello(each)) for each in mine]
+            settled = await asyncio.gather(*map(beta.hello, theirs))
+            assert not any(task.done() for task in waiting)
+            await holding.rollback()
+            settled += await asyncio.gather(*waiting)
+    assert [found.machine.settled_version for found in settled] == [1] * (3 + MANY)
+    assert await beta.holders("one") == [theirs[0].machine.id]
+    assert count.commits <= 4, "one for all, one for those that were held, and one for the name that was taken"
+    await patient.close()
 
 
 async def test_an_autoscaled_fleet_that_leaves_at_once_is_gone_in_a_few_transactions(acme: Acme) -> None:

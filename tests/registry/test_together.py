@@ -9,9 +9,9 @@ import pytest
 
 from relay.errors import NameTaken, RegistryUnavailable, RelayError
 from relay.registry import together
-from relay.registry.together import Later, Together
+from relay.registry.together import Elsewhere, Later, Together
 
-Answer = str | RelayError | Later
+Answer = str | RelayError | Later | Elsewhere
 
 
 class Work:
@@ -35,6 +35,8 @@ class Work:
     @staticmethod
     def _answer(place: str, jobs: Sequence[str], number: int) -> Answer:
         job = jobs[number]
+        if job == "held" and place == "acme":
+            return Elsewhere("its own")
         if job in jobs[:number]:
             return "later"
         return NameTaken("taken") if job == "refused" else f"{job} in {place}"
@@ -109,6 +111,28 @@ async def test_who_leaves_before_it_was_begun_is_left_out(work: Work) -> None:
     work.may_go_on.set()
     assert await asyncio.gather(*asking[::2]) == ["first in acme", "third in acme"]
     assert work.done == [["first"], ["third"]]
+
+
+async def test_what_would_keep_others_waiting_is_done_elsewhere_and_waited_for_there(work: Work) -> None:
+    asking = work.asking("good", "held", "better")
+    await work.began.wait()
+    finished = asyncio.create_task(work.together.finished())
+    work.may_go_on.set()
+    assert await asyncio.gather(*asking) == ["good in acme", "held in its own", "better in acme"]
+    await finished
+    assert work.done == [["good", "held", "better"], ["held"]]
+
+
+async def test_where_too_many_wait_elsewhere_the_registry_is_busy_for_those_alone(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = work.asking("good", "held", "held")
+    await work.began.wait()
+    monkeypatch.setattr(together, "WAITING", 1)
+    work.may_go_on.set()
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(answers.pop(), RegistryUnavailable)
+    assert answers == ["good in acme", "held in its own"]
 
 
 async def test_a_transaction_does_so_many_and_the_others_are_next(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
