@@ -17,7 +17,8 @@ WELCOME = (
         "page",
         "More than one newcomer in twenty is turned away for our sake",
         "Nodes are full (`over-capacity`, 4100), newcomers come faster than RELAY_HANDSHAKES (`too-fast`, 503), or "
-        "what a node needs for them does not answer (`unavailable`, 4103). They come back, at the pace they are told.",
+        "what a node needs for them does not answer (`unavailable`, 4103; to agents of older versions 4100). They come "
+        "back, at the pace they are told.",
         "Why, by instance. A storm after an outage passes within a minute or two: is it a second one? `unavailable`: "
         "RelayRegistryAway, RelayRedisLost, and the words of `a peer is refused` in the log.",
         "`unavailable`: mend what is away. Else add nodes; behind a balancer that favours one, see how it spreads.",
