@@ -15,12 +15,12 @@ from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import OFFLINE_MS
 from relay.rules.timing import SWEEP_SECONDS
 from relay.store import Claimed, Claims, Leases, Presence
+from relay.store.promptness import NODES_FIRST_SECONDS
 from workers.meters import SweepMeters
 
 CLAIM_IDS = 250  # per shard and round: SQL is told of all shards' together long before a claim lapses
 NO_FENCE = "0:0:none"  # lower than any: a machine that left before a sweeper first told of it
 SILENT = ("silent", "node-lost")  # they said nothing any more; others were seen to leave
-NODES_FIRST_SECONDS = 2.0  # after an absence of Redis; nodes look twice a second whether it is back
 BATCH_IDS = 500  # machines per SQL transaction: short ones, which two sweepers and the nodes' own fit between
 
 
@@ -65,6 +65,7 @@ class Sweeper:
             try:
                 if away:
                     await self._leases.live()
+                    await self._claims.look(shards)
                     away = False
                     await asyncio.sleep(NODES_FIRST_SECONDS)
                 began = self._meters.began()
@@ -86,6 +87,7 @@ class Sweeper:
     async def round(self, shards: Sequence[int]) -> Round:
         """Claim what is due, tell the registry, confirm; when that was all, compare one page of the registry with
         Redis. Shards that are away wait for a later round. Raises `Unavailable`."""
+        await self._claims.look(shards)
         live = [lease.boot for lease in await self._leases.live()]
         claimed = await self._claims.claim(shards, CLAIM_IDS, live)
         self._meters.announced(self._clock(), (each.heard_ms for each in claimed if each.reason in SILENT))

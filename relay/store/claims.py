@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,22 +15,27 @@ from relay.rules.limits import SCRIPT_IDS
 from relay.rules.presence import Fence, OfflineReason
 from relay.store.keys import Keys
 from relay.store.memory import Memory, each_server
+from relay.store.promptness import NEVER, Promptness
 from relay.store.records import parse
 from relay.store.script import Argument, Call, run_all
 from relay.store.shard import LEAVING, ShardScript, shard_keys
 
 CLAIMED_IDS = 50  # machines per call at 15 to 20 µs of Redis each: nobody else waits for more than a millisecond
 RETIRED_IDS = 100  # per call, at 4 µs of Redis each
+LOOKS_AT_ONCE = 16  # calls that do nothing
 CALLS_AT_ONCE = 2  # scripts per pipeline: Redis serves nobody else until it has done one client's pipeline
 
 # Makes atomic: finding what is due by Redis's clock, taking it offline as of its deadline, and ringing: so that of any
 # number of sweepers one announces. Leases these to the caller for ten seconds, and fills up with whom others found due
 # and did not confirm. What follows per machine is what a mass outage costs: no pattern where plain text will do.
+# Nothing is done too late: a Redis that stood still carries out what was asked meanwhile before nodes can say whom they
+# turned away.
 _CLAIM = ShardScript(f"""
 local now, limit = clock(), tonumber(ARGV[1])
-if not settled(now) then return {{}} end
+if now > tonumber(ARGV[2]) then return {{now}} end
+if not settled(now) then return {{now, {{}}}} end
 local live, placed = {{}}, {{}}
-for at = 2, #ARGV do live[ARGV[at]] = true end
+for at = 3, #ARGV do live[ARGV[at]] = true end
 local function place_of(text)
     local place = placed[text]
     if not place then
@@ -96,7 +102,7 @@ if #ready > 0 then
     if #gone > 0 then redis.call('ZREM', UNTOLD, unpack(gone)) end
     if #leased > 0 then redis.call('ZADD', UNTOLD, unpack(leased)) end
 end
-return claimed
+return {{now, claimed}}
 """)
 
 # Makes atomic: comparing each record with what SQL was told, and striking it off the list. One that changed since is
@@ -159,34 +165,71 @@ class Claims:
     def __init__(self, redis: Memory, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
+        self._promptness = Promptness()
 
     async def claim(self, shards: Collection[int], limit: int, live: Collection[str]) -> list[Claimed]:
         """Mark machines offline whose deadline passed (ringing for each exactly once, whoever calls) and take at most
-        `limit` untold ones per shard for 10 s, in short calls. Nothing from unsettled shards. `live` are the boots with
-        a lease."""
+        `limit` untold ones per shard for 10 s, in short calls. Nothing from unsettled shards, nor from those that were
+        away until a moment ago: nodes are first to say whom they turned away. `live` are the boots with a lease."""
         claimed: list[Claimed] = []
 
         async def claim(mine: Sequence[int]) -> None:
             waiting = deque((shard, limit) for shard in mine)
             while waiting:
                 batch = [waiting.popleft() for _ in range(min(CALLS_AT_ONCE, len(waiting)))]
-                asked = [min(left, CLAIMED_IDS) for _, left in batch]
-                calls = [
-                    Call(_CLAIM, shard_keys(self._keys, shard), [ids, *live])
-                    for (shard, _), ids in zip(batch, asked, strict=True)
-                ]
-                for (shard, left), ids, answer in zip(batch, asked, await run_all(self._redis, calls), strict=True):
-                    found = [_claimed(*answer[at : at + 4]) for at in range(0, len(answer), 4)]
+                for (shard, left), found in zip(batch, await self._take(batch, live), strict=True):
+                    if found is None:
+                        waiting.append((shard, left))
+                        continue
                     claimed.extend(found)
-                    if len(found) == ids < left:
-                        waiting.append((shard, left - ids))  # behind the others: no shard waits for a fuller one
+                    if len(found) == CLAIMED_IDS < left:
+                        waiting.append((shard, left - CLAIMED_IDS))  # behind the others: none waits for a fuller one
 
         try:
-            await each_server(self._redis, self._keys, shards, claim)
+            await self._each_server(shards, claim)
         except Unavailable:
             if not claimed:
                 raise
         return claimed  # also by a server that has gone since: they are offline, and somebody has to tell
+
+    async def look(self, shards: Collection[int]) -> None:
+        """Find out which shards' servers answer, and take nobody. To be called before each `claim`, whatever else is
+        asked in between. Raises `Unavailable` when none does."""
+
+        async def look(mine: Sequence[int]) -> None:
+            for at in range(0, len(mine), LOOKS_AT_ONCE):
+                await self._take([(shard, 0) for shard in mine[at : at + LOOKS_AT_ONCE]], ())
+
+        await self._each_server(shards, look)
+
+    async def _each_server(self, shards: Collection[int], work: Callable[[Sequence[int]], Awaitable[None]]) -> None:
+        try:
+            self._promptness.lost(await each_server(self._redis, self._keys, shards, work))
+        except Unavailable:
+            self._promptness.lost(shards)
+            raise
+
+    async def _take(self, batch: Sequence[tuple[int, int]], live: Collection[str]) -> list[list[Claimed] | None]:
+        """One call for each (shard, limit); None where it is to be asked again. Raises `Unavailable`."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        calls = [
+            Call(
+                _CLAIM,
+                shard_keys(self._keys, shard),
+                [min(left, CLAIMED_IDS), self._promptness.until_ms(shard, asked) if left else NEVER, *live],
+            )
+            for shard, left in batch
+        ]
+        answers = await run_all(self._redis, calls)
+        taken: list[list[Claimed] | None] = []
+        for (shard, _), (server_ms, *found) in zip(batch, answers, strict=True):
+            again = self._promptness.answered(shard, asked, clock(), server_ms)
+            words = found[0] if found else ()
+            taken.append(
+                None if again and not found else [_claimed(*words[at : at + 4]) for at in range(0, len(words), 4)]
+            )
+        return taken
 
     async def confirm(self, claimed: Sequence[Claimed]) -> None:
         """SQL has committed these; a machine whose record changed since is claimed again."""

@@ -257,6 +257,7 @@ async def test_many_machines_are_claimed_in_short_calls_so_that_redis_serves_oth
     machines = {await moving.welcome(id) and id for id in (machine_id() for _ in range(2 * CLAIMED_IDS + 10))}
     await moving.tell()
     await moving.later(92)
+    await moving.claims.look([moving.shard])
     for limit, calls in ((CLAIMED_IDS + 5, 2), (500, 2), (500, 1)):
         await moving.redis.config_resetstat()
         claimed = {each.machine for each in await moving.sweep(limit=limit)}

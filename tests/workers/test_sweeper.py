@@ -9,11 +9,12 @@ import pytest
 from relay.errors import Unavailable
 from relay.registry import Mark
 from relay.store import Lease
+from relay.store.promptness import NODES_FIRST_SECONDS
 from tests.store.cluster import NODE
 from tests.store.listening import listening
 from tests.store.test_deadlines import listen_to
 from tests.workers.fleet import Fleet
-from workers.sweeper import NODES_FIRST_SECONDS, Round
+from workers.sweeper import Round
 
 
 async def test_a_machine_that_joined_is_online_in_the_registry_and_one_that_left_is_not(fleet: Fleet) -> None:
@@ -125,6 +126,21 @@ async def test_when_redis_is_back_nodes_say_first_whom_they_turned_away(
     between, first = f"waits {sweeper.every_seconds:g}", f"waits {NODES_FIRST_SECONDS:g}"
     assert steps[:6] == ["sweeps", between, "looks", between, "looks", first]
     assert steps[6] == "sweeps"
+
+
+async def test_a_server_that_went_away_while_others_were_asked_takes_nobody_when_it_is_back(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the sweeper asks before nodes could say whom they turned away is only whether it is there."""
+    machine, fence = await fleet.join("prod")
+    sweeper = fleet.sweeper()
+    await sweeper.round([fleet.shard])
+    await fleet.presence.goodbye(fleet.workspace, machine, fence)
+    sweeper._claims._promptness.lost([fleet.shard])
+    assert (await sweeper.round([fleet.shard])).offline == 0
+    monkeypatch.setattr("relay.store.promptness.NODES_FIRST_SECONDS", 0.0)
+    sweeper._claims._promptness.lost([fleet.shard])
+    assert (await sweeper.round([fleet.shard])).offline == 1
 
 
 async def test_one_machine_that_cannot_be_marked_does_not_stop_the_line(
