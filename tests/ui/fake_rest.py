@@ -63,6 +63,7 @@ async def answer(relay: Known, request: Request) -> Response:
             return JSONResponse({"approved": not body["deny"], "client": "relay on build-box"})
         case ["DELETE", "machines", id]:
             relay.remove(relay.machines[id])
+            # As nodes of before `refusedEverywhere` answer, beside which others serve the page during a roll.
             return JSONResponse({"id": id, "revokedAt": NOW, "closedConnections": 1, "unconfirmedNodes": []})
         case ["PATCH", "machines", id, *rest]:
             change = {"visibility": body["visibility"]} if rest else {"name": body["name"]}

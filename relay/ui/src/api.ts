@@ -34,7 +34,7 @@ export interface Link {
 export interface Revoked {
   closedConnections: number;
   unconfirmedNodes: string[];
-  refusedEverywhere: boolean; // false: Redis could not be told yet
+  refusedEverywhere?: boolean; // false: Redis could not be told yet; nodes of before it say nothing of that
 }
 
 /** An answer that is not the one hoped for, with the server's own sentence. */

@@ -100,7 +100,7 @@ function Revoke({ app, machine, close }: { app: App; machine: Machine; close: ()
   const confirm = async (): Promise<void> => {
     const { unconfirmedNodes, refusedEverywhere } = await api.revoke(machine.id);
     app.tell(
-      !refusedEverywhere
+      refusedEverywhere === false
         ? `${machine.name} is revoked, but Redis cannot be told yet. Nodes that cannot read the registry may keep it until then.`
         : unconfirmedNodes.length > 0
           ? `${machine.name} is revoked. Not every node has confirmed yet; they will within seconds.`
