@@ -12,7 +12,8 @@ AGAIN_SECONDS = 0.5  # a sweeper that had no Redis either gives nodes four times
 
 class Excuses:
     """What this node owes to machines that could not return in time, and not by their fault. An absence of Redis that
-    lasts for a flush or two shows in the marks of its shards; this is for the shorter ones."""
+    lasts for a flush or two shows in the marks of its shards; this is for the shorter ones. Who is kept out because a
+    revocation may be unknown, or because the registry cannot settle a registration, is not excused."""
 
     def __init__(self, presence: Presence) -> None:
         self._presence = presence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.errors import MachineRevoked, NotFound, RegistryUnavailable
+from relay.errors import MachineRevoked, NotFound, RegistryUnavailable, Unavailable
 from relay.node.agent import Agent
 from relay.rules.machine import Registered
 from relay.web.parts import Parts
@@ -21,9 +21,13 @@ async def settle_first(parts: Parts, agent: Agent, token_version: int) -> Regist
         row = None  # revoked, or this node has yet to hear that it registered
     if row is not None and token_version <= row.settled_version:
         return None
-    if await parts.revocations.holds(agent.workspace, agent.machine):
-        raise MachineRevoked("this machine was revoked")  # however often it comes back, it costs no SQL
-    record = await parts.presence.locate(agent.workspace, agent.machine)
+    try:
+        if await parts.revocations.holds(agent.workspace, agent.machine):
+            raise MachineRevoked("this machine was revoked")  # however often it comes back, it costs no SQL
+        record = await parts.presence.locate(agent.workspace, agent.machine)
+    except Unavailable:
+        parts.presence.turned_away(parts.presence.shard(agent.workspace))
+        raise
     if record is not None and record.fence.token_version >= token_version:
         return None
     try:
