@@ -231,12 +231,12 @@ def names(stage: Stage) -> None:
         assert newcomer.id in stage.agent.hears("notice")["message"]
         assert stage.installation.id in other.hears("notice")["message"]
         other.say("bye", remove=False)
+    # Before it is announced it is offline too: for no reason once it is registered, and as silent once it is settled.
     while True:
         machine = stage.browser.hears("machine")["machine"]
-        # Also a machine that was registered and has not been there yet is offline, for no reason.
-        if (machine["id"], machine["state"]) == (newcomer.id, "offline") and machine["lastSeenAt"] is not None:
+        if (machine["id"], machine["state"], machine["offlineReason"]) == (newcomer.id, "offline", "closed"):
             break
-    assert machine["offlineReason"] == "closed"
+    assert machine["lastSeenAt"] is not None
 
 
 def leaving(stage: Stage) -> None:
