@@ -14,6 +14,8 @@ from tests.support.bare import bare
 from tests.support.cluster import Rest, Team
 from tests.support.screen import browser, open_shell, watching
 
+NOT_YET = ".machine.json.*"  # what the agent is writing, and may have renamed before it is copied
+
 
 def test_delete_at_any_node_closes_the_agent_with_4001_and_it_exits_saying_so(team: Team) -> None:
     """The agent says one clear line, forgets its machine token, and exits 0."""
@@ -64,7 +66,7 @@ def test_a_copied_state_folder_cannot_bring_a_revoked_machine_back_after_redis_w
     agent = team.agent("cloned")
     state = next(team.cluster.folder.glob("cloned-*"))
     copy = team.cluster.folder / "copy-of-cloned"
-    shutil.copytree(state, copy, ignore=shutil.ignore_patterns("*.sqlite3*", "*.lock"))
+    shutil.copytree(state, copy, ignore=shutil.ignore_patterns("*.sqlite3*", "*.lock", NOT_YET))
     machine = team.machine("cloned")
     team.owner("DELETE", f"/api/machines/{machine['id']}")
     agent.ends()
