@@ -17,9 +17,8 @@ class Promptness:
     def __init__(self) -> None:
         self._ahead_ms: dict[int, float] = {}  # by shard: its server's clock less ours
         self._away: set[int] = set()
-        self._from: dict[
-            int, float
-        ] = {}  # by shard that was away: when nodes have had time to say whom they turned away
+        # By shard that was away: when nodes have had time to say whom they turned away.
+        self._from: dict[int, float] = {}
 
     def until_ms(self, shard: int, now: float) -> int:
         """By the server's clock, when it is too late to do what it is asked for now; `NEVER` where it is to wait."""

@@ -157,14 +157,19 @@ async def test_an_attach_that_is_refused_says_so_in_each_step_of_the_relay() -> 
     assert recorded.failures() == {"request attach": "not-found"}
 
 
-async def test_an_attach_whose_machine_is_lost_before_it_answers_fails_in_both_steps() -> None:
-    between = Between()
-    recorded = Recorded(between)
-    agent = between.far.agent(SESSION)
-    browser = person(between.near)
+async def attaching(between: Between) -> tuple[Agent, Browser]:
+    """A machine of the far node, and somebody at the near one who waits for its answer to an attach."""
+    agent, browser = between.far.agent(SESSION), person(between.near)
     await between.near.router.attach(
         browser, agent.workspace, Attach(ref=1, machine=agent.machine, session=SESSION), anybody
     )
+    return agent, browser
+
+
+async def test_an_attach_whose_machine_is_lost_before_it_answers_fails_in_both_steps() -> None:
+    between = Between()
+    recorded = Recorded(between)
+    agent, browser = await attaching(between)
     between.far.router.agent_left(agent)
     await peer(browser).until(lambda: peer(browser).heard("error"))
     assert recorded.failures() == {"request attach": "unavailable", "machine attach": "unavailable"}
@@ -173,11 +178,7 @@ async def test_an_attach_whose_machine_is_lost_before_it_answers_fails_in_both_s
 async def test_an_attach_whose_browser_leaves_before_the_answer_is_told_as_that() -> None:
     between = Between()
     recorded = Recorded(between)
-    agent = between.far.agent(SESSION)
-    browser = person(between.near)
-    await between.near.router.attach(
-        browser, agent.workspace, Attach(ref=1, machine=agent.machine, session=SESSION), anybody
-    )
+    agent, browser = await attaching(between)
     between.near.router.browser_left(browser)
     await peer(agent).until(lambda: peer(agent).heard("detach"))
     assert recorded.failures() == {"request attach": "left", "machine attach": "left"}

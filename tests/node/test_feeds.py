@@ -120,16 +120,21 @@ async def test_what_was_told_while_silence_proved_nothing_is_told_anew_even_if_n
     assert states(page) == {"box-0": "live", "box-1": "offline"}
 
 
+async def followed(fleet: Fleet, page: Page, batch_seconds: float) -> Feeds:
+    """A page that follows the team, and has been told of it."""
+    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0)
+    feeds.batch_seconds = batch_seconds
+    await feeds.subscribe(Browser(cast(Any, page), STRANGER, ""), Subscribe(ref=1, workspace=ACME))
+    await feeds._tick(ACME)
+    return feeds
+
+
 async def test_a_team_in_which_nothing_is_due_is_left_alone_and_a_band_is_looked_at_when_it_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A node follows thousands of teams, and pays most for what it does for each while nothing happens."""
     fleet, page = Fleet(2, monkeypatch), Page()
-    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0)
-    feeds.batch_seconds = 300
-    browser = Browser(cast(Any, page), STRANGER, "")
-    await feeds.subscribe(browser, Subscribe(ref=1, workspace=ACME))
-    await feeds._tick(ACME)
+    feeds = await followed(fleet, page, batch_seconds=300)
     watched, now = feeds._watched[ACME], asyncio.get_running_loop().time()
     ends = now + LIVE_SECONDS
     assert not watched.due(now, feeds.batch_seconds)
@@ -153,11 +158,7 @@ async def test_a_machine_that_was_heard_since_is_not_looked_at_when_its_band_wou
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fleet, page = Fleet(2, monkeypatch), Page()
-    feeds = Feeds(fleet.directory, lambda workspace: None, lambda workspace: 0)
-    feeds.batch_seconds = 0
-    browser = Browser(cast(Any, page), STRANGER, "")
-    await feeds.subscribe(browser, Subscribe(ref=1, workspace=ACME))
-    await feeds._tick(ACME)
+    feeds = await followed(fleet, page, batch_seconds=0)
     fleet.now += LIVE_SECONDS - 1
     fleet.beat()
     await feeds._tick(ACME)
